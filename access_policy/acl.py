@@ -1,0 +1,144 @@
+"""Kafka's own access control, derived from contracts and consumers.
+
+What may be read by whom is settled here for whole topics; rows and fields are
+settled by view plans. No app has a rule for `mb.dept.*` or `mb.core.*`, so Kafka
+itself refuses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from maplebridge.errors import KafkaUnavailable
+from maplebridge.schemas import Catalogue
+from maplebridge.settings import Settings
+
+KEYS_TOPIC = "mb.control.keys"
+TIMEOUT_S = 15
+
+Rule = tuple[str, str, str, str, str]
+"""principal, kind (TOPIC, GROUP, TRANSACTIONAL_ID), name, pattern (LITERAL, PREFIXED), operation"""
+
+
+def out_topic(app: str) -> str:
+    return f"mb.out.{app}"
+
+
+def app_principal(app: str) -> str:
+    return f"app-{app}"
+
+
+def wanted_rules(catalogue: Catalogue, apps: Iterable[str]) -> frozenset[Rule]:
+    """Return every rule Kafka should hold; all else is denied."""
+    rules: set[Rule] = set()
+    departments = {contract.department for contract in catalogue.published}
+    for contract in catalogue.published:
+        rules |= _topic(f"dept-{contract.department}", contract.topic, "WRITE", "DESCRIBE")
+        rules |= _topic("combine", contract.topic, "READ", "DESCRIBE")
+    for department in departments:
+        rules |= _topic(f"dept-{department}", KEYS_TOPIC, "WRITE", "DESCRIBE")
+    rules |= _topic("key-broker", KEYS_TOPIC, "READ", "DESCRIBE")
+    rules |= _prefixed("combine", "TOPIC", "mb.react.", "READ", "DESCRIBE")
+    for prefix in ("mb.core.", "mb.react.", "mb.dlq."):
+        rules |= _prefixed("relay", "TOPIC", prefix, "WRITE", "DESCRIBE")
+    rules |= _prefixed("react", "TOPIC", "mb.core.", "READ", "DESCRIBE")
+    for prefix in ("mb.core.", "mb.react."):
+        rules |= _prefixed("deliver", "TOPIC", prefix, "READ", "DESCRIBE")
+    rules |= _prefixed("deliver", "TOPIC", "mb.out.", "WRITE", "DESCRIBE")
+    rules |= _prefixed("deliver", "TRANSACTIONAL_ID", "deliver", "WRITE", "DESCRIBE")
+    for service in ("combine", "key-broker", "react", "deliver"):
+        rules |= _prefixed(service, "GROUP", service, "READ", "DESCRIBE")
+    for app in apps:
+        principal = app_principal(app)
+        rules |= _topic(principal, out_topic(app), "READ", "DESCRIBE")
+        for operation in ("READ", "DESCRIBE"):
+            rules.add((principal, "GROUP", app, "LITERAL", operation))
+            rules.add((principal, "GROUP", f"{app}.", "PREFIXED", operation))
+    return frozenset(rules)
+
+
+def sync_rules(settings: Settings, rules: frozenset[Rule]) -> tuple[int, int]:
+    """Make Kafka hold exactly `rules`; return how many were added and removed.
+
+    settings: those of the super user. Raises KafkaUnavailable.
+    """
+    admin = AdminClient(settings.kafka_config())
+    everything = AclBindingFilter(
+        ResourceType.ANY,
+        None,  # type: ignore[arg-type]  # the stub knows no "any name"
+        ResourcePatternType.ANY,
+        None,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
+        AclOperation.ANY,
+        AclPermissionType.ANY,
+    )
+    try:
+        held = frozenset(
+            _rule_of(binding)
+            for binding in admin.describe_acls(everything, request_timeout=TIMEOUT_S).result()
+        )
+        added, removed = rules - held, held - rules
+        if added:
+            for created in admin.create_acls([_binding(rule) for rule in sorted(added)]).values():
+                created.result(TIMEOUT_S)
+        if removed:
+            for gone in admin.delete_acls([_filter(rule) for rule in sorted(removed)]).values():
+                gone.result(TIMEOUT_S)
+    except KafkaException as exc:
+        raise KafkaUnavailable(settings.kafka_bootstrap, exc.args[0].name()) from exc
+    return len(added), len(removed)
+
+
+def _topic(principal: str, topic: str, *operations: str) -> set[Rule]:
+    return {(principal, "TOPIC", topic, "LITERAL", each) for each in operations}
+
+
+def _prefixed(principal: str, kind: str, prefix: str, *operations: str) -> set[Rule]:
+    return {(principal, kind, prefix, "PREFIXED", each) for each in operations}
+
+
+def _binding(rule: Rule) -> AclBinding:
+    principal, kind, name, pattern, operation = rule
+    return AclBinding(
+        ResourceType[kind],
+        name,
+        ResourcePatternType[pattern],
+        f"User:{principal}",
+        "*",
+        AclOperation[operation],
+        AclPermissionType.ALLOW,
+    )
+
+
+def _filter(rule: Rule) -> AclBindingFilter:
+    principal, kind, name, pattern, operation = rule
+    return AclBindingFilter(
+        ResourceType[kind],
+        name,
+        ResourcePatternType[pattern],
+        f"User:{principal}",
+        "*",
+        AclOperation[operation],
+        AclPermissionType.ALLOW,
+    )
+
+
+def _rule_of(binding: AclBinding) -> Rule:
+    return (
+        binding.principal.removeprefix("User:"),
+        binding.restype.name,
+        binding.name,
+        binding.resource_pattern_type.name,
+        binding.operation.name,
+    )

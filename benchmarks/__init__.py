@@ -1,0 +1,1 @@
+"""Measurements: each as a ratio to a bare loop in the same run."""

@@ -1,0 +1,159 @@
+"""Every error of Maple Bridge, in one tree.
+
+    MapleBridgeError                 exit
+    ├── InputError                    3    what was given cannot be taken as it is
+    │   ├── EventInvalid                   an event breaks its contract
+    │   ├── EventTooLarge                  an event is larger than the bus takes
+    │   ├── MappingInvalid                 a mapping file cannot be used
+    │   └── ContractRefused                a schema fails the linter or is not pinned
+    ├── AccessDenied                  4    policy says no
+    │   └── KeyWithheld                    no key was released for a field
+    ├── Unavailable                   5    a server does not answer
+    │   ├── KafkaUnavailable
+    │   ├── RegistryUnavailable
+    │   ├── StoreUnavailable               PostgreSQL
+    │   ├── KeyBrokerUnavailable
+    │   ├── KeyStoreUnavailable            a department's own file of keys
+    │   └── AuditUnavailable
+    ├── StackError                    6    the embedded stack cannot do what was asked
+    │   ├── StackNotRunning
+    │   └── StageFailed
+    └── IntegrityError                7    something is not what it was when it was made
+        ├── TokenInvalid                   a sealed field was altered, moved or cut
+        └── AuditCorrupt                   the audit log was altered
+
+A message names ids, fields and what to do next; it never holds a field's value.
+The numbers are the exit codes of the command line; 0 is success, 1 a defect of
+Maple Bridge itself, 2 a wrong use of a command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class MapleBridgeError(Exception):
+    """Base of all; `todo` is the one thing to do next."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, todo: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.todo = todo
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.todo}".strip()
+
+
+class InputError(MapleBridgeError):
+    exit_code = 3
+
+
+class EventInvalid(InputError):
+    """An event breaks its contract; `path` is the failing field, never its value."""
+
+    def __init__(self, message: str, *, path: str, todo: str = "") -> None:
+        super().__init__(f"{path}: {message}" if path else message, todo=todo)
+        self.path = path
+        self.reason = message
+
+
+class EventTooLarge(InputError):
+    pass
+
+
+class MappingInvalid(InputError):
+    pass
+
+
+class ContractRefused(InputError):
+    pass
+
+
+class AccessDenied(MapleBridgeError):
+    """Policy says no; `rule` names the rule that decided, or `default-deny`."""
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, rule: str = "default-deny", todo: str = "") -> None:
+        super().__init__(message, todo=todo)
+        self.rule = rule
+
+
+class KeyWithheld(AccessDenied):
+    pass
+
+
+class Unavailable(MapleBridgeError):
+    """A server does not answer; the message names it and its address."""
+
+    exit_code = 5
+    server = "server"
+
+    def __init__(self, address: str, detail: str = "", *, todo: str = "") -> None:
+        message = f"{self.server} at {address} does not answer"
+        super().__init__(
+            f"{message} ({detail})." if detail else f"{message}.",
+            todo=todo or "Run `maplebridge status`; `maplebridge up` starts what is down.",
+        )
+        self.address = address
+
+
+class KafkaUnavailable(Unavailable):
+    server = "Kafka"
+
+
+class RegistryUnavailable(Unavailable):
+    server = "The schema registry"
+
+
+class StoreUnavailable(Unavailable):
+    server = "PostgreSQL"
+
+
+class KeyBrokerUnavailable(Unavailable):
+    server = "The key broker"
+
+
+class KeyStoreUnavailable(Unavailable):
+    server = "The department's key store"
+
+
+class AuditUnavailable(Unavailable):
+    server = "The audit log"
+
+
+class StackError(MapleBridgeError):
+    exit_code = 6
+
+
+class StackNotRunning(StackError):
+    pass
+
+
+class StageFailed(StackError):
+    """One stage of `maplebridge up` failed; `log_tail` holds its last lines."""
+
+    def __init__(
+        self, stage: str, message: str, *, log_tail: Sequence[str] = (), todo: str = ""
+    ) -> None:
+        super().__init__(f"{stage}: {message}", todo=todo)
+        self.stage = stage
+        self.log_tail = tuple(log_tail)
+
+
+class IntegrityError(MapleBridgeError):
+    exit_code = 7
+
+
+class TokenInvalid(IntegrityError):
+    pass
+
+
+class AuditCorrupt(IntegrityError):
+    """The audit log was altered; `index` is the first bad leaf."""
+
+    def __init__(self, message: str, *, index: int | None = None, todo: str = "") -> None:
+        super().__init__(message, todo=todo)
+        self.index = index

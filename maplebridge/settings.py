@@ -1,0 +1,156 @@
+"""Settings: what one process needs to know, read once by its `main`.
+
+A process reads `MAPLEBRIDGE_*` from its environment. On a developer's machine
+`maplebridge up` writes the same values to a profile, from which every command
+takes those of the principal it acts as; the environment wins over the profile.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from maplebridge.errors import InputError, StackNotRunning
+
+PROFILE_NAME = "profile.json"
+
+
+class Settings(BaseSettings):
+    """The settings of one process, acting as one principal.
+
+    The principal's name and secret serve Kafka (SCRAM), PostgreSQL (role
+    `mb_<name>`) and the key broker (HTTP Basic) alike.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="MAPLEBRIDGE_", frozen=True, extra="forbid")
+
+    home: Path = Path(".maplebridge")
+    principal: str = "admin"
+    secret: SecretStr = SecretStr("")
+
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_protocol: Literal["SASL_PLAINTEXT", "SASL_SSL"] = "SASL_PLAINTEXT"
+    registry_url: str = "http://127.0.0.1:8081"
+    postgres_host: str = "127.0.0.1"
+    postgres_port: int = 5432
+    key_broker_url: str = "http://127.0.0.1:8200"
+    key_broker_public_key: str = ""
+    """Base64 of the key broker's HPKE public key for this epoch (ML-KEM-768 + X25519)."""
+    audit_public_key: str = ""
+    """The audit log's C2SP verifier key: `<name>+<hash>+<base64>`."""
+    root_passphrase: SecretStr = SecretStr("")
+    """Opens the key broker's sealed root file; only the key broker has it."""
+
+    regions: tuple[Path, ...] = ()
+    """Region schemes besides the built-in one of Zhuji: paths of `*.regions.yaml` files."""
+    event_max_bytes: int = 1_000_000
+    ahead_limit_s: float = 300.0
+    """An event dated further ahead of its record's broker timestamp is refused."""
+
+    @property
+    def postgres_user(self) -> str:
+        return "mb_" + self.principal.replace("-", "_")
+
+    def postgres_dsn(self, database: str) -> str:
+        """Return a libpq connection string without the password (see `secret`)."""
+        return (
+            f"host={self.postgres_host} port={self.postgres_port} dbname={database}"
+            f" user={self.postgres_user} connect_timeout=5"
+        )
+
+    def kafka_config(self, **more: Any) -> dict[str, Any]:
+        """Return librdkafka settings that authenticate as the principal."""
+        return {
+            "bootstrap.servers": self.kafka_bootstrap,
+            "security.protocol": self.kafka_protocol,
+            "sasl.mechanism": "SCRAM-SHA-256",
+            "sasl.username": self.principal,
+            "sasl.password": self.secret.get_secret_value(),
+            "client.id": f"maplebridge-{self.principal}",
+            **more,
+        }
+
+
+class Profile(BaseModel):
+    """What `maplebridge up` chose and made: addresses, and a secret per principal."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path
+    kafka_bootstrap: str
+    registry_url: str
+    postgres_host: str
+    postgres_port: int
+    key_broker_url: str
+    key_broker_public_key: str = ""
+    audit_public_key: str = ""
+    root_passphrase: str = Field(default="", repr=False)
+    secrets: dict[str, str] = Field(default_factory=dict, repr=False)
+
+    @classmethod
+    def load(cls, home: Path) -> Self:
+        """Raises StackNotRunning if `maplebridge up` has not written a profile there."""
+        path = home / PROFILE_NAME
+        try:
+            return cls.model_validate(json.loads(path.read_text()))
+        except FileNotFoundError:
+            raise StackNotRunning(
+                f"no profile at {path}.",
+                todo="Run `maplebridge up`, or set MAPLEBRIDGE_HOME to the stack's folder.",
+            ) from None
+        except ValueError as exc:
+            raise InputError(
+                f"the profile at {path} cannot be read.",
+                todo="Run `maplebridge down` and `maplebridge up` to write it anew.",
+            ) from exc
+
+    def save(self) -> None:
+        """Write the profile where only its owner can read it."""
+        path = self.home / PROFILE_NAME
+        partial = path.with_suffix(".partial")
+        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(self.model_dump_json(indent=2))
+        partial.replace(path)
+
+    def environment(self, principal: str) -> dict[str, str]:
+        """Return the `MAPLEBRIDGE_*` variables of a process that acts as `principal`."""
+        known = self.model_dump(mode="json", exclude={"secrets", "root_passphrase"})
+        variables = {f"MAPLEBRIDGE_{name.upper()}": str(value) for name, value in known.items()}
+        variables["MAPLEBRIDGE_PRINCIPAL"] = principal
+        variables["MAPLEBRIDGE_SECRET"] = self.secret(principal)
+        if principal == "key-broker":
+            variables["MAPLEBRIDGE_ROOT_PASSPHRASE"] = self.root_passphrase
+        return variables
+
+    def settings(self, principal: str) -> Settings:
+        values = self.model_dump(exclude={"secrets", "root_passphrase"})
+        return Settings(
+            **values,
+            principal=principal,
+            secret=SecretStr(self.secret(principal)),
+            root_passphrase=SecretStr(self.root_passphrase if principal == "key-broker" else ""),
+        )
+
+    def secret(self, principal: str) -> str:
+        if principal not in self.secrets:
+            known = ", ".join(sorted(self.secrets))
+            raise InputError(f"no principal {principal!r} in the profile.", todo=f"Known: {known}.")
+        return self.secrets[principal]
+
+
+def load_settings(principal: str, *, home: Path | None = None) -> Settings:
+    """Return the settings of `principal`: the environment's, else the profile's.
+
+    Raises StackNotRunning if neither is there.
+    """
+    if os.environ.get("MAPLEBRIDGE_PRINCIPAL") == principal and home is None:
+        return Settings()
+    return Profile.load(home or Path(os.environ.get("MAPLEBRIDGE_HOME", ".maplebridge"))).settings(
+        principal
+    )

@@ -1,0 +1,23 @@
+"""Named SQL: statements live in `.sql` files beside the module that runs them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import LiteralString, cast
+
+_NAME = re.compile(r"^-- name: (\w+).*$", re.MULTILINE)
+
+
+def load_queries(package: str, file: str) -> Mapping[str, LiteralString]:
+    """Return the statements of `file` in `package` by the names of their `-- name:` lines.
+
+    The text is the project's own and never built from input, hence LiteralString.
+    """
+    text = files(package).joinpath(file).read_text(encoding="utf-8")
+    parts = _NAME.split(text)
+    return {
+        name: cast(LiteralString, statement.strip())
+        for name, statement in zip(parts[1::2], parts[2::2], strict=True)
+    }

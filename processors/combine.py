@@ -1,0 +1,259 @@
+"""The bulk lane: department topics folded into PostgreSQL, exactly once.
+
+Two threads: one reads and judges, one writes, so that Python decodes the next
+batch while PostgreSQL takes in the last. Offsets stand in the same transaction
+as what was made of them; Kafka's own committed offsets are for lag displays.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from maplebridge.errors import ContractRefused, EventInvalid, KafkaUnavailable
+from maplebridge.processors.judge import Judge, reason_of
+from maplebridge.projections.store import (
+    Accepted,
+    DeadLetter,
+    Fenced,
+    Place,
+    ProjectionStore,
+    Span,
+    Written,
+)
+from maplebridge.settings import Settings
+
+log = logging.getLogger(__name__)
+
+BATCH = 2000
+POLL_S = 0.05
+MAX_POLL_INTERVAL_S = 120
+DRAIN_S = MAX_POLL_INTERVAL_S / 4
+
+
+@dataclass(slots=True)
+class Batch:
+    """Judged records of some partitions, in order, with the offsets they cover."""
+
+    spans: list[Span] = field(default_factory=list)
+    accepted: list[Accepted] = field(default_factory=list)
+    dead: list[DeadLetter] = field(default_factory=list)
+
+    def without(self, places: Collection[Place]) -> Batch:
+        return Batch(
+            [each for each in self.spans if each.place not in places],
+            [each for each in self.accepted if each.place not in places],
+            [each for each in self.dead if each.place not in places],
+        )
+
+
+@dataclass(slots=True)
+class _Position:
+    epoch: int
+    next_offset: int
+
+
+class Combine:
+    """One worker of the bulk lane.
+
+    store: writes batches; claims: another store over a connection of its own, used to
+    take partitions over while a batch is being written.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        topics: Sequence[str],
+        judge: Judge,
+        store: ProjectionStore,
+        claims: ProjectionStore,
+        *,
+        on_written: Callable[[Written], None] | None = None,
+        batch: int = BATCH,
+    ) -> None:
+        self._settings = settings
+        self._topics = list(topics)
+        self._judge = judge
+        self._store = store
+        self._claims = claims
+        self._on_written = on_written
+        self._batch = batch
+        self._positions: dict[Place, _Position] = {}
+        self._queue: queue.Queue[Batch | None] = queue.Queue(maxsize=2)
+        self._failure: BaseException | None = None
+        self._idle = threading.Event()
+
+    def run(self, stop: threading.Event) -> None:
+        """Combine until `stop` is set; what was read is written before it returns.
+
+        Raises KafkaUnavailable, StoreUnavailable or RegistryUnavailable; nothing is lost,
+        the next run goes on where the last transaction ended.
+        """
+        consumer = self._consumer()
+        writer = threading.Thread(target=self._write, name="combine-writer")
+        writer.start()
+        try:
+            consumer.subscribe(
+                self._topics,
+                on_assign=self._on_assign,
+                on_revoke=self._on_revoke,
+                on_lost=self._on_lost,
+            )
+            while not stop.is_set() and self._failure is None:
+                messages = consumer.consume(self._batch, POLL_S)
+                if messages:
+                    self._put(self._judge_all(messages))
+        finally:
+            self._queue.put(None)
+            writer.join()
+            consumer.close()
+        if self._failure is not None:
+            raise self._failure
+
+    def _consumer(self) -> Consumer:
+        return Consumer(
+            self._settings.kafka_config(
+                **{
+                    "group.id": self._store.consumer,
+                    "enable.auto.commit": False,
+                    "auto.offset.reset": "error",
+                    "isolation.level": "read_committed",
+                    "max.poll.interval.ms": MAX_POLL_INTERVAL_S * 1000,
+                    "session.timeout.ms": 10_000,
+                    "fetch.max.bytes": 16_000_000,
+                    "queued.max.messages.kbytes": 65_536,
+                    "fetch.wait.max.ms": 50,
+                }
+            )
+        )
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for each in partitions:
+            next_offset, epoch = self._claims.claim(each.topic, each.partition)
+            self._positions[each.topic, each.partition] = _Position(epoch, next_offset)
+            each.offset = next_offset
+        consumer.assign(partitions)
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        deadline = time.monotonic() + DRAIN_S
+        while self._queue.unfinished_tasks and time.monotonic() < deadline and not self._failure:
+            time.sleep(0.01)
+        self._on_lost(consumer, partitions)
+
+    def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        for each in partitions:
+            self._positions.pop((each.topic, each.partition), None)
+
+    def _judge_all(self, messages: Sequence[Message]) -> Batch:
+        batch = Batch()
+        ends: dict[Place, int] = {}
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                self._raise_if_fatal(error)
+                continue
+            topic, partition, offset = _place(message)
+            if (topic, partition) not in self._positions:
+                continue
+            self._judge_one(message, topic, partition, offset, batch)
+            ends[topic, partition] = offset + 1
+        for (topic, partition), end in sorted(ends.items()):
+            position = self._positions[topic, partition]
+            batch.spans.append(Span(topic, partition, position.epoch, position.next_offset, end))
+            position.next_offset = end
+        return batch
+
+    def _judge_one(
+        self, message: Message, topic: str, partition: int, offset: int, batch: Batch
+    ) -> None:
+        key, value = message.key(), message.value()
+        try:
+            contract, event = self._judge.judge(topic, key, value, message.timestamp()[1])
+        except (EventInvalid, ContractRefused) as error:
+            reason, path = reason_of(error)
+            batch.dead.append(
+                DeadLetter(
+                    topic,
+                    partition,
+                    offset,
+                    reason,
+                    path,
+                    int.from_bytes(value[1:5], "big") if value and len(value) >= 5 else None,
+                    key,
+                    value,
+                    _headers(message, reason, path, partition, offset),
+                )
+            )
+            log.warning("dead letter %s[%d]@%d: %s %s", topic, partition, offset, reason, path)
+        else:
+            batch.accepted.append(Accepted(partition, contract, event, key or b"", value or b""))
+
+    def _raise_if_fatal(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            log.warning("Kafka does not answer; waiting for it")
+        elif error.fatal() or not error.retriable():
+            if error.code() in (KafkaError._TRANSPORT, KafkaError._RESOLVE):
+                return
+            raise KafkaUnavailable(self._settings.kafka_bootstrap, error.name())
+
+    def _put(self, batch: Batch) -> None:
+        while batch.spans and self._failure is None:
+            try:
+                self._queue.put(batch, timeout=0.5)
+            except queue.Full:
+                continue
+            return
+
+    def _write(self) -> None:
+        while True:
+            batch = self._queue.get()
+            try:
+                if batch is None:
+                    return
+                if self._failure is None:
+                    self._write_one(batch)
+            except BaseException as failure:
+                self._failure = failure
+            finally:
+                self._queue.task_done()
+
+    def _write_one(self, batch: Batch) -> None:
+        try:
+            written = self._store.write(batch.spans, batch.accepted, batch.dead)
+        except Fenced as fenced:
+            if any(place in self._positions for place in fenced.places):
+                raise
+            log.warning("%s; its records are left to it", fenced.message)
+            self._write_one(batch.without(fenced.places))
+            return
+        if self._on_written is not None:
+            self._on_written(written)
+
+
+def _place(message: Message) -> tuple[str, int, int]:
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    if topic is None or partition is None or offset is None:
+        raise KafkaException(KafkaError(KafkaError._BAD_MSG))
+    return topic, partition, offset
+
+
+def _headers(
+    message: Message, reason: str, path: str, partition: int, offset: int
+) -> dict[str, str]:
+    kept = {
+        name: value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        for name, value in dict(message.headers() or ()).items()
+    }
+    return {
+        **kept,
+        "mb_reason": reason,
+        "mb_path": path,
+        "mb_partition": str(partition),
+        "mb_offset": str(offset),
+    }

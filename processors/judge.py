@@ -1,0 +1,108 @@
+"""Judging a record: it is an acceptable event, or a dead letter with its reason.
+
+Pure: what a record is worth depends on its bytes, its topic and the timestamp the
+broker gave it, so a replay judges alike.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from maplebridge.errors import ContractRefused, EventInvalid
+from maplebridge.schemas import Codec, Contract, Event, Regions
+
+_EVENT_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_SEALED = b"MB\x01"
+_SEALED_MIN = 88
+
+
+class Judge:
+    """Judges the records of the catalogue's topics.
+
+    max_bytes: larger values are refused before they are decoded.
+    ahead_limit_s: how far ahead of its record's broker timestamp an event may be dated.
+    """
+
+    def __init__(
+        self, codec: Codec, regions: Regions, *, max_bytes: int, ahead_limit_s: float
+    ) -> None:
+        self._codec = codec
+        self._communities = regions.communities
+        self._regions = regions
+        self._max_bytes = max_bytes
+        self._ahead_us = int(ahead_limit_s * 1_000_000)
+        self._plain_sealed: dict[str, tuple[str, ...]] = {}
+        self._sealed_items: dict[str, tuple[tuple[str, str], ...]] = {}
+        for contract in codec.catalogue:
+            sealed = [spec.path for spec in contract.fields if spec.seal]
+            self._plain_sealed[contract.event_type] = tuple(p for p in sealed if "[]" not in p)
+            self._sealed_items[contract.event_type] = tuple(
+                (path.partition("[].")[0], path.partition("[].")[2])
+                for path in sealed
+                if "[]." in path
+            )
+
+    def judge(
+        self, topic: str, key: bytes | None, value: bytes | None, timestamp_ms: int
+    ) -> tuple[Contract, Event]:
+        """Return the contract and the event.
+
+        timestamp_ms: the record's LogAppendTime, milliseconds since 1970.
+        Raises EventInvalid with the failing path, or ContractRefused for a foreign schema.
+        RegistryUnavailable passes through: the record is judged again later.
+        """
+        if value is None:
+            raise EventInvalid("the record is empty.", path="")
+        if len(value) > self._max_bytes:
+            raise EventInvalid(f"larger than {self._max_bytes} bytes.", path="")
+        contract, event = self._decode(value)
+        if contract.topic != topic:
+            raise EventInvalid(f"an event of {contract.topic} on another topic.", path="")
+        self._check_meta(contract, event["meta"], key, timestamp_ms)
+        self._check_sealed(contract.event_type, event)
+        return contract, event
+
+    def _decode(self, value: bytes) -> tuple[Contract, Event]:
+        decoded = self._codec.decode(value)
+        return decoded.contract, decoded.event
+
+    def _check_meta(
+        self, contract: Contract, meta: Mapping[str, Any], key: bytes | None, timestamp_ms: int
+    ) -> None:
+        if meta["event_type"] != contract.event_type:
+            raise EventInvalid("not the contract's event type.", path="meta.event_type")
+        if meta["department"] != contract.department:
+            raise EventInvalid("not the topic's department.", path="meta.department")
+        if _EVENT_ID.fullmatch(meta["event_id"]) is None:
+            raise EventInvalid("not a UUID in lower-case text form.", path="meta.event_id")
+        if meta["community"] not in self._communities:
+            self._regions.check_community(meta["community"])
+        if meta["transition"] not in contract.transitions:
+            raise EventInvalid("unknown transition.", path="meta.transition")
+        if meta["occurred_at"] > timestamp_ms * 1000 + self._ahead_us:
+            raise EventInvalid(
+                "dated further ahead of its record than the bus allows.", path="meta.occurred_at"
+            )
+        if key != (meta["case_ref"] or meta["event_id"]).encode():
+            raise EventInvalid("the record's key is not the event's.", path="meta.case_ref")
+
+    def _check_sealed(self, event_type: str, event: Event) -> None:
+        for path in self._plain_sealed[event_type]:
+            _check_token(event[path], path)
+        for array, name in self._sealed_items[event_type]:
+            for index, item in enumerate(event[array]):
+                _check_token(item[name], f"{array}[{index}].{name}")
+
+
+def _check_token(token: bytes | None, path: str) -> None:
+    if token is not None and (len(token) < _SEALED_MIN or not token.startswith(_SEALED)):
+        raise EventInvalid("the field is not sealed.", path=path)
+
+
+def reason_of(error: EventInvalid | ContractRefused) -> tuple[str, str]:
+    """Return (reason, failing path) of a refused record; never a value."""
+    if isinstance(error, EventInvalid):
+        return error.reason, error.path
+    return error.message, ""

@@ -1,0 +1,180 @@
+"""The memory of the warning rule: orders by place, and what was said of them.
+
+Everything one batch of orders leads to is one transaction: the set of orders, the
+windows held to be warnings, and the outbox rows that tell of changes. Repeating a
+batch adds nothing to the set and so says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid5
+
+import psycopg
+
+from maplebridge.processors.rules import RULE, WINDOW_US, Order, Place, Window, windows
+from maplebridge.schemas import Codec, Event
+from maplebridge.sql import load_queries
+
+SQL = load_queries("maplebridge.processors", "windows_store.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A warning as it was last told."""
+
+    window_from: int
+    window_to: int
+    orders: int
+
+
+class WindowStore:
+    """Keeps windows over one asynchronous connection."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any], codec: Codec) -> None:
+        self._connection = connection
+        self._codec = codec
+        self._contract = codec.catalogue.get("reaction.warning")
+
+    async def add(self, found: Mapping[Place, Sequence[Order]]) -> int:
+        """Add orders to their places; return how many warnings changed."""
+        told = 0
+        async with self._connection.transaction():
+            for place in sorted(found):
+                told += await self._add_place(place, found[place])
+        return told
+
+    async def _add_place(self, place: Place, orders: Sequence[Order]) -> int:
+        where = {"rule": RULE, "community": place[0], "category": place[1]}
+        await self._connection.execute(SQL["lock"], where)
+        touched: list[int] = []
+        for order in sorted(orders):
+            row = await self._one(
+                SQL["add_order"],
+                {
+                    **where,
+                    "order_no": order.order_no,
+                    "event_id": order.event_id,
+                    "occurred_at": order.occurred_at,
+                },
+            )
+            if row is not None:
+                touched += [order.occurred_at, row[0]]
+        if not touched:
+            return 0
+        near, low, high = await self._island(where, min(touched), max(touched))
+        now = {window.warning_id(place): window for window in windows(near)}
+        held = await self._held(where, low, high)
+        for warning_id in sorted(held.keys() - now.keys()):
+            await self._withdraw(place, warning_id, held[warning_id])
+        changed = [key for key in sorted(now) if held.get(key) != _held(now[key])]
+        for warning_id in changed:
+            await self._raise(place, where, warning_id, now[warning_id])
+        return len(changed) + len(held.keys() - now.keys())
+
+    async def _island(
+        self, where: Mapping[str, str], low: int, high: int
+    ) -> tuple[list[Order], int, int]:
+        """Return the orders around [low, high] up to a gap that no window can cross."""
+        while True:
+            cursor = await self._connection.execute(
+                SQL["orders"], {**where, "low": low - WINDOW_US, "high": high + WINDOW_US}
+            )
+            orders = [Order(*row) for row in await cursor.fetchall()]
+            first = min([low, *(order.occurred_at for order in orders)])
+            last = max([high, *(order.occurred_at for order in orders)])
+            if (first, last) == (low, high):
+                return orders, low, high
+            low, high = first, last
+
+    async def _held(self, where: Mapping[str, str], low: int, high: int) -> dict[str, _Held]:
+        cursor = await self._connection.execute(
+            SQL["warnings"], {**where, "low": low, "high": high}
+        )
+        return {row[0]: _Held(*row[1:]) for row in await cursor.fetchall()}
+
+    async def _raise(
+        self, place: Place, where: Mapping[str, str], warning_id: str, window: Window
+    ) -> None:
+        held = _held(window)
+        await self._connection.execute(
+            SQL["keep"],
+            {
+                **where,
+                "warning_id": warning_id,
+                "window_from": held.window_from,
+                "window_to": held.window_to,
+                "orders": held.orders,
+            },
+        )
+        await self._send(place, warning_id, held, window.severity, "raised")
+
+    async def _withdraw(self, place: Place, warning_id: str, held: _Held) -> None:
+        await self._connection.execute(SQL["drop"], {"warning_id": warning_id})
+        await self._send(place, warning_id, held, "blue", "withdrawn")
+
+    async def _send(
+        self, place: Place, warning_id: str, held: _Held, severity: str, transition: str
+    ) -> None:
+        row = await self._one(SQL["revision"], {})
+        revision = row[0] if row else 0
+        event = self._event(place, warning_id, held, severity, transition, revision)
+        await self._connection.execute(
+            SQL["send"],
+            {
+                "topic": self._contract.topic,
+                "key": event["meta"]["event_id"].encode(),
+                "value": self._codec.encode(self._contract, event),
+            },
+        )
+
+    async def _one(self, query: Any, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
+        row: tuple[Any, ...] | None = await (
+            await self._connection.execute(query, values)
+        ).fetchone()
+        return row
+
+    def _event(
+        self,
+        place: Place,
+        warning_id: str,
+        held: _Held,
+        severity: str,
+        transition: str,
+        revision: int,
+    ) -> Event:
+        community, category = place
+        return {
+            "meta": {
+                "event_id": str(uuid5(UUID(warning_id), str(revision))),
+                "event_type": self._contract.event_type,
+                "schema_version": self._contract.version,
+                "department": self._contract.department,
+                "community": community,
+                "grid": None,
+                "occurred_at": held.window_to,
+                "recorded_at": held.window_to,
+                "case_ref": None,
+                "transition": transition,
+                "purpose": "safety_response",
+                "legal_basis": "statutory_duty",
+                "retention": None,
+                "backfill": False,
+                "key_refs": {},
+            },
+            "warning_id": warning_id,
+            "rule": RULE,
+            "category": category,
+            "severity": severity,
+            "window_from": held.window_from,
+            "window_to": held.window_to,
+            "revision": revision,
+            "orders": held.orders,
+            "proof": None,
+        }
+
+
+def _held(window: Window) -> _Held:
+    return _Held(window.window_from, window.window_to, window.orders)

@@ -1,0 +1,1 @@
+"""What is remembered: pure folds, and the tables they are kept in."""

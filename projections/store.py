@@ -1,0 +1,281 @@
+"""The projections in PostgreSQL: a batch of events and its offsets in one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psycopg
+
+from maplebridge.errors import MapleBridgeError, StoreUnavailable
+from maplebridge.projections.folds import Change, fold_all
+from maplebridge.schemas import Contract, Event
+from maplebridge.settings import Settings
+from maplebridge.sql import load_queries
+
+SQL = load_queries("maplebridge.projections", "store.sql")
+DATABASE = "maplebridge"
+HASHED = ("hash_events", "hash_case_parts", "hash_tallies", "hash_warnings")
+
+Place = tuple[str, int]
+"""topic, partition"""
+
+
+class Fenced(MapleBridgeError):
+    """Another worker owns these partitions now; nothing of the batch was written."""
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        listed = ", ".join(f"{topic}[{partition}]" for topic, partition in places)
+        super().__init__(f"another worker has taken over {listed}.")
+        self.places = tuple(places)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The offsets one batch covers of one partition: [start, end), under one epoch."""
+
+    topic: str
+    partition: int
+    epoch: int
+    start: int
+    end: int
+
+    @property
+    def place(self) -> Place:
+        return self.topic, self.partition
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """One event that passed every check; `key` and `value` are as they came off Kafka."""
+
+    partition: int
+    contract: Contract
+    event: Event
+    key: bytes
+    value: bytes
+
+    @property
+    def place(self) -> Place:
+        return self.contract.topic, self.partition
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One record that no projection can take, with the reason and the failing path."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    path: str
+    schema_id: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: Mapping[str, str]
+
+    @property
+    def place(self) -> Place:
+        return self.topic, self.partition
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a batch: new events, repeated ones, refused ones."""
+
+    combined: int
+    repeated: int
+    dead_lettered: int
+
+
+@contextmanager
+def translated(settings: Settings) -> Iterator[None]:
+    """Turn the driver's 'no connection' into StoreUnavailable."""
+    try:
+        yield
+    except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
+        address = f"{settings.postgres_host}:{settings.postgres_port}"
+        raise StoreUnavailable(address, type(exc).__name__) from exc
+
+
+def connect(settings: Settings, *, schema: str = "projections") -> psycopg.Connection[Any]:
+    """Return a connection of the settings' principal; raises StoreUnavailable."""
+    with translated(settings):
+        return psycopg.connect(
+            settings.postgres_dsn(DATABASE),
+            password=settings.secret.get_secret_value(),
+            options=f"-c search_path={schema},pg_temp -c jit=off -c timezone=UTC",
+            autocommit=True,
+        )
+
+
+class ProjectionStore:
+    """Writes batches for one consumer over one connection.
+
+    with_outbox: False for a rebuild, which must not send anything again.
+    transaction_limit_s: a paused worker's transaction must end before its partitions
+    move, or it would block its successor.
+    """
+
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        *,
+        consumer: str = "combine",
+        with_outbox: bool = True,
+        transaction_limit_s: float = 60.0,
+    ) -> None:
+        self.connection = connection
+        self.consumer = consumer
+        self._with_outbox = with_outbox
+        limit_ms = int(transaction_limit_s * 1000)
+        connection.execute(f"SET transaction_timeout = {limit_ms}")
+        connection.execute(f"SET idle_in_transaction_session_timeout = {limit_ms}")
+        connection.execute(f"SET lock_timeout = {limit_ms // 2}")
+        for statement in SQL["staging"].split(";"):
+            connection.execute(statement)
+
+    def claim(self, topic: str, partition: int) -> tuple[int, int]:
+        """Take over a partition: return (next offset, epoch); older epochs are fenced off."""
+        row = self.connection.execute(
+            SQL["claim"], {"consumer": self.consumer, "topic": topic, "partition": partition}
+        ).fetchone()
+        if row is None:
+            raise MapleBridgeError(f"no offset came back for {topic}[{partition}].")
+        return int(row[0]), int(row[1])
+
+    def write(
+        self,
+        spans: Sequence[Span],
+        accepted: Sequence[Accepted],
+        dead: Sequence[DeadLetter],
+    ) -> Written:
+        """Write a batch and advance its offsets, or raise Fenced and write nothing."""
+        unique = {each.event["meta"]["event_id"]: each for each in accepted}
+        with self.connection.transaction():
+            self._advance(spans)
+            fresh = self._accept(unique)
+            self._add(fold_all((each.contract, each.event) for each in fresh))
+            for letter in dead:
+                self.connection.execute(SQL["add_dead_letter"], _columns(letter))
+            if self._with_outbox:
+                self._send(fresh, dead)
+        return Written(len(fresh), len(accepted) - len(fresh), len(dead))
+
+    def _advance(self, spans: Sequence[Span]) -> None:
+        rows = self.connection.execute(
+            SQL["advance"],
+            {
+                "consumer": self.consumer,
+                "topics": [span.topic for span in spans],
+                "partitions": [span.partition for span in spans],
+                "epochs": [span.epoch for span in spans],
+                "expected": [span.start for span in spans],
+                "next": [span.end for span in spans],
+            },
+        ).fetchall()
+        lost = {span.place for span in spans} - set(rows)
+        if lost:
+            raise Fenced(sorted(lost))
+
+    def _accept(self, unique: Mapping[str, Accepted]) -> list[Accepted]:
+        """Insert what is new; return it."""
+        if not unique:
+            return []
+        with self.connection.cursor() as cursor:
+            with cursor.copy(SQL["copy_events"]) as copy:
+                for event_id, each in unique.items():
+                    copy.write_row(_event_row(event_id, each))
+            cursor.execute(SQL["accept"])
+            if cursor.rowcount == len(unique):
+                return list(unique.values())
+            return [unique[row[0]] for row in cursor.fetchall()]
+
+    def _add(self, change: Change) -> None:
+        with self.connection.cursor() as cursor:
+            if change.tallies:
+                with cursor.copy(SQL["copy_tallies"]) as copy:
+                    for key, count in change.tallies.items():
+                        copy.write_row((*key, count))
+                cursor.execute(SQL["add_tallies"])
+            if change.parts:
+                with cursor.copy(SQL["copy_parts"]) as copy:
+                    for part in change.parts.values():
+                        copy.write_row(
+                            (
+                                part.case_ref,
+                                part.event_type,
+                                part.department,
+                                part.community,
+                                part.transition,
+                                part.state,
+                                part.unit,
+                                part.opened_at,
+                                part.occurred_at,
+                                part.event_id,
+                                part.events,
+                            )
+                        )
+                cursor.execute(SQL["add_parts"])
+            for warning in sorted(change.warnings.values(), key=lambda each: each.warning_id):
+                cursor.execute(SQL["add_warning"], asdict(warning))
+
+    def _send(self, fresh: Iterable[Accepted], dead: Iterable[DeadLetter]) -> None:
+        with self.connection.cursor().copy(SQL["copy_outbox"]) as copy:
+            for each in fresh:
+                if each.contract.department != "react":
+                    copy.write_row((each.contract.core_topic, each.key, each.value, None))
+            for letter in dead:
+                headers = json.dumps(dict(letter.headers))
+                copy.write_row((f"mb.dlq.{letter.topic}", letter.key, letter.value, headers))
+
+    def progress(self) -> dict[Place, int]:
+        """Return the next offset of every partition this consumer has begun."""
+        rows = self.connection.execute(SQL["progress"], {"consumer": self.consumer}).fetchall()
+        return {(topic, partition): next_offset for topic, partition, next_offset in rows}
+
+    def state_hash(self) -> str:
+        return state_hash(self.connection)
+
+
+def state_hash(connection: psycopg.Connection[Any]) -> str:
+    """Return the hex SHA-256 of the projections' named columns in key order."""
+    digest = hashlib.sha256()
+    with connection.cursor() as cursor:
+        for name in HASHED:
+            digest.update(name.encode())
+            with cursor.copy(SQL[name]) as copy:
+                for chunk in copy:
+                    digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _event_row(event_id: str, each: Accepted) -> tuple[Any, ...]:
+    event, contract = each.event, each.contract
+    meta = event["meta"]
+    return (
+        event_id,
+        contract.event_type,
+        contract.department,
+        meta["community"],
+        meta["case_ref"],
+        meta["transition"],
+        event.get("state"),
+        event.get("unit"),
+        meta["occurred_at"],
+    )
+
+
+def _columns(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "topic": letter.topic,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "reason": letter.reason,
+        "path": letter.path,
+        "schema_id": letter.schema_id,
+    }

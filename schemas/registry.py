@@ -1,0 +1,84 @@
+"""The schema registry, over its Confluent API: a store, not a gate.
+
+The registry accepts a schema in which a grade was lowered (measured), so what
+may be registered is decided by our own linter, and everyone works with
+contracts pinned by fingerprint.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+
+from maplebridge.errors import ContractRefused, RegistryUnavailable
+
+API = "/apis/ccompat/v7"
+
+
+class RegistryClient:
+    """A client of the registry at `url`, such as `http://127.0.0.1:8081`.
+
+    Every call raises RegistryUnavailable if the registry does not answer.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float = 10.0) -> None:
+        self.url = url
+        self._http = httpx.Client(base_url=url + API, timeout=timeout_s)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def register(self, subject: str, schema: dict[str, Any]) -> int:
+        """Register `schema` under `subject` as FULL_TRANSITIVE and return its id.
+
+        Raises ContractRefused if it is not compatible with an earlier version.
+        """
+        self._call("PUT", f"/config/{subject}", {"compatibility": "FULL_TRANSITIVE"})
+        answer = self._call("POST", f"/subjects/{subject}/versions", _body(schema), subject=subject)
+        return int(answer["id"])
+
+    def compatibility(self, subject: str) -> str:
+        return str(self._call("GET", f"/config/{subject}")["compatibilityLevel"])
+
+    def id_of(self, subject: str, schema: dict[str, Any]) -> int:
+        """Return the id of exactly this schema.
+
+        Raises ContractRefused if it is not registered under `subject`.
+        """
+        return int(self._call("POST", f"/subjects/{subject}", _body(schema), subject=subject)["id"])
+
+    def schema(self, schema_id: int) -> dict[str, Any]:
+        """Return the schema with this id; raises ContractRefused if there is none."""
+        answer = self._call("GET", f"/schemas/ids/{schema_id}", subject=f"id {schema_id}")
+        schema: dict[str, Any] = json.loads(answer["schema"])
+        return schema
+
+    def subjects(self) -> list[str]:
+        return [str(name) for name in self._call("GET", "/subjects")]
+
+    def _call(self, method: str, path: str, body: Any = None, *, subject: str = "") -> Any:
+        try:
+            response = self._http.request(method, path, json=body)
+        except httpx.HTTPError as exc:
+            raise RegistryUnavailable(self.url, type(exc).__name__) from exc
+        if response.status_code in (404, 409, 422):
+            raise ContractRefused(
+                f"the registry refused {subject or path}: {_reason(response)}",
+                todo="Run `maplebridge schema register`; a contract changes only compatibly.",
+            )
+        if response.is_error:
+            raise RegistryUnavailable(self.url, f"HTTP {response.status_code}")
+        return response.json()
+
+
+def _body(schema: dict[str, Any]) -> dict[str, str]:
+    return {"schemaType": "AVRO", "schema": json.dumps(schema, ensure_ascii=False)}
+
+
+def _reason(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["message"])[:300]
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {response.status_code}"
