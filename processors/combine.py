@@ -31,7 +31,7 @@ from maplebridge.settings import Settings
 
 log = logging.getLogger(__name__)
 
-BATCH = 2000
+BATCH = 5000
 POLL_S = 0.05
 MAX_POLL_INTERVAL_S = 120
 DRAIN_S = MAX_POLL_INTERVAL_S / 4

@@ -69,12 +69,18 @@ FROM incoming_parts ORDER BY 1, 2
 ON CONFLICT (case_ref, event_type) DO UPDATE SET
     events = p.events + excluded.events,
     opened_at = least(p.opened_at, excluded.opened_at),
-    (community, transition, state, unit, occurred_at, event_id) = (
-        SELECT w.* FROM (VALUES
-            (p.community, p.transition, p.state, p.unit, p.occurred_at, p.event_id),
-            (excluded.community, excluded.transition, excluded.state, excluded.unit,
-             excluded.occurred_at, excluded.event_id)) AS w (c, t, s, u, o, e)
-        ORDER BY w.o DESC, w.e DESC LIMIT 1)
+    community = CASE WHEN (excluded.occurred_at, excluded.event_id) > (p.occurred_at, p.event_id)
+        THEN excluded.community ELSE p.community END,
+    transition = CASE WHEN (excluded.occurred_at, excluded.event_id) > (p.occurred_at, p.event_id)
+        THEN excluded.transition ELSE p.transition END,
+    state = CASE WHEN (excluded.occurred_at, excluded.event_id) > (p.occurred_at, p.event_id)
+        THEN excluded.state ELSE p.state END,
+    unit = CASE WHEN (excluded.occurred_at, excluded.event_id) > (p.occurred_at, p.event_id)
+        THEN excluded.unit ELSE p.unit END,
+    occurred_at = CASE WHEN (excluded.occurred_at, excluded.event_id) > (p.occurred_at, p.event_id)
+        THEN excluded.occurred_at ELSE p.occurred_at END,
+    event_id = CASE WHEN (excluded.occurred_at, excluded.event_id) > (p.occurred_at, p.event_id)
+        THEN excluded.event_id ELSE p.event_id END
 
 -- name: add_warning
 INSERT INTO warnings AS w

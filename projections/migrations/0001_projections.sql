@@ -22,7 +22,7 @@ CREATE TABLE projections.events (
     unit        text,
     occurred_at timestamptz NOT NULL
 );
-CREATE INDEX events_of_case ON projections.events (case_ref, occurred_at, event_id);
+CREATE INDEX events_of_case ON projections.events (case_ref);
 
 -- What each department last said of a case: a register stamped (occurred_at, event_id).
 CREATE TABLE projections.case_parts (

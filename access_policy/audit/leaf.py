@@ -1,0 +1,160 @@
+"""What one audit entry says, and its bytes.
+
+A leaf names who read which fields of how many rows, under which purpose and
+policy. It holds no field's value and no person's data: rows and subjects stand
+in it as the Merkle root of salted commitments (`cover`). The salts lie beside
+the log and can be destroyed on an erasure without touching a leaf.
+
+The bytes are canonical JSON after RFC 8785: keys sorted, no white space, only
+strings, integers below 2^53, lists and objects. See docs/audit-log.md.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Literal
+
+from maplebridge.access_policy.audit.merkle import EMPTY_ROOT, leaf_hash, root_of
+from maplebridge.errors import InputError
+
+ROWS_MAX = 500
+SALT_BYTES = 16
+TEXT_MAX = 200
+_PLAIN = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
+
+Action = Literal[
+    "access.delivered", "access.queried", "access.decrypted", "access.denied", "access.explained"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedField:
+    """A field that left, its grade (1 to 4) and the form it left in."""
+
+    path: str
+    grade: int
+    form: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """Salted commitments to the ids of the rows and subjects that one leaf covers."""
+
+    salt: bytes = field(repr=False)
+    commitments: tuple[bytes, ...]
+    root: bytes
+
+    def covers(self, identifier: str) -> bool:
+        return commit(identifier, salt=self.salt) in self.commitments
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One audit entry, covering at most 500 rows of one consumer.
+
+    at: microseconds since the epoch, UTC. who: the principal that acted.
+    on_behalf_of: the app or officer served. resource: an event type, read model
+    or `audit`. rule: the deciding rule. communities: how many were touched.
+    """
+
+    at: int
+    action: Action
+    who: str
+    on_behalf_of: str
+    purpose: str
+    decision: Literal["permit", "deny"]
+    rule: str
+    policy_version: str
+    resource: str
+    fields: tuple[AuditedField, ...] = ()
+    rows: int = 0
+    communities: int = 0
+    grant: str = ""
+    legal_basis: str = ""
+    decision_id: str = ""
+    cover: Cover | None = None
+
+    def encode(self) -> str:
+        """Return the canonical JSON of the leaf.
+
+        Raises InputError if it covers over 500 rows, or a text is over 200
+        characters or holds a control character.
+        """
+        if not 0 <= self.rows <= ROWS_MAX:
+            raise InputError(
+                f"an audit leaf covers at most {ROWS_MAX} rows.", todo="Append a leaf per part."
+            )
+        content: dict[str, Any] = {
+            "v": 1,
+            "at": self.at,
+            "action": self.action,
+            "who": self.who,
+            "on_behalf_of": self.on_behalf_of,
+            "purpose": self.purpose,
+            "legal_basis": self.legal_basis,
+            "grant": self.grant,
+            "decision": self.decision,
+            "decision_id": self.decision_id,
+            "rule": self.rule,
+            "policy_version": self.policy_version,
+            "resource": self.resource,
+            "fields": [
+                {"path": seen.path, "grade": seen.grade, "form": seen.form} for seen in self.fields
+            ],
+            "rows": self.rows,
+            "communities": self.communities,
+            "cover": {
+                "count": len(self.cover.commitments) if self.cover else 0,
+                "root": (self.cover.root if self.cover else EMPTY_ROOT).hex(),
+            },
+        }
+        _check_texts(content)
+        return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _check_texts(content: dict[str, Any]) -> None:
+    texts = {name: text for name, text in content.items() if isinstance(text, str)}
+    texts |= {f"fields.{at}": seen["path"] for at, seen in enumerate(content["fields"])}
+    # one match over all of them: a leaf is encoded before every release
+    if max(map(len, texts.values())) <= TEXT_MAX and _PLAIN.fullmatch("".join(texts.values())):
+        return
+    names = [
+        name for name, text in texts.items() if len(text) > TEXT_MAX or not _PLAIN.fullmatch(text)
+    ]
+    raise InputError(
+        f"the audit leaf's {names[0]} is over {TEXT_MAX} characters or not plain text.",
+        todo="Give names there, never contents.",
+    )
+
+
+def decode_leaf(body: str, *, cover: Cover | None = None) -> Leaf:
+    """Return the leaf that `encode` wrote; its cover lies beside the log.
+
+    Raises ValueError or KeyError if the text is no leaf of version 1.
+    """
+    content = json.loads(body)
+    if content.pop("v") != 1:
+        raise ValueError("an audit leaf of an unknown version")
+    content.pop("cover")
+    fields = tuple(AuditedField(**seen) for seen in content.pop("fields"))
+    return Leaf(fields=fields, cover=cover, **content)
+
+
+def commit(identifier: str, *, salt: bytes) -> bytes:
+    """Return SHA-256(salt || identifier): nothing without the salt, proof with it."""
+    return sha256(salt + identifier.encode()).digest()
+
+
+def cover(identifiers: Iterable[str], *, salt: bytes | None = None) -> Cover:
+    """Return the commitments to these ids (of events, subjects, keys) and their root.
+
+    salt: 16 bytes, fresh for every leaf unless a test gives one.
+    """
+    salt = secrets.token_bytes(SALT_BYTES) if salt is None else salt
+    commitments = tuple(commit(identifier, salt=salt) for identifier in identifiers)
+    return Cover(salt, commitments, root_of(leaf_hash(item) for item in commitments))

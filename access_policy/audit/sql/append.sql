@@ -1,0 +1,1 @@
+SELECT audit.append(%(bodies)b::text[], %(salts)b::bytea[], %(commitments)b::bytea[])

@@ -1,0 +1,1 @@
+SELECT size, note, frontier, tail FROM audit.checkpoint ORDER BY size

@@ -1,0 +1,124 @@
+"""The audit database: its statements, its migration, and rows as they lie there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any, LiteralString
+
+import psycopg
+
+from maplebridge.access_policy.audit.leaf import Cover
+from maplebridge.access_policy.audit.merkle import leaf_hash, root_of, split_hashes
+from maplebridge.errors import AuditUnavailable
+from maplebridge.settings import Settings
+
+DATABASE = "maplebridge_audit"
+_FETCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLeaf:
+    """A leaf as the log holds it. `cover` is None if it has none, or it was erased."""
+
+    index: int
+    leaf_hash: bytes
+    body: str
+    cover: Cover | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCheckpoint:
+    """A signed note over `size` leaves.
+
+    frontier: the hashes of `Frontier.to_bytes` at that size. tail: the hashes of
+    the leaves since the previous checkpoint, joined.
+    """
+
+    size: int
+    note: str
+    frontier: bytes = field(repr=False)
+    tail: bytes = field(repr=False)
+
+
+def migrate(connection: psycopg.Connection[Any]) -> None:
+    """Create or update the audit schema; run by the administrator in `maplebridge_audit`.
+
+    The roles mb_audit, mb_key_broker, mb_deliver and mb_query must exist.
+    """
+    with connection.transaction():
+        connection.execute(statement("schema"))
+
+
+@cache
+def statement(name: str) -> LiteralString:
+    """Return the text of sql/<name>.sql."""
+    return files("maplebridge.access_policy.audit").joinpath(f"sql/{name}.sql").read_text("utf-8")
+
+
+def connect(
+    settings: Settings, *, database: str = DATABASE, timeout_s: float = 5.0
+) -> psycopg.Connection[Any]:
+    """Open a connection as the process's principal; raises AuditUnavailable.
+
+    What it commits is on disk when COMMIT returns, whatever the server's default.
+    """
+    limit_ms = round(timeout_s * 1000)
+    options = (
+        f"-c synchronous_commit=on -c statement_timeout={limit_ms} -c lock_timeout={limit_ms}"
+        f" -c idle_in_transaction_session_timeout={limit_ms}"
+    )
+    with translated(settings):
+        return psycopg.connect(
+            settings.postgres_dsn(database),
+            password=settings.secret.get_secret_value(),
+            options=options,
+            application_name=f"maplebridge-{settings.principal}-audit",
+            autocommit=True,
+        )
+
+
+@contextmanager
+def translated(settings: Settings) -> Iterator[None]:
+    """Turn a failure of the driver into AuditUnavailable: no audit, no release."""
+    try:
+        yield
+    except psycopg.Error as exc:
+        detail = type(exc).__name__ if exc.sqlstate is None else f"SQLSTATE {exc.sqlstate}"
+        raise AuditUnavailable(
+            f"{settings.postgres_host}:{settings.postgres_port}/{DATABASE}", detail
+        ) from exc
+
+
+def read_leaves(connection: psycopg.Connection[Any]) -> Iterator[StoredLeaf]:
+    """Yield every leaf in index order, a thousand at a time."""
+    with connection.transaction(), connection.cursor(name="leaves") as cursor:
+        cursor.itersize = _FETCH
+        cursor.execute(statement("leaves"))
+        for index, hashed, body, salt, commitments in cursor:
+            yield StoredLeaf(index, bytes(hashed), body, to_cover(salt, commitments))
+
+
+def read_checkpoints(connection: psycopg.Connection[Any]) -> list[StoredCheckpoint]:
+    return [_to_checkpoint(row) for row in connection.execute(statement("checkpoints"))]
+
+
+def last_checkpoint(connection: psycopg.Connection[Any]) -> StoredCheckpoint | None:
+    row = connection.execute(statement("last_checkpoint")).fetchone()
+    return _to_checkpoint(row) if row else None
+
+
+def to_cover(salt: bytes | None, commitments: bytes | None) -> Cover | None:
+    """Return the cover that lies beside a leaf, its root computed anew."""
+    if salt is None or commitments is None:
+        return None
+    items = split_hashes(bytes(commitments))
+    return Cover(bytes(salt), items, root_of(leaf_hash(item) for item in items))
+
+
+def _to_checkpoint(row: tuple[Any, ...]) -> StoredCheckpoint:
+    size, note, frontier, tail = row
+    return StoredCheckpoint(size, note, bytes(frontier), bytes(tail))

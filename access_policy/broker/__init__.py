@@ -1,0 +1,30 @@
+"""The key broker: keeps the departments' masters, releases field keys by policy."""
+
+from __future__ import annotations
+
+from maplebridge.access_policy.broker.epochs import ensure_epoch, epoch_of
+from maplebridge.access_policy.broker.release import (
+    Audit,
+    Broker,
+    Decided,
+    Decider,
+    ReleaseRecord,
+)
+from maplebridge.access_policy.broker.root import Root, SealedFileRoot
+from maplebridge.access_policy.broker.service import provision, run
+from maplebridge.access_policy.broker.store import migrate
+
+__all__ = [
+    "Audit",
+    "Broker",
+    "Decided",
+    "Decider",
+    "ReleaseRecord",
+    "Root",
+    "SealedFileRoot",
+    "ensure_epoch",
+    "epoch_of",
+    "migrate",
+    "provision",
+    "run",
+]

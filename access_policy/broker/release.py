@@ -1,0 +1,276 @@
+"""What the key broker gives out: field keys by policy, and pseudonyms. Nothing unaudited.
+
+The community and the department asked about are those of the master's own row,
+never what the caller says. The event type, path and grade that the caller says
+are bound into the field key, so a false one gives a key that opens nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from maplebridge.access_policy.broker.principals import is_principal
+from maplebridge.access_policy.broker.pseudonyms import pseudonym, pseudonym_key
+from maplebridge.access_policy.broker.store import Connections
+from maplebridge.access_policy.broker.vault import Subject, Vault
+from maplebridge.access_policy.keys import (
+    ITEMS_MAX,
+    FieldKey,
+    KeyRequest,
+    Master,
+    Withheld,
+    derive_field_key,
+)
+from maplebridge.access_policy.suites import SUITES
+from maplebridge.errors import AccessDenied, AuditUnavailable, InputError
+
+APP_PREFIX = "app-"
+PSEUDONYM_PRINCIPAL = "deliver"
+_log = logging.getLogger(__name__)
+
+
+class Decider(Protocol):
+    """The policy, as the key broker asks it."""
+
+    def decide(
+        self,
+        app: str,
+        purpose: str,
+        event_type: str,
+        path: str,
+        grade: int,
+        community: str,
+        department: str,
+    ) -> tuple[bool, str, str]:
+        """Return (allowed, deciding rule, policy version); an error is a denial."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The broker has no such master, perhaps not yet: its wrap may be on the way."""
+
+
+Answer = FieldKey | Withheld | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """One decision on one field key, or one pseudonym given (path and grade empty)."""
+
+    allowed: bool
+    rule: str
+    department: str
+    community: str
+    event_type: str
+    path: str
+    grade: int
+    key_id: str
+    key_ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRecord:
+    """What is audited before an answer leaves: one record per request.
+
+    at: microseconds since 1970, UTC. app: whom it is for; principal: who asked.
+    """
+
+    at: int
+    decision_id: str
+    kind: Literal["keys", "pseudonyms"]
+    principal: str
+    app: str
+    purpose: str
+    policy_version: str
+    decided: tuple[Decided, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The answers in the order of the items."""
+
+    decision_id: str
+    policy_version: str
+    answers: tuple[Answer, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pseudonyms:
+    """A token per item, None where the subject is unknown."""
+
+    decision_id: str
+    tokens: tuple[str | None, ...]
+
+
+Audit = Callable[[ReleaseRecord], object]
+
+
+class Broker:
+    """Releases field keys and pseudonyms. Safe to share between threads.
+
+    audit: must return only when the record is durable; if it raises, nothing is released.
+    """
+
+    def __init__(
+        self,
+        vault: Vault,
+        connections: Connections,
+        *,
+        decider: Decider,
+        audit: Audit,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.vault = vault
+        self._connections = connections
+        self._decider = decider
+        self._audit = audit
+        self._clock = clock
+
+    def authenticate(self, principal: str, secret: str) -> bool:
+        """Raises StoreUnavailable."""
+        with self._connections.use() as connection:
+            return is_principal(connection, principal, secret)
+
+    def release(self, principal: str, purpose: str, items: Sequence[KeyRequest]) -> Release:
+        """Answer each item with a field key, why it is withheld, or that it is unknown.
+
+        Raises AccessDenied if the principal is no app, InputError over 500 items,
+        AuditUnavailable, StoreUnavailable, IntegrityError if a stored row was altered.
+        """
+        app = _app_of(principal)
+        _check_count(len(items))
+        masters = self.vault.masters(item.key_id for item in items)
+        judge = _Judge(self._decider, app, purpose)
+        judged = [judge(item, masters.get(item.key_id)) for item in items]
+        decided = tuple(each for each in judged if each is not None)
+        decision_id = self._record("keys", principal, app, purpose, judge.version, decided)
+        answers = tuple(
+            _answer(item, masters.get(item.key_id), each)
+            for item, each in zip(items, judged, strict=True)
+        )
+        return Release(decision_id, judge.version, answers)
+
+    def pseudonyms(
+        self, principal: str, purpose: str, consumer: str, subjects: Sequence[Subject]
+    ) -> Pseudonyms:
+        """Answer each subject with HMAC(K[purpose, consumer], subject), in base64url.
+
+        The same person has one token in all departments, within one purpose and
+        consumer. Raises AccessDenied unless the principal is `deliver`, else as `release`.
+        """
+        if principal != PSEUDONYM_PRINCIPAL:
+            raise AccessDenied("only `deliver` may ask for pseudonyms.", rule="principal")
+        _check_count(len(subjects))
+        known = self.vault.identifiers(subjects)
+        decided = tuple(
+            Decided(True, "principal", department, "", "", "", 0, "", key_ref)
+            for department, key_ref in subjects
+            if (department, key_ref) in known
+        )
+        decision_id = self._record("pseudonyms", principal, consumer, purpose, "", decided)
+        key = pseudonym_key(self.vault.epochs.pseudonym_root, purpose=purpose, consumer=consumer)
+        tokens = tuple(
+            pseudonym(key, *known[subject]) if subject in known else None for subject in subjects
+        )
+        return Pseudonyms(decision_id, tokens)
+
+    def _record(
+        self,
+        kind: Literal["keys", "pseudonyms"],
+        principal: str,
+        app: str,
+        purpose: str,
+        version: str,
+        decided: tuple[Decided, ...],
+    ) -> str:
+        decision_id = str(uuid.uuid4())
+        if not decided:
+            return decision_id  # only unknown keys: nothing was decided and nothing leaves
+        at = round(self._clock() * 1_000_000)
+        record = ReleaseRecord(at, decision_id, kind, principal, app, purpose, version, decided)
+        try:
+            self._audit(record)
+        except AuditUnavailable:
+            raise
+        except Exception as exc:
+            # whatever went wrong there: no audit, no release
+            _log.exception("audit of decision %s failed", decision_id)
+            raise AuditUnavailable("the audit log", type(exc).__name__) from exc
+        return decision_id
+
+
+class _Judge:
+    """Decides each item of one request; the policy is asked once for equal questions."""
+
+    def __init__(self, decider: Decider, app: str, purpose: str) -> None:
+        self._decider = decider
+        self._app = app
+        self._purpose = purpose
+        self._known: dict[tuple[str, str, int, str, str], tuple[bool, str]] = {}
+        self.version = ""
+
+    def __call__(self, item: KeyRequest, master: Master | None) -> Decided | None:
+        if master is None or master.version != item.key_version:
+            return None
+        if item.grade != master.grade_domain or item.suite not in SUITES:
+            allowed, rule = False, "grade-domain"
+        else:
+            allowed, rule = self._ask(item, master)
+        return Decided(
+            allowed,
+            rule,
+            master.department,
+            master.community,
+            item.event_type,
+            item.path,
+            item.grade,
+            item.key_id.hex(),
+            master.key_ref,
+        )
+
+    def _ask(self, item: KeyRequest, master: Master) -> tuple[bool, str]:
+        asked = (item.event_type, item.path, item.grade, master.community, master.department)
+        if asked not in self._known:
+            try:
+                allowed, rule, self.version = self._decider.decide(self._app, self._purpose, *asked)
+            except Exception:
+                # an error is a denial, whatever it is
+                _log.exception("the policy failed on %s of %s", item.path, item.event_type)
+                allowed, rule = False, "policy-error"
+            self._known[asked] = (allowed is True, rule)
+        return self._known[asked]
+
+
+def _answer(item: KeyRequest, master: Master | None, decided: Decided | None) -> Answer:
+    if master is None or decided is None:
+        return Unknown()
+    if not decided.allowed:
+        return Withheld(decided.rule, _reason(item, decided))
+    return derive_field_key(
+        master, suite=item.suite, event_type=item.event_type, path=item.path, grade=item.grade
+    )
+
+
+def _reason(item: KeyRequest, decided: Decided) -> str:
+    if decided.rule == "grade-domain":
+        return f"the key is not one of grade L{item.grade} and suite {item.suite}"
+    if decided.rule == "default-deny":
+        return f"no rule permits {item.path} of {item.event_type} for this app and purpose"
+    return f"rule {decided.rule} decides over {item.path} of {item.event_type}"
+
+
+def _app_of(principal: str) -> str:
+    if not principal.startswith(APP_PREFIX):
+        raise AccessDenied(f"{principal} is no app and gets no field keys.", rule="principal")
+    return principal.removeprefix(APP_PREFIX)
+
+
+def _check_count(count: int) -> None:
+    if count > ITEMS_MAX:
+        raise InputError(f"a request has at most {ITEMS_MAX} items.", todo="Ask in parts.")

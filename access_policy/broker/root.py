@@ -1,0 +1,129 @@
+"""The root of the key broker: what wraps the keys of each epoch.
+
+The built-in provider keeps one key in a file sealed by a passphrase. A hardware
+module or a cloud's key service is another class with the same two methods.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+from pydantic import SecretStr
+
+from maplebridge.access_policy.broker.keywrap import WrappingKey
+from maplebridge.errors import InputError, IntegrityError
+
+_SCRYPT = {"n": 2**16, "r": 8, "p": 1}
+_SCRYPT_MAX_N = 2**20
+_PASSPHRASE_MIN = 12
+_FORMAT = "maplebridge root 1"
+
+
+class Root(Protocol):
+    """Wraps the keys of epochs; `binding` says which key it is and must be given again."""
+
+    def wrap(self, secret: bytes, binding: bytes) -> bytes: ...
+
+    def unwrap(self, wrapped: bytes, binding: bytes) -> bytes:
+        """Raises IntegrityError if it was wrapped by another root, or altered."""
+        ...
+
+
+class SealedFileRoot:
+    """A root key in a file: scrypt of a passphrase, then AES-256-GCM."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = WrappingKey(key)
+
+    @classmethod
+    def create(cls, path: Path, passphrase: SecretStr) -> SealedFileRoot:
+        """Write a new root, readable by its owner alone; never over another.
+
+        Raises InputError if the passphrase is under 12 characters or the file is there.
+        """
+        if len(passphrase.get_secret_value()) < _PASSPHRASE_MIN:
+            raise InputError(
+                "the root passphrase is shorter than 12 characters.",
+                todo="Set MAPLEBRIDGE_ROOT_PASSPHRASE.",
+            )
+        key, salt, nonce = os.urandom(32), os.urandom(16), os.urandom(12)
+        sealing = AESGCM(_stretch(passphrase, salt, **_SCRYPT))
+        content = {
+            "format": _FORMAT,
+            "scrypt": {**_SCRYPT, "salt": base64.b64encode(salt).decode()},
+            "nonce": base64.b64encode(nonce).decode(),
+            "sealed": base64.b64encode(sealing.encrypt(nonce, key, _FORMAT.encode())).decode(),
+        }
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write_once(path, json.dumps(content, indent=1).encode())
+        return cls(key)
+
+    @classmethod
+    def open(cls, path: Path, passphrase: SecretStr) -> SealedFileRoot:
+        """Raises InputError if the file or its passphrase is missing, IntegrityError if wrong."""
+        try:
+            content = json.loads(path.read_bytes())
+            sealed, nonce, stretch = _parse(content)
+        except FileNotFoundError:
+            raise InputError(
+                f"the key broker's root {path} is missing.", todo="Run `maplebridge up`."
+            ) from None
+        except (KeyError, TypeError, ValueError):
+            raise IntegrityError(f"the key broker's root {path} cannot be read.") from None
+        salt = stretch.pop("salt")
+        try:
+            key = AESGCM(_stretch(passphrase, salt, **stretch)).decrypt(
+                nonce, sealed, _FORMAT.encode()
+            )
+        except InvalidTag:
+            raise IntegrityError(
+                f"the key broker's root {path} does not open with this passphrase.",
+                todo="Check MAPLEBRIDGE_ROOT_PASSPHRASE.",
+            ) from None
+        return cls(key)
+
+    def wrap(self, secret: bytes, binding: bytes) -> bytes:
+        return self._key.wrap(secret, binding)
+
+    def unwrap(self, wrapped: bytes, binding: bytes) -> bytes:
+        return self._key.unwrap(wrapped, binding)
+
+
+def _parse(content: Any) -> tuple[bytes, bytes, dict[str, Any]]:
+    stretch = {name: content["scrypt"][name] for name in ("n", "r", "p", "salt")}
+    stretch["salt"] = base64.b64decode(stretch["salt"], validate=True)
+    if content["format"] != _FORMAT or not 2**15 <= stretch["n"] <= _SCRYPT_MAX_N:
+        raise ValueError("format")
+    return (
+        base64.b64decode(content["sealed"], validate=True),
+        base64.b64decode(content["nonce"], validate=True),
+        stretch,
+    )
+
+
+def _stretch(passphrase: SecretStr, salt: bytes, *, n: int, r: int, p: int) -> bytes:
+    scrypt = Scrypt(salt=salt, length=32, n=n, r=r, p=p)
+    return scrypt.derive(passphrase.get_secret_value().encode())
+
+
+def _write_once(path: Path, content: bytes) -> None:
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(partial, path)  # unlike a rename, a link never replaces a root
+    except FileExistsError:
+        raise InputError(f"the key broker's root {path} is there already.") from None
+    finally:
+        partial.unlink()

@@ -1,0 +1,107 @@
+"""The service `key-broker`: made ready by `provision`, run by `run`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import uvicorn
+from pydantic import SecretStr
+
+from maplebridge.access_policy.broker.epochs import ensure_epoch
+from maplebridge.access_policy.broker.http import create_app
+from maplebridge.access_policy.broker.intake import Decode, Intake
+from maplebridge.access_policy.broker.principals import ensure_principals
+from maplebridge.access_policy.broker.release import Audit, Broker, Decider
+from maplebridge.access_policy.broker.root import SealedFileRoot
+from maplebridge.access_policy.broker.store import (
+    DATABASE,
+    Connection,
+    Connections,
+    migrate,
+    statement,
+)
+from maplebridge.access_policy.broker.vault import Vault
+from maplebridge.access_policy.keytransport import BrokerPublicKey
+from maplebridge.errors import IntegrityError
+from maplebridge.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+def root_path(home: Path) -> Path:
+    return home / "key-broker" / "root.sealed"
+
+
+def provision(
+    settings: Settings,
+    connection: Connection,
+    *,
+    now: datetime,
+    principals: Mapping[str, str | SecretStr],
+) -> BrokerPublicKey:
+    """Make the schema, the root, the epoch of `now` and the principals; repeat at will.
+
+    settings: the key broker's, with the root passphrase. connection: the administrator's,
+    to the database `maplebridge_keys`. Returns the public key that departments need.
+    Raises IntegrityError if the root is missing or another while keys are kept under it.
+    """
+    migrate(connection)
+    root = create(settings, connection)
+    ensure_principals(connection, principals)
+    return ensure_epoch(connection, root, now=now)
+
+
+def create(settings: Settings, connection: Connection) -> SealedFileRoot:
+    """Open the root, or make it if there is neither root nor epoch."""
+    path = root_path(settings.home)
+    if path.exists():
+        return SealedFileRoot.open(path, settings.root_passphrase)
+    if connection.execute(statement("epochs")).fetchone():
+        raise IntegrityError(
+            f"the key broker's root {path} is missing while keys are kept under it.",
+            todo="Put it back from its backup; without it no sealed field can be opened.",
+        )
+    return SealedFileRoot.create(path, settings.root_passphrase)
+
+
+def run(
+    settings: Settings,
+    *,
+    decider: Decider,
+    audit: Audit,
+    decode: Decode,
+    database: str = DATABASE,
+) -> None:
+    """Serve until SIGTERM or SIGINT, on the port of `key_broker_url`, on loopback.
+
+    Raises InputError if `provision` has not run, IntegrityError if the root is
+    another, StoreUnavailable.
+    """
+    connections = Connections(settings, database=database)
+    root = SealedFileRoot.open(root_path(settings.home), settings.root_passphrase)
+    vault = Vault(connections, root)
+    broker = Broker(vault, connections, decider=decider, audit=audit)
+    intake = Intake(settings, vault, decode=decode)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(broker, ready=lambda: intake.alive),
+            host="127.0.0.1",
+            port=urlsplit(settings.key_broker_url).port or 8200,
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+            limit_concurrency=200,
+        )
+    )
+    intake.start()
+    try:
+        server.run()
+    finally:
+        intake.stop(timeout_s=1.5)
+        connections.close()
+        _log.info("the key broker stopped; %s", intake.counts)

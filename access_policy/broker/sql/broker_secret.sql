@@ -1,0 +1,1 @@
+SELECT wrapped FROM keys.broker_secret WHERE name = %(name)s

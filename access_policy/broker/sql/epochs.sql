@@ -1,0 +1,1 @@
+SELECT epoch, kek, public_key, transport_secret FROM keys.epoch ORDER BY epoch

@@ -1,0 +1,1 @@
+SELECT secret_hash FROM keys.principal WHERE name = %(name)s

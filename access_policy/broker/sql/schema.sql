@@ -1,0 +1,59 @@
+-- The key broker's database. Run by the administrator; safe to run again.
+-- Every secret in it is wrapped: root > epoch > department > master, identifier.
+CREATE SCHEMA IF NOT EXISTS keys;
+
+CREATE TABLE IF NOT EXISTS keys.epoch (
+    epoch            text PRIMARY KEY,  -- ISO week, 2026-W47
+    kek              bytea NOT NULL,    -- under the root
+    public_key       text NOT NULL,     -- what departments wrap new masters to
+    transport_secret bytea,             -- its private half under the root; null once destroyed
+    created_at       timestamptz NOT NULL DEFAULT now()
+);
+
+-- kind: L3 and L4 for masters of that grade domain, subjects for identifiers.
+CREATE TABLE IF NOT EXISTS keys.department_key (
+    epoch      text NOT NULL REFERENCES keys.epoch,
+    department text NOT NULL,
+    kind       text NOT NULL CHECK (kind IN ('L3', 'L4', 'subjects')),
+    wrapped    bytea NOT NULL,          -- under the epoch's key
+    PRIMARY KEY (epoch, department, kind)
+);
+
+CREATE TABLE IF NOT EXISTS keys.master (
+    key_id       bytea PRIMARY KEY CHECK (octet_length(key_id) = 16),
+    version      bigint NOT NULL,
+    department   text NOT NULL,
+    key_ref      text NOT NULL,
+    scope_kind   text NOT NULL CHECK (scope_kind IN ('subject', 'case')),
+    grade_domain smallint NOT NULL CHECK (grade_domain IN (3, 4)),
+    community    text NOT NULL,
+    epoch        text NOT NULL,
+    wrapped      bytea NOT NULL,        -- under the department's key of that grade domain
+    received_at  timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX IF NOT EXISTS master_by_subject ON keys.master (department, key_ref);
+
+CREATE TABLE IF NOT EXISTS keys.subject (
+    department text NOT NULL,
+    key_ref    text NOT NULL,
+    scope_kind text NOT NULL,
+    epoch      text NOT NULL,
+    wrapped    bytea NOT NULL,          -- the identifier, under the department's subjects key
+    PRIMARY KEY (department, key_ref)
+);
+
+CREATE TABLE IF NOT EXISTS keys.broker_secret (
+    name    text PRIMARY KEY,
+    wrapped bytea NOT NULL              -- under the root
+);
+
+-- Secrets are 256 random bits, so a plain hash gives no guess an advantage.
+CREATE TABLE IF NOT EXISTS keys.principal (
+    name        text PRIMARY KEY,
+    secret_hash bytea NOT NULL
+);
+
+REVOKE ALL ON SCHEMA keys FROM PUBLIC;
+GRANT USAGE ON SCHEMA keys TO mb_key_broker;
+GRANT SELECT ON ALL TABLES IN SCHEMA keys TO mb_key_broker;
+GRANT INSERT ON keys.department_key, keys.master, keys.subject TO mb_key_broker;

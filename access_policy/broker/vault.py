@@ -1,0 +1,196 @@
+"""The masters that the key broker keeps, and whose they are."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from maplebridge.access_policy.broker.epochs import DepartmentKeyKind, Epochs
+from maplebridge.access_policy.broker.keywrap import master_binding, subject_binding
+from maplebridge.access_policy.broker.root import Root
+from maplebridge.access_policy.broker.store import Connection, Connections, statement
+from maplebridge.access_policy.keys import Master
+from maplebridge.access_policy.keytransport import NewMaster, decode_batch
+
+_CACHED_MASTERS = 5_000
+_CACHED_S = 30.0
+Subject = tuple[str, str]
+"""(department, key_ref)"""
+
+
+class Vault:
+    """Stores and reads masters. Safe to share between threads.
+
+    Raises InputError if the database has no epoch yet, IntegrityError if the root
+    is another than its own, StoreUnavailable.
+    """
+
+    def __init__(self, connections: Connections, root: Root) -> None:
+        self._connections = connections
+        self._root = root
+        with connections.use() as connection:
+            self._epochs = Epochs.load(connection, root)
+        self._cache = _MasterCache()
+
+    @property
+    def epochs(self) -> Epochs:
+        return self._epochs
+
+    def open_wrap(self, wrap: bytes, *, department: str, epoch: str) -> list[NewMaster]:
+        """Raises TokenInvalid if it was not made for this broker, or is malformed inside."""
+        if epoch not in self._epochs:
+            with self._connections.use() as connection:
+                self._epochs = Epochs.load(connection, self._root)
+        plain = self._epochs.private_key(epoch).unwrap(wrap, department=department)
+        return decode_batch(plain, department=department)
+
+    def store(self, masters: Sequence[NewMaster]) -> int:
+        """Keep the masters, durably; return how many key ids were new.
+
+        A key id that is there already keeps its first master. Raises StoreUnavailable.
+        """
+        if not masters:
+            return 0
+        epochs, epoch = self._epochs, self._epochs.newest
+        with self._connections.use() as connection:
+            for department in sorted({new.master.department for new in masters}):
+                epochs.make_department_keys(connection, epoch=epoch, department=department)
+        with self._connections.use() as connection:
+            subjects = _subject_rows(connection, epochs, epoch, masters)
+            connection.execute(statement("insert_subjects"), subjects)
+            rows = _master_rows(connection, epochs, epoch, [new.master for new in masters])
+            added = connection.execute(statement("insert_masters"), rows).fetchone()
+        return int(added[0]) if added else 0
+
+    def masters(self, key_ids: Iterable[bytes]) -> dict[bytes, Master]:
+        """Return the known ones of these masters by key id.
+
+        Raises IntegrityError if a row was altered, StoreUnavailable.
+        """
+        wanted = set(key_ids)
+        found = self._cache.known(wanted)
+        missing = sorted(wanted - found.keys())
+        if missing:
+            with self._connections.use() as connection:
+                rows = connection.execute(statement("masters"), {"key_ids": missing}).fetchall()
+                read = {bytes(row[0]): self._master(connection, row) for row in rows}
+            self._cache.add(read)
+            found |= read
+        return found
+
+    def identifiers(self, subjects: Sequence[Subject]) -> dict[Subject, tuple[str, str]]:
+        """Return (scope kind, identifier) of the known ones of these subjects.
+
+        Raises IntegrityError if a row was altered, StoreUnavailable.
+        """
+        wanted = sorted(set(subjects))
+        columns = {
+            "departments": [department for department, _ in wanted],
+            "key_refs": [key_ref for _, key_ref in wanted],
+        }
+        with self._connections.use() as connection:
+            found = {}
+            for department, key_ref, scope_kind, epoch, wrapped in connection.execute(
+                statement("subjects"), columns
+            ).fetchall():
+                key = self._epochs.department_key(
+                    connection, epoch=epoch, department=department, kind="subjects"
+                )
+                plain = key.unwrap(bytes(wrapped), subject_binding(department, key_ref, scope_kind))
+                found[department, key_ref] = (scope_kind, plain.decode())
+        return found
+
+    def check(self) -> None:
+        """Raises StoreUnavailable if the database does not answer."""
+        with self._connections.use() as connection:
+            connection.execute("SELECT 1")
+
+    def _master(self, connection: Connection, row: tuple[Any, ...]) -> Master:
+        *public, epoch, wrapped = row
+        key_id, version, department, key_ref, scope_kind, grade_domain, community = public
+        names = (department, key_ref, scope_kind, grade_domain, community)
+        unread = Master(bytes(key_id), version, *names, secret=b"")
+        key = self._epochs.department_key(
+            connection, epoch=epoch, department=department, kind=_kind(unread)
+        )
+        secret = key.unwrap(bytes(wrapped), master_binding(unread))
+        return Master(unread.key_id, version, *names, secret=secret)
+
+
+class _MasterCache:
+    """Masters lately read, forgotten after at most twice `_CACHED_S`."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._recent: dict[bytes, Master] = {}
+        self._older: dict[bytes, Master] = {}
+        self._turned = time.monotonic()
+
+    def known(self, key_ids: Iterable[bytes]) -> dict[bytes, Master]:
+        with self._mutex:
+            self._turn(0)
+            both = self._older | self._recent if self._older else self._recent
+            return {key_id: both[key_id] for key_id in key_ids if key_id in both}
+
+    def add(self, masters: dict[bytes, Master]) -> None:
+        with self._mutex:
+            self._turn(len(masters))
+            self._recent |= masters
+
+    def _turn(self, coming: int) -> None:
+        now = time.monotonic()
+        late = now - self._turned > _CACHED_S
+        if late or len(self._recent) + coming > _CACHED_MASTERS:
+            self._older = {} if now - self._turned > 2 * _CACHED_S else self._recent
+            self._recent = {}
+            self._turned = now
+
+
+def _kind(master: Master) -> DepartmentKeyKind:
+    return "L4" if master.grade_domain == 4 else "L3"
+
+
+def _master_rows(
+    connection: Connection, epochs: Epochs, epoch: str, masters: Sequence[Master]
+) -> dict[str, list[Any]]:
+    def wrapped(master: Master) -> bytes:
+        key = epochs.department_key(
+            connection, epoch=epoch, department=master.department, kind=_kind(master)
+        )
+        return key.wrap(master.secret, master_binding(master))
+
+    return {
+        "key_ids": [master.key_id for master in masters],
+        "versions": [master.version for master in masters],
+        "departments": [master.department for master in masters],
+        "key_refs": [master.key_ref for master in masters],
+        "scope_kinds": [master.scope_kind for master in masters],
+        "grade_domains": [master.grade_domain for master in masters],
+        "communities": [master.community for master in masters],
+        "epochs": [epoch] * len(masters),
+        "wrapped": [wrapped(master) for master in masters],
+    }
+
+
+def _subject_rows(
+    connection: Connection, epochs: Epochs, epoch: str, masters: Sequence[NewMaster]
+) -> dict[str, list[Any]]:
+    unique = {(new.master.department, new.master.key_ref): new for new in masters}.values()
+
+    def wrapped(new: NewMaster) -> bytes:
+        master = new.master
+        key = epochs.department_key(
+            connection, epoch=epoch, department=master.department, kind="subjects"
+        )
+        binding = subject_binding(master.department, master.key_ref, master.scope_kind)
+        return key.wrap(new.identifier.encode(), binding)
+
+    return {
+        "departments": [new.master.department for new in unique],
+        "key_refs": [new.master.key_ref for new in unique],
+        "scope_kinds": [new.master.scope_kind for new in unique],
+        "epochs": [epoch] * len(unique),
+        "wrapped": [wrapped(new) for new in unique],
+    }

@@ -1,0 +1,60 @@
+"""Who consumes, and whom to ask: the file consumers.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from maplebridge.errors import InputError
+
+
+class Consumer(BaseModel):
+    """One application: its role, its region's code, what was agreed with it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    role: str
+    region: str = Field(min_length=1)
+    purposes: tuple[str, ...] = Field(min_length=1)
+    legal_basis: str
+    contact: str
+
+
+class Consumers(BaseModel):
+    """All consumers by name; whom to ask per department; the read models' grades."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    consumers: Mapping[str, Consumer]
+    departments: Mapping[str, str]
+    read_models: Mapping[str, int]
+
+    def get(self, app: str) -> Consumer | None:
+        return self.consumers.get(app)
+
+    def whom_to_ask(self, department: str) -> str:
+        return self.departments.get(department, "the city's data bureau")
+
+
+def load_consumers(path: Path | None = None) -> Consumers:
+    """Read `path`, or the built-in file; raises InputError naming what is wrong."""
+    source = path or Path(str(files("maplebridge.access_policy").joinpath("consumers.yaml")))
+    try:
+        return Consumers.model_validate(yaml.safe_load(source.read_text("utf-8")))
+    except ValidationError as exc:
+        faults = (
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            for fault in exc.errors(include_url=False, include_input=False)
+        )
+        raise InputError(
+            f"{source.name} cannot be used ({'; '.join(faults)}).", todo="Correct it there."
+        ) from exc
+    except (OSError, yaml.YAMLError) as exc:
+        raise InputError(
+            f"{source.name} cannot be read ({type(exc).__name__}).", todo="Correct the file."
+        ) from exc

@@ -1,0 +1,26 @@
+-- The masters of one department, in its own SQLite file. No identifier and no
+-- secret is in plain: see keystore.py.
+
+CREATE TABLE IF NOT EXISTS key_subjects (
+    subject_mac BLOB PRIMARY KEY,   -- HMAC-SHA-256 of scope kind and identifier, 16 bytes of it
+    subject     INTEGER NOT NULL,
+    key_ref     BLOB NOT NULL       -- random; the same in every community and grade domain
+) WITHOUT ROWID;
+
+-- Keyed by a growing number, so new masters are appended and not strewn over the file.
+CREATE TABLE IF NOT EXISTS key_masters (
+    subject      INTEGER NOT NULL,
+    grade_domain INTEGER NOT NULL CHECK (grade_domain IN (3, 4)),
+    community    TEXT NOT NULL,
+    key_id       BLOB NOT NULL,
+    version      INTEGER NOT NULL,
+    sealed       BLOB NOT NULL,     -- nonce 12 || AES-256-GCM of the secret
+    PRIMARY KEY (subject, grade_domain, community)
+) WITHOUT ROWID;
+
+-- Batches whose wrap Kafka has not acknowledged: wrapped anew, to the key of the day.
+CREATE TABLE IF NOT EXISTS key_pending (
+    number   INTEGER PRIMARY KEY AUTOINCREMENT,
+    masters  INTEGER NOT NULL,
+    sealed   BLOB NOT NULL          -- nonce 12 || AES-256-GCM of the batch
+);

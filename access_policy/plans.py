@@ -1,0 +1,159 @@
+"""View plans: what one consumer sees of one event type in one community."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+from maplebridge.access_policy.rules import DEFAULT_DENY
+from maplebridge.schemas import Contract, FieldSpec
+
+Form = Literal["clear", "generalise", "mask", "pseudonym", "absent"]
+
+FORMS: tuple[tuple[str, Form], ...] = (
+    ("read_clear", "clear"),
+    ("generalise", "generalise"),
+    ("mask", "mask"),
+    ("pseudonym", "pseudonym"),
+)
+"""The actions in the order they are asked, and the form each permits."""
+
+RAISED_GRADE = 4
+KEY_REFS = "meta.key_refs"
+
+
+@dataclass(frozen=True)
+class PlanShape:
+    """The part of a plan that many communities share; pairs of (path, ...)."""
+
+    forms: tuple[tuple[str, Form], ...]
+    rules: tuple[tuple[str, str], ...]
+    ask: tuple[tuple[str, str], ...]
+    grades: tuple[tuple[str, int], ...]
+    sealed: frozenset[str]
+
+    @cached_property
+    def forms_by_path(self) -> Mapping[str, Form]:
+        return dict(self.forms)
+
+    @cached_property
+    def rules_by_path(self) -> Mapping[str, str]:
+        return dict(self.rules)
+
+    @cached_property
+    def ask_by_path(self) -> Mapping[str, str]:
+        return dict(self.ask)
+
+    @cached_property
+    def grades_by_path(self) -> Mapping[str, int]:
+        return dict(self.grades)
+
+
+@dataclass(frozen=True)
+class ViewPlan:
+    """The form of every field; deny by default. Frozen, hashable, picklable, memoised.
+
+    row_rule: the rule that gave the row, or refused it; refused, every field is
+    absent. Plans of one shape share it, so what is made from `shape` can be kept.
+    """
+
+    app: str
+    purpose: str
+    event_type: str
+    community: str
+    restricted: bool
+    policy_version: str
+    row_allowed: bool
+    row_rule: str
+    shape: PlanShape
+
+    @property
+    def forms(self) -> Mapping[str, Form]:
+        """The form of each path, in the contract's order."""
+        return self.shape.forms_by_path
+
+    @property
+    def rules(self) -> Mapping[str, str]:
+        """The deciding rule of each path that is not clear."""
+        return self.shape.rules_by_path
+
+    @property
+    def ask(self) -> Mapping[str, str]:
+        """Whom to ask about each path that is not clear."""
+        return self.shape.ask_by_path
+
+    @property
+    def grades(self) -> Mapping[str, int]:
+        """The grade that each path was judged by."""
+        return self.shape.grades_by_path
+
+    @property
+    def sealed(self) -> frozenset[str]:
+        """The paths that travel sealed."""
+        return self.shape.sealed
+
+    def is_clear(self, path: str) -> bool:
+        return self.forms.get(path) == "clear"
+
+    def shown(self) -> tuple[str, ...]:
+        """Return the paths that are not absent, in the contract's order."""
+        return tuple(path for path, form in self.shape.forms if form != "absent")
+
+    def key_paths(self) -> tuple[str, ...]:
+        """Return the paths that are sealed and clear: those that need a field key."""
+        return tuple(path for path in self.shown() if path in self.sealed and self.is_clear(path))
+
+
+@dataclass(frozen=True)
+class ReadPlan:
+    """Whether a consumer may query a read model's rows of one region, and why."""
+
+    app: str
+    purpose: str
+    name: str
+    community: str
+    policy_version: str
+    allowed: bool
+    rule: str
+    ask: str
+
+
+def effective_grade(spec: FieldSpec, *, restricted: bool) -> int:
+    """Return the grade a field is judged by; L4 where the record raises it.
+
+    A record is restricted where a value raised its own grade (a dispute type of
+    family violence). What says whose case it is rises with it: every field with
+    a category but staff, the field whose value was raised, and the key
+    references, by which a party's name in another case would give it away.
+    """
+    raises = spec.category not in ("", "STAFF") or spec.raises is not None or spec.path == KEY_REFS
+    return max(spec.grade, RAISED_GRADE) if restricted and raises else spec.grade
+
+
+def sealed_paths(contract: Contract) -> frozenset[str]:
+    return frozenset(spec.path for spec in contract.fields if spec.seal is not None)
+
+
+def at_stream(plan: ViewPlan) -> ViewPlan:
+    """Return the plan as `mb.out.<app>` can carry it.
+
+    There a sealed field is clear by key, pseudonym or absent, for nobody holds
+    its plain value to mask or generalise; nor are those forms made of plain
+    fields on a stream.
+    """
+    forms, rules = dict(plan.forms), dict(plan.rules)
+    for path, form in plan.forms.items():
+        if form in ("generalise", "mask"):
+            forms[path] = "absent"
+            rules[path] = "needs-plaintext" if path in plan.sealed else "form-not-on-stream"
+    if forms == plan.forms:
+        return plan
+    shape = replace(plan.shape, forms=tuple(forms.items()), rules=tuple(rules.items()))
+    return replace(plan, shape=shape)
+
+
+def hidden_by(plan: ViewPlan, path: str) -> str:
+    """Return the rule that hides a field, `default-deny` if the plan does not know it."""
+    return plan.rules.get(path, DEFAULT_DENY)

@@ -1,0 +1,98 @@
+"""What `up` chose for one home folder beyond the profile, and the folder's mark as ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from maplebridge.errors import StackError
+from maplebridge.localstack import principals
+from maplebridge.localstack.ports import DEFAULT_PORTS, LOOPBACK, choose_ports
+from maplebridge.localstack.supervisor import Supervisor
+from maplebridge.settings import PROFILE_NAME, Profile
+
+LAYOUT_NAME = "localstack.json"
+SERVER_OF = {"controller": "kafka", "registry-management": "registry"}
+"""A server listens on more than one port; which name in `ports` belongs to which process."""
+
+
+def claim(home: Path) -> None:
+    """Make the home folder, or recognise it. Raises StackError if it holds something else."""
+    if home.exists() and not home.is_dir():
+        raise StackError(f"{home} is a file.", todo="Set MAPLEBRIDGE_HOME to a folder.")
+    mark = home / LAYOUT_NAME
+    if mark.exists():
+        return
+    # whoever waits for the lock while the folder is wiped finds `run` only
+    strangers = [p.name for p in home.iterdir() if p.name != "run"] if home.exists() else []
+    if strangers:
+        raise StackError(
+            f"{home} holds files that are not of an embedded stack ({min(strangers)}, ...).",
+            todo="Set MAPLEBRIDGE_HOME to a folder of its own.",
+        )
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        # root's may be passed, not read: PostgreSQL runs as another account; all within is private
+        home.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        with mark.open("x") as file:
+            file.write(json.dumps({"ports": {}}))
+    except FileExistsError:
+        # another command was quicker
+        return
+    except OSError as exc:
+        raise StackError(
+            f"{home} cannot be made ({exc.strerror}).",
+            todo="Set MAPLEBRIDGE_HOME to a folder that you may write to.",
+        ) from exc
+
+
+def read_ports(home: Path) -> dict[str, int]:
+    """Return the ports chosen last time, by name; empty if none were."""
+    try:
+        return dict(json.loads((home / LAYOUT_NAME).read_text())["ports"])
+    except (FileNotFoundError, ValueError, KeyError):
+        return {}
+
+
+def settle_ports(
+    home: Path, supervisor: Supervisor, preferred: Mapping[str, int] | None
+) -> dict[str, int]:
+    """Choose a port for every server and remember it; a running server keeps its own."""
+    remembered = read_ports(home)
+    wanted = {**DEFAULT_PORTS, **(preferred or {}), **remembered}
+    running = [
+        name
+        for name in wanted
+        if name in remembered and supervisor.find(SERVER_OF.get(name, name)) is not None
+    ]
+    chosen = choose_ports(wanted, keep=running)
+    partial = home / f"{LAYOUT_NAME}.partial"
+    partial.write_text(json.dumps({"ports": chosen}))
+    partial.replace(home / LAYOUT_NAME)
+    return chosen
+
+
+def settle_profile(home: Path, ports: Mapping[str, int]) -> Profile:
+    """Return the home's profile with these ports; secrets are made once and kept."""
+    known = Profile.load(home) if (home / PROFILE_NAME).exists() else None
+    kept = known.secrets if known else {}
+    made = {name: kept.get(name) or secrets.token_urlsafe(24) for name in principals.ALL}
+    addresses: dict[str, Any] = {
+        "kafka_bootstrap": f"{LOOPBACK}:{ports['kafka']}",
+        "registry_url": f"http://{LOOPBACK}:{ports['registry']}",
+        "postgres_host": LOOPBACK,
+        "postgres_port": ports["postgresql"],
+        "key_broker_url": f"http://{LOOPBACK}:{ports['key-broker']}",
+        "secrets": {**kept, **made},
+        "home": home,
+    }
+    if known is not None:
+        profile = known.model_copy(update=addresses)
+    else:
+        profile = Profile(root_passphrase=secrets.token_urlsafe(24), **addresses)
+    profile.save()
+    return profile

@@ -1,0 +1,31 @@
+"""Who there is in the embedded stack, and which databases each may open."""
+
+from __future__ import annotations
+
+SUPER_USER = "admin"
+CONTROLLER = "controller"
+"""Kafka's controller listener knows this user only; no client can log in as it."""
+
+SERVICES = ("combine", "relay", "react", "deliver", "key-broker", "audit", "query")
+DEPARTMENTS = ("dept-hotline", "dept-grid", "dept-justice")
+APPLICATIONS = ("app-town-mediation", "app-city-dashboard", "app-data-officer")
+REGISTRY = "apicurio"
+
+KAFKA_USERS = (SUPER_USER, *SERVICES, *DEPARTMENTS, *APPLICATIONS)
+POSTGRES_USERS = (*SERVICES, REGISTRY)
+ALL = (*KAFKA_USERS, REGISTRY, CONTROLLER)
+
+DATABASES: dict[str, tuple[str, ...]] = {
+    "maplebridge": ("combine", "relay", "react", "deliver", "query"),
+    "maplebridge_keys": ("key-broker",),
+    "maplebridge_audit": ("audit", "key-broker", "deliver", "query"),
+    "apicurio": (REGISTRY,),
+}
+"""Database -> principals that may connect to it; what they may do there, migrations say."""
+
+OWNERS = {"apicurio": REGISTRY}
+"""The registry makes its own tables; every other database belongs to the super user."""
+
+
+def postgres_role(principal: str) -> str:
+    return "mb_" + principal.replace("-", "_")

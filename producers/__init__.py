@@ -1,0 +1,20 @@
+"""What a department runs: publishing its events, and importing the tables it already has."""
+
+from maplebridge.producers.delivery import Delivery, Receipt
+from maplebridge.producers.department import Department
+from maplebridge.producers.ids import imported_id, uuid7
+from maplebridge.producers.importer import ImportProgress, ImportResult, import_file
+from maplebridge.producers.mapping import RowMapping, load_mapping
+
+__all__ = [
+    "Delivery",
+    "Department",
+    "ImportProgress",
+    "ImportResult",
+    "Receipt",
+    "RowMapping",
+    "import_file",
+    "imported_id",
+    "load_mapping",
+    "uuid7",
+]

@@ -1,0 +1,27 @@
+"""CloudEvents headers (binary mode): a copy of the envelope for other tools, unread by ours."""
+
+from __future__ import annotations
+
+from maplebridge.producers.times import moment_of
+from maplebridge.schemas import Contract
+
+CONTENT_TYPE = "application/vnd.confluent.avro"
+
+Headers = list[tuple[str, str | bytes | None]]
+
+
+class CloudEventsHeaders:
+    """Makes the headers of one contract's events."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._fixed: Headers = [
+            ("ce_specversion", b"1.0"),
+            ("ce_source", f"/departments/{contract.department}".encode()),
+            ("ce_type", contract.ce_type.encode()),
+            ("content-type", CONTENT_TYPE.encode()),
+        ]
+
+    def of(self, event_id: str, occurred_at: int) -> Headers:
+        """occurred_at: microseconds since 1970 in UTC."""
+        time = moment_of(occurred_at).isoformat().replace("+00:00", "Z")
+        return [*self._fixed, ("ce_id", event_id.encode()), ("ce_time", time.encode())]

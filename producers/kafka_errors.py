@@ -1,0 +1,52 @@
+"""Kafka's errors in Maple Bridge's terms, translated once, at this edge."""
+
+from __future__ import annotations
+
+from confluent_kafka import KafkaError
+
+from maplebridge.errors import (
+    AccessDenied,
+    EventTooLarge,
+    InputError,
+    KafkaUnavailable,
+    MapleBridgeError,
+)
+
+_REFUSED = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    }
+)
+AUTHENTICATION = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
+_UNKNOWN_TOPIC = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART})
+
+
+def translate(
+    error: KafkaError, *, address: str, principal: str, topic: str = ""
+) -> MapleBridgeError:
+    """Return what a caller of Maple Bridge is told of `error`."""
+    code = error.code()
+    if code in AUTHENTICATION:
+        return AccessDenied(
+            f"Kafka at {address} does not accept the name and secret of {principal}.",
+            rule="kafka-authentication",
+            todo="Check MAPLEBRIDGE_PRINCIPAL and MAPLEBRIDGE_SECRET.",
+        )
+    if code in _REFUSED:
+        return AccessDenied(
+            f"Kafka does not let {principal} write to {topic or 'this topic'}.",
+            rule="kafka-acl",
+            todo="Act as the department's own principal, or ask the administrator for the ACL.",
+        )
+    if code == KafkaError.MSG_SIZE_TOO_LARGE:
+        return EventTooLarge(
+            f"the event is larger than {topic} takes.", todo="Shorten its texts or lists."
+        )
+    if code in _UNKNOWN_TOPIC:
+        return InputError(
+            f"Kafka at {address} has no topic {topic} that {principal} may see.",
+            todo="Run `maplebridge up`, which makes the topics of all contracts.",
+        )
+    return KafkaUnavailable(address, error.name())

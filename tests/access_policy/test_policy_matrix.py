@@ -1,0 +1,254 @@
+"""Who sees which field: the policies against a table written without them.
+
+The table below is the agreement with the three consumers in plain Python. It
+shares no code with the engine; where both say the same for every consumer,
+purpose, field, community and record, the policies say what was agreed.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+
+import pytest
+
+from maplebridge.access_policy.policy import Policies
+from maplebridge.access_policy.rules import Rules, load_rules, parse_rules
+from maplebridge.schemas import Contract, FieldSpec, load_catalogue, load_regions
+
+CATALOGUE = load_catalogue()
+REGIONS = load_regions()
+
+IN_TOWN = ("330681001001", "330681001296")
+COMMUNITIES = (
+    *IN_TOWN,
+    sorted(REGIONS.within("330681109000"))[0],
+    sorted(REGIONS.within("330681201000"))[-1],
+)
+ELSEWHERE = ("330681001000", "330681000000", "110101001001", "x")
+APPS = ("town-mediation", "city-dashboard", "data-officer", "nobody")
+PURPOSES = (
+    "dispute_resolution",
+    "service_improvement",
+    "audit",
+    "statistics",
+    "case_handling",
+    "",
+)
+PERSONAL = ("PI", "SPI", "TEXT", "PLACE")
+
+
+def agreed(
+    app: str,
+    purpose: str,
+    contract: Contract,
+    spec: FieldSpec,
+    community: str,
+    restricted: bool,
+) -> str:
+    """The form that was agreed on, read from the agreement alone."""
+    grade, personal = spec.grade, spec.category in PERSONAL
+    if restricted and (personal or spec.path in ("meta.key_refs", "dispute_type")):
+        grade = 4
+    if grade == 4 or not community.startswith("330681"):
+        return "absent"
+    match (app, purpose):
+        case ("town-mediation", "dispute_resolution"):
+            if not community.startswith("330681001"):
+                return "absent"
+            if contract.event_type == "mediation.case":
+                return "clear"
+            if contract.event_type not in ("hotline.order", "grid.case"):
+                return "absent"
+            personal = personal or spec.path == "meta.key_refs"
+            return "clear" if grade <= 2 and not personal else "absent"
+        case ("city-dashboard", "service_improvement"):
+            return "clear" if grade == 1 and not spec.category else "absent"
+        case ("data-officer", "audit"):
+            if spec.path == "meta.key_refs":
+                return "pseudonym"
+            return "clear" if spec.path.startswith("meta.") else "absent"
+    return "absent"
+
+
+@cache
+def built_in() -> Policies:
+    return Policies(CATALOGUE, REGIONS)
+
+
+def differences(policies: Policies, *, communities: tuple[str, ...] = COMMUNITIES) -> list[str]:
+    """Every place where the policies and the agreement say different things."""
+    return [
+        f"{app} {purpose} {contract.event_type} {spec.path} {community} {restricted}"
+        for app in APPS
+        for purpose in PURPOSES
+        for contract in CATALOGUE
+        for community in communities
+        for restricted in (False, True)
+        for plan in [policies.plan(app, purpose, contract, community, restricted=restricted)]
+        for spec in contract.fields
+        if plan.forms[spec.path] != agreed(app, purpose, contract, spec, community, restricted)
+    ]
+
+
+def test_every_consumer_sees_what_was_agreed_and_nothing_else() -> None:
+    """T6: the whole matrix consumer x purpose x field x community, against the table."""
+    assert differences(built_in()) == []
+
+
+def test_a_consumer_sees_no_field_of_a_place_it_is_not_responsible_for() -> None:
+    """T6: places above, beside and unknown."""
+    for community in ("110101001001", "x", ""):
+        for contract in CATALOGUE:
+            plan = built_in().plan("city-dashboard", "service_improvement", contract, community)
+            assert not plan.row_allowed
+            assert plan.row_rule == "unknown-community"
+            assert plan.shown() == ()
+
+
+def test_every_community_of_the_county_is_the_dashboards_and_one_towns_the_centres() -> None:
+    contract = CATALOGUE.get("mediation.case")
+    rows = {
+        app: {
+            community
+            for community in REGIONS.communities
+            if built_in().stream(app, purpose, contract, community).allowed
+        }
+        for app, purpose in (
+            ("town-mediation", "dispute_resolution"),
+            ("city-dashboard", "service_improvement"),
+        )
+    }
+    assert rows["town-mediation"] == REGIONS.within("330681001000")
+    assert rows["city-dashboard"] == REGIONS.communities
+    assert len(rows["city-dashboard"]) == 515
+
+
+def test_the_read_models_are_each_for_those_they_were_agreed_with() -> None:
+    """T6: the read models."""
+    agreed_models = {
+        ("town-mediation", "dispute_resolution"): {"cases"},
+        ("city-dashboard", "service_improvement"): {"community_hour_tallies", "warnings"},
+        ("data-officer", "audit"): {"audit"},
+    }
+    names = (*built_in().consumers.read_models, "unheard-of")
+    for app in APPS:
+        for purpose in PURPOSES:
+            allowed = {
+                name
+                for name in names
+                if built_in().read_model(app, purpose, name, IN_TOWN[0]).allowed
+            }
+            assert allowed == agreed_models.get((app, purpose), set())
+
+
+def test_only_a_consumer_that_a_policy_permits_has_anything_to_follow() -> None:
+    followed = {app: built_in().subscriptions(app) for app in APPS}
+    assert followed["nobody"] == ()
+    assert {purpose for purpose, _ in followed["data-officer"]} == {"audit"}
+    assert {kind for _, kind in followed["town-mediation"]} == {
+        "mediation.case",
+        "hotline.order",
+        "grid.case",
+    }
+
+
+def sources() -> tuple[list[str], str]:
+    folder = files("maplebridge.access_policy").joinpath("policies")
+    names = sorted(each.name for each in folder.iterdir() if each.name.endswith(".cedar"))
+    texts = [folder.joinpath(name).read_text("utf-8") for name in names]
+    return texts, folder.joinpath("maplebridge.cedarschema").read_text("utf-8")
+
+
+def mutated(old: str, new: str) -> Rules:
+    texts, schema = sources()
+    whole = "\n".join(texts)
+    assert len(re.findall(old, whole)) == 1, "the mutation must hit one place"
+    return parse_rules([re.sub(old, new, whole)], schema)
+
+
+MUTATIONS = {
+    "the centre reads sensitive personal data": (
+        r'resource\.event_type == "mediation.case" &&\s+resource\.grade <= 3',
+        'resource.event_type == "mediation.case" && resource.grade <= 3 || resource.grade == 4',
+    ),
+    "l4 needs no grant": (r"unless \{ context has grant \}", "unless { true }"),
+    "the centre reads persons of other departments": (
+        r'resource\.grade <= 2 &&\s+resource\.category == "" &&',
+        "resource.grade <= 3 &&",
+    ),
+    "the centre reads key references of other departments": (
+        r' &&\s+resource\.path != "meta.key_refs"\s+\};\s+@id\("mediation-queries',
+        ' };\n@id("mediation-queries',
+    ),
+    "the centre reads its cases for any purpose": (
+        r'context\.purpose == "dispute_resolution" &&\s+resource\.event_type',
+        "resource.event_type",
+    ),
+    "the centre follows any event": (
+        r'context\.purpose == "dispute_resolution" &&\s+\["mediation.case", "hotline.order", '
+        r'"grid.case"\]\.contains\(resource\.event_type\)',
+        'context.purpose == "dispute_resolution"',
+    ),
+    "anyone is a mediation centre": (
+        r'(permit \()principal in Role::"mediation_centre", action == Action::"read_clear", '
+        r'resource is Field\)(\s+when \{\s+context\.purpose == "dispute_resolution" &&\s+'
+        r"resource\.event_type)",
+        r'\1principal in Role::"dashboard", action == Action::"read_clear", resource is Field)\2',
+    ),
+    "places do not count": (
+        r"unless \{ resource\.community in principal\.region \}",
+        "unless { true }",
+    ),
+    "the dashboard reads a grade more": (r"resource\.grade == 1 &&", "resource.grade <= 2 &&"),
+    "the data officer reads content": (
+        r'when \{ resource\.part != "meta" \};(.*?)resource\.part == "meta" && ',
+        r"when { false };\1",
+    ),
+    "the data officer reads key references": (
+        r'"meta" && resource\.path != "meta.key_refs" \}',
+        '"meta" }',
+    ),
+    "a pseudonym of anything": (
+        r'context\.purpose == "audit" && resource\.path == "meta.key_refs"',
+        'context.purpose == "audit" && resource.part == "meta"',
+    ),
+    "the centre sees nothing": (r"resource\.grade <= 3\n", "resource.grade <= 0\n"),
+}
+
+MASKED = {
+    # a second rule holds as well, so the matrix cannot tell: defence in depth
+    "l4 needs no grant",
+    "the centre reads sensitive personal data",
+    "the centre reads its cases for any purpose",
+    "a pseudonym of anything",
+}
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_loosened_policy_changes_the_matrix(name: str) -> None:
+    """T7: mutations of the policies are caught, unless a second rule holds all the same."""
+    old, new = MUTATIONS[name]
+    texts, schema = sources()
+    whole = "\n".join(texts)
+    assert len(re.findall(old, whole, re.DOTALL)) == 1, "the mutation must hit one place"
+    loosened = parse_rules([re.sub(old, new, whole, flags=re.DOTALL)], schema)
+    caught = bool(differences(Policies(CATALOGUE, REGIONS, rules=loosened)))
+    assert caught is (name not in MASKED)
+
+
+def test_two_rules_must_fall_before_sensitive_data_is_seen() -> None:
+    """T7: the limit and the permit dropped together are caught."""
+    texts, schema = sources()
+    whole = "\n".join(texts).replace("unless { context has grant }", "unless { true }")
+    whole = re.sub(r"resource\.grade <= 3\n", "resource.grade <= 4\n", whole)
+    found = differences(Policies(CATALOGUE, REGIONS, rules=parse_rules([whole], schema)))
+    assert any("agreement_text" in each for each in found)
+
+
+def test_the_built_in_policies_are_versioned_by_content() -> None:
+    texts, schema = sources()
+    assert load_rules().version == parse_rules(texts, schema).version
+    changed = [texts[0].replace("grade >= 4", "grade > 3"), *texts[1:]]
+    assert parse_rules(changed, schema).version != load_rules().version

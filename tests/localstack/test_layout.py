@@ -1,0 +1,74 @@
+"""The home folder: claimed once, its ports and secrets kept, nobody else's files touched."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from maplebridge.errors import StackError
+from maplebridge.localstack import Stack, Supervisor, principals
+from maplebridge.localstack.layout import claim, read_ports, settle_ports, settle_profile
+from maplebridge.localstack.ports import DEFAULT_PORTS
+from maplebridge.settings import PROFILE_NAME, Profile
+
+HIGH = {name: port + 9000 for name, port in DEFAULT_PORTS.items()}
+
+
+def settle(home: Path) -> Profile:
+    claim(home)
+    return settle_profile(home, settle_ports(home, Supervisor(home), HIGH))
+
+
+def test_secrets_are_made_once_one_for_each_principal(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    first, second = settle(home), settle(home)
+    assert first == second == Profile.load(home)
+    assert set(first.secrets) == set(principals.ALL)
+    assert len(set(first.secrets.values())) == len(first.secrets)
+    assert first.root_passphrase
+    assert stat.S_IMODE(os.stat(home / PROFILE_NAME).st_mode) == 0o600
+
+
+def test_what_others_wrote_into_the_profile_stays(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    settle(home).model_copy(update={"audit_public_key": "log+1+AA"}).save()
+    assert settle(home).audit_public_key == "log+1+AA"
+
+
+def test_the_profile_shows_no_secret_when_printed(tmp_path: Path) -> None:
+    profile = settle(tmp_path / "home")
+    assert not any(secret in repr(profile) for secret in profile.secrets.values())
+
+
+def test_a_port_taken_since_last_time_is_replaced_in_the_profile(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    port = settle(home).postgres_port
+    with socket.create_server(("127.0.0.1", port)):
+        assert settle(home).postgres_port != port
+    assert read_ports(home)["postgresql"] == Profile.load(home).postgres_port
+
+
+def test_a_folder_with_other_files_is_neither_used_nor_wiped(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(StackError, match="not of an embedded stack"):
+        Stack(tmp_path).up()
+    with pytest.raises(StackError, match="not the home folder"):
+        Stack(tmp_path).down(wipe=True)
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("")
+    with pytest.raises(StackError, match="is a file"):
+        Stack(tmp_path / "home").up()
+
+
+def test_stopping_what_was_never_started_is_harmless(tmp_path: Path) -> None:
+    stack = Stack(tmp_path / "home")
+    assert stack.down(wipe=True) == []
+    assert [server.state for server in stack.status()] == ["stopped"] * 3
+    assert not (tmp_path / "home").exists()
