@@ -135,10 +135,10 @@ def _filter(rule: Rule) -> AclBindingFilter:
 
 
 def _rule_of(binding: AclBinding) -> Rule:
-    return (
-        binding.principal.removeprefix("User:"),
-        binding.restype.name,
-        binding.name,
-        binding.resource_pattern_type.name,
-        binding.operation.name,
+    kind, pattern, operation = (
+        ResourceType(binding.restype),
+        ResourcePatternType(binding.resource_pattern_type),
+        AclOperation(binding.operation),
     )
+    principal = binding.principal.removeprefix("User:")
+    return principal, kind.name, binding.name, pattern.name, operation.name

@@ -15,7 +15,7 @@ import os
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +38,7 @@ from maplebridge.access_policy.keytransport import (
     NewMaster,
     encode_batch,
 )
-from maplebridge.errors import KeyStoreUnavailable
+from maplebridge.errors import InputError, KeyStoreUnavailable
 
 _NONCE_BYTES = 12
 _REF_BYTES = 16
@@ -112,7 +112,8 @@ class DepartmentKeys:
         """Return the master of a subject or case, made if it is new.
 
         identifier: the subject's own number or name, or the case's reference; it is
-        kept as an HMAC and travels to the broker only inside the wrap.
+        kept as an HMAC and travels to the broker only inside the wrap. Raises InputError
+        if it is over 512 characters, or the community is no code.
         """
         wanted = (scope_kind, identifier, grade_domain, community)
         with self._mutex:
@@ -129,17 +130,15 @@ class DepartmentKeys:
         with self._mutex:
             return self._subject(scope_kind, identifier).key_ref.hex()
 
-    def pending(self) -> list[KeyBatch]:
-        """Write what is new, and return every batch not yet `mark_published`, oldest first."""
+    def pending(self, *, besides: Collection[int] = ()) -> list[KeyBatch]:
+        """Write what is new, and return every batch not yet `mark_published`, oldest first.
+
+        besides: numbers of batches that are on their way already and not wanted again.
+        """
         with self._mutex:
             self._persist()
-            rows = self._db.execute(
-                "SELECT number, masters, sealed FROM key_pending ORDER BY number"
-            ).fetchall()
-            return [
-                KeyBatch(number, masters, self._decrypt(sealed, b"pending"))
-                for number, masters, sealed in rows
-            ]
+            numbers = self._db.execute("SELECT number FROM key_pending ORDER BY number").fetchall()
+            return [self._batch(number) for (number,) in numbers if number not in besides]
 
     def wrap(self, batch: KeyBatch) -> bytes:
         """Return the batch so that only the key broker opens it."""
@@ -184,6 +183,12 @@ class DepartmentKeys:
     ) -> None:
         self.close()
 
+    def _batch(self, number: int) -> KeyBatch:
+        masters, sealed = self._db.execute(
+            "SELECT masters, sealed FROM key_pending WHERE number = ?", (number,)
+        ).fetchone()
+        return KeyBatch(number, masters, self._decrypt(sealed, b"pending"))
+
     def _find_or_make(
         self, scope_kind: ScopeKind, identifier: str, grade_domain: GradeDomain, community: str
     ) -> Master:
@@ -212,7 +217,13 @@ class DepartmentKeys:
             secret,
         )
         if not row:
-            self._new.append((subject, NewMaster(master, identifier)))
+            new = NewMaster(master, identifier)
+            if not new.fits():
+                raise InputError(
+                    f"a {scope_kind} of {self.department} cannot have a key: its identifier is over"
+                    " 512 characters, or its community is no code.",
+                )
+            self._new.append((subject, new))
             if len(self._new) >= _UNWRITTEN_MAX_MASTERS:
                 self._persist()
         return master

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self, cast
@@ -27,7 +28,7 @@ from cryptography.hazmat.primitives.hpke import (
     Suite,
 )
 
-from maplebridge.access_policy.keys import GradeDomain, Master, ScopeKind, prefixed
+from maplebridge.access_policy.keys import Master, prefixed
 from maplebridge.errors import InputError, TokenInvalid
 
 TOPIC = "mb.control.keys"
@@ -36,6 +37,10 @@ _EPOCH_BYTES = 8
 _MLKEM_PUBLIC_BYTES = 1184
 _MLKEM_SEED_BYTES = 64
 _X25519_BYTES = 32
+
+_VERSION_MAX = 0xFFFFFFFF
+_IDENTIFIER_MAX_CHARS = 512
+_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 _BATCH_SCHEMA = fastavro.parse_schema(
     {
@@ -67,6 +72,20 @@ class NewMaster:
 
     master: Master
     identifier: str = field(repr=False)
+
+    def fits(self) -> bool:
+        """Return whether the broker takes it.
+
+        What its database would refuse must not get that far: the intake would try for ever.
+        """
+        master = self.master
+        return (
+            master.scope_kind in ("subject", "case")
+            and master.grade_domain in (3, 4)
+            and 1 <= master.version <= _VERSION_MAX
+            and all(map(_NAME.fullmatch, (master.department, master.key_ref, master.community)))
+            and len(self.identifier) <= _IDENTIFIER_MAX_CHARS
+        )
 
 
 @dataclass(frozen=True)
@@ -183,20 +202,20 @@ def decode_batch(plain: bytes, *, department: str) -> list[NewMaster]:
 
 
 def _new_master(row: dict[str, Any], department: str) -> NewMaster:
-    scope_kind, grade_domain = row["scope_kind"], row["grade_domain"]
-    if scope_kind not in ("subject", "case") or grade_domain not in (3, 4) or row["version"] < 1:
-        raise ValueError("out of range")
     master = Master(
         key_id=row["key_id"],
         version=row["version"],
         department=department,
         key_ref=row["key_ref"],
-        scope_kind=cast("ScopeKind", scope_kind),
-        grade_domain=cast("GradeDomain", grade_domain),
+        scope_kind=row["scope_kind"],
+        grade_domain=row["grade_domain"],
         community=row["community"],
         secret=row["secret"],
     )
-    return NewMaster(master, row["identifier"])
+    new = NewMaster(master, row["identifier"])
+    if not new.fits():
+        raise ValueError("out of range")
+    return new
 
 
 def _info(department: str, epoch: str) -> bytes:

@@ -68,7 +68,8 @@ _BUILT_IN = {
     "evaluation-error": "The policies could not be evaluated, and an error is a denial.",
     "unknown-consumer": "Nothing is agreed with a consumer of this name.",
     "unknown-community": "No such community is known.",
-    "row-denied": "The consumer does not get the event at all.",
+    "not-in-contract": "The contract has no such field of this grade.",
+    "principal": "Only the delivery service asks for pseudonyms, by the plan of its consumer.",
     "needs-plaintext": "This form is made from the plain value, which a stream does not have.",
     "form-not-on-stream": "A stream carries a field whole or not at all.",
 }

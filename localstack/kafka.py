@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
+from confluent_kafka.admin import (
     AdminClient,
     ScramCredentialInfo,
     ScramMechanism,
@@ -62,7 +62,7 @@ SETTINGS: dict[str, str | int] = {
     "group.initial.rebalance.delay.ms": 0,
     # after a crash the controller waits this long for the node it believes to be up
     "broker.heartbeat.interval.ms": 500,
-    "broker.session.timeout.ms": 3000,
+    "broker.session.timeout.ms": 4000,
     "num.network.threads": 2,
     "num.io.threads": 4,
     "num.recovery.threads.per.data.dir": 2,
@@ -192,7 +192,7 @@ class KafkaServer:
                 NAME,
                 "the storage could not be formatted.",
                 log_tail=(result.stdout + result.stderr).splitlines()[-10:],
-                todo="Run `maplebridge down --wipe`, then `maplebridge up`.",
+                todo="Run `maplebridge doctor`.",
             )
 
 

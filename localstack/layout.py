@@ -77,8 +77,16 @@ def settle_ports(
 
 
 def settle_profile(home: Path, ports: Mapping[str, int]) -> Profile:
-    """Return the home's profile with these ports; secrets are made once and kept."""
+    """Return the home's profile with these ports; secrets are made once and kept.
+
+    Raises InputError if the profile cannot be read, StackError if it is gone but data are there.
+    """
     known = Profile.load(home) if (home / PROFILE_NAME).exists() else None
+    if known is None and (home / "kafka" / "data").exists():
+        raise StackError(
+            f"{home} holds data, but its profile with their passwords is gone.",
+            todo="Put the profile back, or begin anew: `maplebridge down --wipe`.",
+        )
     kept = known.secrets if known else {}
     made = {name: kept.get(name) or secrets.token_urlsafe(24) for name in principals.ALL}
     addresses: dict[str, Any] = {

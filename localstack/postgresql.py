@@ -183,7 +183,7 @@ class PostgresServer:
                 NAME,
                 f"roles and databases could not be made (SQLSTATE {exc.sqlstate or 'none'}).",
                 log_tail=self._supervisor.log_tail(NAME),
-                todo="Run `maplebridge down --wipe`, then `maplebridge up`.",
+                todo="Run `maplebridge down`, then `maplebridge up`.",
             ) from exc
 
     def _broken(self, why: str) -> StageFailed:

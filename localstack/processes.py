@@ -21,17 +21,25 @@ def birth_mark(pid: int) -> str | None:
     moves; elsewhere the start time. None if there is no such living process.
     """
     try:
+        stat = (_PROC / str(pid) / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None if _PROC.joinpath("self").exists() else _start_time(pid)
+    # the fields after the name in brackets, which may itself hold spaces
+    fields = stat.rpartition(")")[2].split()
+    state, threads, ticks = fields[0], int(fields[17]), fields[19]
+    # a zombie whose other threads are still ending holds its ports and files yet
+    if state in "ZX" and threads <= 1:
+        return None
+    return f"{(_PROC / 'sys/kernel/random/boot_id').read_text().strip()}:{ticks}"
+
+
+def _start_time(pid: int) -> str | None:
+    try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return None
-        stat = _PROC / str(pid) / "stat"
-        if stat.exists():
-            # fields after the name in brackets, which may itself hold spaces
-            ticks = stat.read_text().rpartition(")")[2].split()[19]
-            boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
-            return f"{boot}:{ticks}"
         return f"{process.create_time():.2f}"
-    except (psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError):
+    except psutil.NoSuchProcess:
         return None
 
 

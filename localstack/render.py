@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from types import TracebackType
 from typing import IO, Self
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from maplebridge.localstack.progress import Progress, ProgressEvent
 
@@ -86,7 +88,7 @@ class LiveTable(Renderer):
 
     def __init__(self, console: Console) -> None:
         super().__init__()
-        self._rows: dict[str, ProgressEvent] = {}
+        self._rows: dict[str, tuple[ProgressEvent, float]] = {}
         self._live = Live(console=console, get_renderable=self._table, refresh_per_second=8)
 
     def __enter__(self) -> Self:
@@ -103,17 +105,22 @@ class LiveTable(Renderer):
 
     def show(self, event: ProgressEvent) -> None:
         # a new mapping each time: the drawing thread may be reading the old one
-        self._rows = {**self._rows, event.stage: event}
+        self._rows = {**self._rows, event.stage: (event, time.monotonic())}
 
     def _table(self) -> Table:
         table = Table.grid(padding=(0, 2))
-        for event in self._rows.values():
+        for event, at in self._rows.values():
+            since = time.monotonic() - at if event.state == "running" else 0.0
             style = _STYLES[event.state]
             detail = event.detail
             if event.fraction is not None and event.state == "running":
                 detail = f"{event.fraction:4.0%} {detail}"
             table.add_row(
-                f"[{style}]{_MARKS[event.state]}[/]", event.stage, f"{event.seconds:5.1f} s", detail
+                Text(_MARKS[event.state], style),
+                event.stage,
+                f"{event.seconds + since:5.1f} s",
+                # a path may hold brackets, which are no markup
+                Text(detail),
             )
         return table
 

@@ -75,6 +75,11 @@ class Stack:
         root = self._cache_root or cache_folder(os.environ)
         return ArtifactCache(root, load_artifacts(), repositories=self._repositories)
 
+    @property
+    def profile(self) -> Profile:
+        """What the last `up` wrote. Raises StackNotRunning if there was none."""
+        return Profile.load(self.home)
+
     def up(self, progress: Progress | None = None) -> Profile:
         """Start what is not running, download what is missing; return the profile.
 
@@ -202,9 +207,15 @@ class Stack:
 
     def _wipe(self) -> None:
         outside = postgresql.PostgresServer(self.supervisor).folder
-        for folder in (outside, self.home):
-            if folder.exists():
-                shutil.rmtree(folder)
+        try:
+            for folder in (outside, self.home):
+                if folder.exists():
+                    shutil.rmtree(folder)
+        except OSError as exc:
+            raise StackError(
+                f"not every file of {self.home} could be removed ({exc.strerror}).",
+                todo="End what still writes there, then run `maplebridge down --wipe` again.",
+            ) from exc
 
     def _status(self, name: str) -> ServerStatus:
         running = self.supervisor.find(name)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from maplebridge.errors import StageFailed
+from maplebridge.localstack.locks import file_lock
 from maplebridge.localstack.processes import birth_mark, is_alive, stop
 
 READY_TIMEOUT_S = 120.0
@@ -89,18 +90,20 @@ class Supervisor:
         env: its environment besides PATH, HOME, LANG, TZ and TMPDIR; nothing else is inherited.
         ready: asked every 50 ms; False or OSError mean not yet.
         Raises StageFailed, with the log's last lines, if it ends or is not ready in time;
-        it is stopped then.
+        it is stopped then, unless it ran before.
         """
-        known = self.find(name)
-        if known is None:
-            known = self._spawn(name, argv, env, address, stop_signal, account, cwd)
-        if ready is not None:
-            try:
-                self._await(known, ready, ready_timeout_s)
-            except BaseException:
+        # two commands at once must not start it twice
+        with file_lock(self.run / f"{name}.lock"):
+            known = self.find(name)
+            running = known or self._spawn(name, argv, env, address, stop_signal, account, cwd)
+        try:
+            if ready is not None:
+                self._await(running, ready, ready_timeout_s)
+        except BaseException:
+            if known is None:
                 self.stop_service(name, patience_s=5.0)
-                raise
-        return known
+            raise
+        return running
 
     def find(self, name: str) -> Running | None:
         """Return the running process of that name, or None."""

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+import psycopg
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from maplebridge.access_policy.acl import KEYS_TOPIC, out_topic, sync_rules, wanted_rules
+from maplebridge.access_policy.audit.checkpoint import make_signing_key
+from maplebridge.access_policy.audit.service import signing_key_path
+from maplebridge.access_policy.audit.store import connect as connect_audit
+from maplebridge.access_policy.audit.store import migrate as migrate_audit
+from maplebridge.access_policy.broker.service import provision as provision_key_broker
+from maplebridge.access_policy.consumers import load_consumers
 from maplebridge.errors import KafkaUnavailable
 from maplebridge.projections.migrate import migrate
-from maplebridge.projections.store import connect
-from maplebridge.schemas import Catalogue, RegistryClient, load_schema
-from maplebridge.settings import Settings
+from maplebridge.projections.store import connect, translated
+from maplebridge.schemas import Catalogue, RegistryClient, load_catalogue, load_schema
+from maplebridge.settings import Profile, Settings
 
 TIMEOUT_S = 30
 EPOCH_MS = 7 * 24 * 3600 * 1000
@@ -82,13 +91,62 @@ def register_schemas(registry: RegistryClient, catalogue: Catalogue, apps: Itera
     return len(subjects)
 
 
-def provision_record(settings: Settings, catalogue: Catalogue, apps: Iterable[str]) -> None:
-    """Make topics, access rules, projections' tables and schemas, as the super user."""
-    apps = list(apps)
+def provision(profile: Profile) -> Profile:
+    """Make all that the services need, on the servers of `profile`; repeat at will.
+
+    Returns the profile with the public keys of the key broker and the audit log, saved.
+    Raises KafkaUnavailable, StoreUnavailable or RegistryUnavailable.
+    """
+    admin = profile.settings("admin")
+    catalogue = load_catalogue()
+    apps = list(load_consumers().consumers)
+    with ThreadPoolExecutor(3) as pool:
+        topics = pool.submit(_provision_kafka, admin, catalogue, apps)
+        schemas = pool.submit(_provision_registry, admin, catalogue, apps)
+        tables = pool.submit(_provision_tables, profile)
+        for job in (topics, schemas):
+            job.result()
+        public_key = tables.result()
+    provisioned = profile.model_copy(
+        update={
+            "key_broker_public_key": public_key,
+            "audit_public_key": make_signing_key(signing_key_path(profile.home)),
+        }
+    )
+    provisioned.save()
+    return provisioned
+
+
+def _provision_kafka(settings: Settings, catalogue: Catalogue, apps: Sequence[str]) -> None:
     make_topics(settings, wanted_topics(catalogue, apps))
     sync_rules(settings, wanted_rules(catalogue, apps))
-    with connect(settings, schema="public") as connection:
-        migrate(connection)
+
+
+def _provision_registry(settings: Settings, catalogue: Catalogue, apps: Sequence[str]) -> None:
     registry = RegistryClient(settings.registry_url)
     register_schemas(registry, catalogue, apps)
     registry.close()
+
+
+def _provision_tables(profile: Profile) -> str:
+    """Migrate all databases; return the key broker's public key of this epoch, base64."""
+    admin = profile.settings("admin")
+    with connect(admin, schema="public") as connection:
+        migrate(connection)
+    with connect_audit(admin) as connection:
+        migrate_audit(connection)
+    with (
+        translated(admin),
+        psycopg.connect(
+            admin.postgres_dsn("maplebridge_keys"),
+            password=admin.secret.get_secret_value(),
+            autocommit=True,
+        ) as connection,
+    ):
+        key = provision_key_broker(
+            profile.settings("key-broker"),
+            connection,
+            now=datetime.now(UTC),
+            principals=profile.secrets,
+        )
+    return key.encode()

@@ -106,7 +106,7 @@ class Profile(BaseModel):
         except ValueError as exc:
             raise InputError(
                 f"the profile at {path} cannot be read.",
-                todo="Run `maplebridge down` and `maplebridge up` to write it anew.",
+                todo="Put it back, or begin anew with `maplebridge down --wipe` and `up`.",
             ) from exc
 
     def save(self) -> None:

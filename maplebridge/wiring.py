@@ -2,36 +2,91 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+import psycopg
+
+from maplebridge.access_policy.audit.leaf import ROWS_MAX, AuditedField, Leaf, cover
+from maplebridge.access_policy.audit.log import AuditLog
+from maplebridge.access_policy.audit.service import run as run_audit_service
+from maplebridge.access_policy.broker.release import Decided, ReleaseRecord
+from maplebridge.access_policy.broker.service import run as run_key_broker_service
+from maplebridge.access_policy.keyclient import KeyClient
+from maplebridge.access_policy.policy import Policies
+from maplebridge.errors import ContractRefused, Unavailable
 from maplebridge.processors.combine import Combine
+from maplebridge.processors.deliver import Deliver
 from maplebridge.processors.judge import Judge
-from maplebridge.projections.store import ProjectionStore, Written, connect
-from maplebridge.schemas import Codec, RegistryClient, load_catalogue, load_regions
+from maplebridge.processors.relay import Relay
+from maplebridge.projections.store import (
+    DATABASE,
+    Place,
+    ProjectionStore,
+    Written,
+    connect,
+    translated,
+)
+from maplebridge.schemas import (
+    AvroCodec,
+    Catalogue,
+    Codec,
+    RegistryClient,
+    load_catalogue,
+    load_code_lists,
+    load_regions,
+    load_schema,
+)
 from maplebridge.settings import Settings
 
+log = logging.getLogger(__name__)
+
 TRANSACTION_LIMIT_S = 50.0
+RETRY_S = 2.0
+SWITCH_INTERVAL_S = 0.0005
+
+Service = Callable[[Settings, threading.Event], None]
+
+
+def make_codec(settings: Settings, catalogue: Catalogue) -> Codec:
+    return Codec(catalogue, RegistryClient(settings.registry_url))
+
+
+def make_policies(settings: Settings, catalogue: Catalogue | None = None) -> Policies:
+    return Policies(catalogue or load_catalogue(), load_regions(settings.regions))
 
 
 def make_combine(
+    settings: Settings,
+    stores: tuple[ProjectionStore, ProjectionStore],
+    *,
+    ends: Mapping[Place, int] | None = None,
+    on_written: Callable[[Written], None] | None = None,
+) -> Combine:
+    """Return a worker of the bulk lane over two stores, one of them for claims."""
+    catalogue = load_catalogue()
+    judge = Judge(
+        make_codec(settings, catalogue),
+        load_regions(settings.regions),
+        max_bytes=settings.event_max_bytes,
+        ahead_limit_s=settings.ahead_limit_s,
+    )
+    topics = [contract.topic for contract in catalogue]
+    return Combine(settings, topics, judge, *stores, ends=ends, on_written=on_written)
+
+
+def open_stores(
     settings: Settings,
     *,
     consumer: str = "combine",
     schema: str = "projections",
     with_outbox: bool = True,
-    on_written: Callable[[Written], None] | None = None,
-) -> Combine:
-    """Return a worker of the bulk lane; raises StoreUnavailable if PostgreSQL is down."""
-    catalogue = load_catalogue()
-    codec = Codec(catalogue, RegistryClient(settings.registry_url))
-    judge = Judge(
-        codec,
-        load_regions(settings.regions),
-        max_bytes=settings.event_max_bytes,
-        ahead_limit_s=settings.ahead_limit_s,
-    )
-    stores = [
+) -> tuple[ProjectionStore, ProjectionStore]:
+    """Return two stores over connections of their own; raises StoreUnavailable."""
+    one, other = (
         ProjectionStore(
             connect(settings, schema=schema),
             consumer=consumer,
@@ -39,10 +94,169 @@ def make_combine(
             transaction_limit_s=TRANSACTION_LIMIT_S,
         )
         for _ in range(2)
+    )
+    return one, other
+
+
+def make_deliver(settings: Settings) -> Deliver:
+    catalogue = load_catalogue()
+    registry = RegistryClient(settings.registry_url)
+    view = load_schema("out/view.v1")
+    policies = make_policies(settings, catalogue)
+    topic = f"mb.out.{next(iter(policies.consumers.consumers))}"
+    return Deliver(
+        settings,
+        Codec(catalogue, registry),
+        AvroCodec(view, registry.id_of(f"{topic}-value", view)),
+        policies,
+        AuditLog(settings),
+        KeyClient(settings),
+    )
+
+
+class PolicyDecider:
+    """The key broker's question to the policies: may this app open this field here?"""
+
+    def __init__(self, policies: Policies) -> None:
+        self._policies = policies
+
+    def decide(
+        self,
+        app: str,
+        purpose: str,
+        event_type: str,
+        path: str,
+        grade: int,
+        community: str,
+        department: str,
+    ) -> tuple[bool, str, str]:
+        try:
+            contract = self._policies.catalogue.get(event_type)
+        except ContractRefused:
+            return False, "not-in-contract", self._policies.version
+        plan = self._policies.plan(app, purpose, contract, community)
+        spec = contract.by_path.get(path)
+        if spec is None or spec.grade != grade or contract.department != department:
+            return False, "not-in-contract", plan.policy_version
+        if not plan.row_allowed:
+            return False, plan.row_rule, plan.policy_version
+        allowed = plan.is_clear(path)
+        rule = plan.row_rule if allowed else plan.rules[path]
+        return allowed, rule, plan.policy_version
+
+
+def leaves_of(record: ReleaseRecord) -> list[Leaf]:
+    """Return the audit leaves of one request to the key broker, by decision and event type."""
+    groups: dict[tuple[bool, str, str], list[Decided]] = {}
+    for decided in record.decided:
+        groups.setdefault((decided.allowed, decided.event_type, decided.rule), []).append(decided)
+    form = "clear" if record.kind == "keys" else "pseudonym"
+    return [
+        Leaf(
+            at=record.at,
+            action="access.decrypted" if allowed else "access.denied",
+            who=record.principal,
+            on_behalf_of=record.app,
+            purpose=record.purpose,
+            decision="permit" if allowed else "deny",
+            decision_id=record.decision_id,
+            rule=rule,
+            policy_version=record.policy_version,
+            resource=event_type or "pseudonyms",
+            fields=tuple(
+                AuditedField(path, grade, form if allowed else "absent")
+                for path, grade in sorted({(each.path, each.grade) for each in rows})
+                if path
+            ),
+            rows=len(rows),
+            communities=len({each.community for each in rows}),
+            cover=cover(each.key_ref for each in rows),
+        )
+        for (allowed, event_type, rule), group in groups.items()
+        for rows in (group[at : at + ROWS_MAX] for at in range(0, len(group), ROWS_MAX))
     ]
-    topics = [contract.topic for contract in catalogue]
-    return Combine(settings, topics, judge, stores[0], stores[1], on_written=on_written)
 
 
 def run_combine(settings: Settings, stop: threading.Event) -> None:
-    make_combine(settings).run(stop)
+    # the writer waits for the interpreter after every answer of PostgreSQL: let it soon
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    stores = open_stores(settings)
+    try:
+        make_combine(settings, stores).run(stop)
+    finally:
+        for store in stores:
+            store.connection.close()
+
+
+def run_relay(settings: Settings, stop: threading.Event) -> None:
+    with connect(settings) as connection:
+        Relay(settings, connection).run(stop)
+
+
+def run_deliver(settings: Settings, stop: threading.Event) -> None:
+    make_deliver(settings).run(stop)
+
+
+def run_react(settings: Settings, stop: threading.Event) -> None:
+    asyncio.run(_react(settings, stop))
+
+
+async def _react(settings: Settings, stop: threading.Event) -> None:
+    from maplebridge.processors import react
+    from maplebridge.processors.windows_store import WindowStore
+
+    codec = make_codec(settings, load_catalogue())
+    categories = load_code_lists().get("hotline_category")
+    with translated(settings):
+        connection = await psycopg.AsyncConnection.connect(
+            settings.postgres_dsn(DATABASE),
+            password=settings.secret.get_secret_value(),
+            options="-c search_path=projections -c timezone=UTC",
+            autocommit=True,
+        )
+    async with connection:
+        app = react.make_app(settings, codec, categories, WindowStore(connection, codec))
+        await react.serve(app, stop, settings)
+
+
+def run_audit(settings: Settings, stop: threading.Event) -> None:
+    run_audit_service(settings, stop=stop)
+
+
+def run_key_broker(settings: Settings, stop: threading.Event) -> None:
+    """Serve until SIGTERM: the HTTP server listens to signals by itself."""
+    audit = AuditLog(settings)
+    schema = load_schema("control/keys.master.created.v1")
+    decode = AvroCodec(schema, 0).decode
+    run_key_broker_service(
+        settings,
+        decider=PolicyDecider(make_policies(settings)),
+        audit=lambda record: _append(audit, record),
+        decode=decode,
+    )
+    stop.set()
+
+
+def _append(audit: AuditLog, record: ReleaseRecord) -> None:
+    audit.append(leaves_of(record))
+
+
+SERVICES: Mapping[str, Service] = {
+    "key-broker": run_key_broker,
+    "audit": run_audit,
+    "combine": run_combine,
+    "relay": run_relay,
+    "react": run_react,
+    "deliver": run_deliver,
+}
+"""Maple Bridge's own services by name; each acts as the principal of its name."""
+
+
+def serve(name: str, settings: Settings, stop: threading.Event) -> None:
+    """Run a service until `stop` is set; while a server it needs is down, wait for it."""
+    while not stop.is_set():
+        try:
+            SERVICES[name](settings, stop)
+        except Unavailable as error:
+            log.warning("%s waits: %s", name, error.message)
+            stop.wait(RETRY_S)

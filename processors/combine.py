@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -63,7 +63,8 @@ class Combine:
     """One worker of the bulk lane.
 
     store: writes batches; claims: another store over a connection of its own, used to
-    take partitions over while a batch is being written.
+    take partitions over while a batch is being written. ends: for a rebuild, the offset of
+    each partition to stop before; without it the worker shares the topics with its group.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Combine:
         claims: ProjectionStore,
         *,
         on_written: Callable[[Written], None] | None = None,
+        ends: Mapping[Place, int] | None = None,
         batch: int = BATCH,
     ) -> None:
         self._settings = settings
@@ -83,11 +85,11 @@ class Combine:
         self._store = store
         self._claims = claims
         self._on_written = on_written
+        self._ends = ends
         self._batch = batch
         self._positions: dict[Place, _Position] = {}
         self._queue: queue.Queue[Batch | None] = queue.Queue(maxsize=2)
         self._failure: BaseException | None = None
-        self._idle = threading.Event()
 
     def run(self, stop: threading.Event) -> None:
         """Combine until `stop` is set; what was read is written before it returns.
@@ -99,13 +101,8 @@ class Combine:
         writer = threading.Thread(target=self._write, name="combine-writer")
         writer.start()
         try:
-            consumer.subscribe(
-                self._topics,
-                on_assign=self._on_assign,
-                on_revoke=self._on_revoke,
-                on_lost=self._on_lost,
-            )
-            while not stop.is_set() and self._failure is None:
+            self._begin(consumer)
+            while not stop.is_set() and self._failure is None and not self._finished():
                 messages = consumer.consume(self._batch, POLL_S)
                 if messages:
                     self._put(self._judge_all(messages))
@@ -115,6 +112,22 @@ class Combine:
             consumer.close()
         if self._failure is not None:
             raise self._failure
+
+    def _begin(self, consumer: Consumer) -> None:
+        if self._ends is None:
+            consumer.subscribe(
+                self._topics,
+                on_assign=self._on_assign,
+                on_revoke=self._on_revoke,
+                on_lost=self._on_lost,
+            )
+        else:
+            self._on_assign(consumer, [TopicPartition(*place) for place in sorted(self._ends)])
+
+    def _finished(self) -> bool:
+        return self._ends is not None and all(
+            self._positions[place].next_offset >= end for place, end in self._ends.items()
+        )
 
     def _consumer(self) -> Consumer:
         return Consumer(
@@ -159,10 +172,11 @@ class Combine:
                 self._raise_if_fatal(error)
                 continue
             topic, partition, offset = _place(message)
-            if (topic, partition) not in self._positions:
+            place = (topic, partition)
+            if place not in self._positions or (self._ends and offset >= self._ends[place]):
                 continue
             self._judge_one(message, topic, partition, offset, batch)
-            ends[topic, partition] = offset + 1
+            ends[place] = offset + 1
         for (topic, partition), end in sorted(ends.items()):
             position = self._positions[topic, partition]
             batch.spans.append(Span(topic, partition, position.epoch, position.next_offset, end))

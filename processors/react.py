@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections import defaultdict
 from typing import Any
 
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 TAKE = 200
 WITHIN_S = 0.05
+STOP_POLL_S = 0.2
 
 
 def make_app(settings: Settings, codec: Codec, categories: CodeList, store: WindowStore) -> Any:
@@ -73,10 +75,13 @@ def orders_of(values: list[bytes], codec: Codec, categories: CodeList) -> dict[P
     return dict(found)
 
 
-async def serve(app: Any, stop: asyncio.Event, settings: Settings) -> None:
+async def serve(app: Any, stop: threading.Event, settings: Settings) -> None:
     """Run the application until `stop` is set; raises KafkaUnavailable."""
     try:
         async with app:
-            await stop.wait()
+            while not stop.is_set():
+                await asyncio.sleep(STOP_POLL_S)
+                if app.crashed:
+                    raise KafkaUnavailable(settings.kafka_bootstrap, "the Faust worker crashed")
     except KafkaError as exc:
         raise KafkaUnavailable(settings.kafka_bootstrap, type(exc).__name__) from exc

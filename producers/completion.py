@@ -35,13 +35,11 @@ class Completer:
             if spec.raises
         ]
 
-    def complete(self, meta: dict[str, Any], fields: Mapping[str, Any]) -> Event:
+    def complete(self, meta: dict[str, Any], fields: dict[str, Any]) -> Event:
         """Return a new event in which every field with a default has a value.
 
         Raises EventInvalid if a field is Maple Bridge's own, or a time is naive.
         """
-        if not isinstance(fields, Mapping):
-            raise EventInvalid("the fields are a mapping of names to values.", path="")
         self._refuse_ours(fields)
         event: Event = {**self._defaults, **fields, "meta": meta}
         for name in self._mutable:
@@ -77,7 +75,7 @@ class Completer:
                 )
 
 
-def check_size(fields: Mapping[str, Any], limit: int) -> None:
+def check_size(fields: dict[str, Any], limit: int) -> None:
     """Raises EventTooLarge if the texts in `fields` alone are over `limit` bytes.
 
     Counts characters, so it never refuses what would fit, and costs no copy.
@@ -86,11 +84,11 @@ def check_size(fields: Mapping[str, Any], limit: int) -> None:
     left: list[Any] = [fields]
     while left:
         each = left.pop()
-        values = each.values() if isinstance(each, Mapping) else each
-        for value in values:
-            if isinstance(value, str | bytes):
+        for value in each.values() if isinstance(each, dict) else each:
+            kind = type(value)
+            if kind is str or kind is bytes:
                 size += len(value)
-            elif isinstance(value, Mapping | list | tuple):
+            elif kind is dict or kind is list:
                 size += _ITEM_BYTES
                 left.append(value)
         if size > limit:

@@ -25,7 +25,7 @@ class Pump(Protocol):
 
     address: str
 
-    def push(self) -> None: ...
+    def push(self, delivery: Delivery | None = None) -> None: ...
     def pump(self, timeout_s: float) -> None: ...
 
 
@@ -60,7 +60,7 @@ class Delivery:
         """
         deadline = time.monotonic() + timeout_s
         if not self.done:
-            self._pump.push()
+            self._pump.push(self)
         while not self.done:
             left_s = deadline - time.monotonic()
             if left_s <= 0:

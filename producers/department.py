@@ -84,6 +84,8 @@ class Department:
         known = sorted({contract.department for contract in self.catalogue.published})
         if name not in known:
             raise InputError(f"no department {name!r}.", todo=f"Departments: {', '.join(known)}.")
+        self._event_max_bytes = self.settings.event_max_bytes
+        self._ahead_limit_us = int(self.settings.ahead_limit_s * 1_000_000)
         self._paths: dict[str, _Path] = {}
         self._keys: DepartmentKeys | None = None
         self._registry: RegistryClient | None = None
@@ -151,10 +153,12 @@ class Department:
                 "the department is not connected.", todo="Use `with Department(...) as department`."
             )
         path = self._paths.get(event_type) or self._make_path(event_type)
-        check_size(fields, self.settings.event_max_bytes)
+        if type(fields) is not dict:
+            fields = _as_dict(fields)
+        check_size(fields, self._event_max_bytes)
         now = time.time_ns() // 1000
         at = micros(occurred_at, path="meta.occurred_at")
-        if at > now + self.settings.ahead_limit_s * 1_000_000:
+        if at > now + self._ahead_limit_us:
             raise EventInvalid(
                 f"the time lies more than {self.settings.ahead_limit_s:g} s ahead.",
                 path="meta.occurred_at",
@@ -187,7 +191,9 @@ class Department:
         topic = path.contract.topic
         delivery = Delivery(identity, topic, self._lane)
         key = (case_ref or identity).encode()
-        self._lane.add(Outgoing(topic, key, value, path.headers.of(identity, at), delivery))
+        self._lane.add(
+            Outgoing(topic, key, value, path.headers.of(identity, occurred_at), delivery)
+        )
         return delivery
 
     def flush(self, timeout_s: float = 60.0) -> None:
@@ -238,7 +244,7 @@ class Department:
 
     def _encode(self, codec: Codec, contract: Contract, event: Event) -> bytes:
         value = codec.encode(contract, event)
-        limit = self.settings.event_max_bytes
+        limit = self._event_max_bytes
         if len(value) > limit:
             raise EventTooLarge(
                 f"the event is {len(value):,} bytes; the bus takes {limit:,}.",
@@ -257,6 +263,12 @@ class Department:
             registry.close()
         if keys is not None:
             keys.close()
+
+
+def _as_dict(fields: object) -> dict[str, Any]:
+    if not isinstance(fields, Mapping):
+        raise EventInvalid("the fields are a mapping of names to values.", path="")
+    return dict(fields)
 
 
 _RECORDED = "meta.recorded_at"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from maplebridge.producers.times import moment_of
+from datetime import datetime
+
 from maplebridge.schemas import Contract
 
 CONTENT_TYPE = "application/vnd.confluent.avro"
@@ -21,7 +22,6 @@ class CloudEventsHeaders:
             ("content-type", CONTENT_TYPE.encode()),
         ]
 
-    def of(self, event_id: str, occurred_at: int) -> Headers:
-        """occurred_at: microseconds since 1970 in UTC."""
-        time = moment_of(occurred_at).isoformat().replace("+00:00", "Z")
-        return [*self._fixed, ("ce_id", event_id.encode()), ("ce_time", time.encode())]
+    def of(self, event_id: str, occurred_at: datetime) -> Headers:
+        """occurred_at: aware."""
+        return [*self._fixed, ("ce_id", event_id), ("ce_time", occurred_at.isoformat())]

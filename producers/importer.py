@@ -29,6 +29,7 @@ _WINDOW_ROWS = 5_000
 _COMMIT_ROWS = 1_000
 _PROGRESS_ROWS = 500
 _RESULT_S = 30.0
+_LAST_FLUSH_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -143,11 +144,8 @@ class _Import:
             self._settle(0)
             self._keep()
             return self._result()
-        except MapleBridgeError as exc:
+        except BaseException as exc:
             self._stopped(exc)
-            raise
-        except BaseException:
-            self._rejects.abandon()
             raise
 
     def _take(self, row: TableRow) -> None:
@@ -228,9 +226,13 @@ class _Import:
             row=row.number, column=column, reason=reason, cells=row.cells, line=row.line
         )
 
-    def _stopped(self, error: MapleBridgeError) -> None:
+    def _stopped(self, error: BaseException) -> None:
         """Keep what was acknowledged, and say in `error` how far the import came."""
         self._rejects.abandon()
+        try:
+            self._department.flush(_LAST_FLUSH_S)
+        except MapleBridgeError as second:
+            _note(error, second)
         for sent in self._on_their_way:
             if sent.delivery.done and sent.delivery.error is None:
                 self._published += 1
@@ -238,10 +240,11 @@ class _Import:
         try:
             self._keep()
         except MapleBridgeError as second:
-            error.add_note(str(second))
-        done = f"{self._published:,} rows were published before that and are kept"
-        again = "" if isinstance(error, AccessDenied) else "; run the same command again to go on"
-        error.todo = f"{error.todo} {done}{again}.".strip()
+            _note(error, second)
+        if isinstance(error, MapleBridgeError):
+            done = f"{self._published:,} rows were published before that and are kept"
+            again = "" if isinstance(error, AccessDenied) else "; run the import again to go on"
+            error.todo = f"{error.todo} {done}{again}.".strip()
 
     def _tell(self) -> None:
         if self._on_progress is not None:
@@ -272,6 +275,11 @@ class _Import:
             already_published=self._already,
             reject_path=self._rejects.finish(),
         )
+
+
+def _note(error: BaseException, second: MapleBridgeError) -> None:
+    if second is not error:
+        error.add_note(f"Then: {second}")
 
 
 def _said(mapped: MappedRow) -> str:

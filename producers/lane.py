@@ -12,47 +12,23 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from maplebridge.errors import AccessDenied, KafkaUnavailable, MapleBridgeError, Unavailable
 from maplebridge.producers.delivery import Delivery
 from maplebridge.producers.headers import Headers
+from maplebridge.producers.kafka_config import producer_config
 from maplebridge.producers.kafka_errors import AUTHENTICATION, translate
 from maplebridge.settings import Settings
 
-BATCH_EVENTS = 500
+BATCH_EVENTS = 1_000
 BATCH_BYTES = 4_000_000
 LINGER_S = 0.05
 _WAITING_BATCHES = 8
 _PUMP_S = 0.1
-
-
-def producer_config(settings: Settings) -> dict[str, Any]:
-    """Return librdkafka's settings of an idempotent producer that gives up within seconds."""
-    return settings.kafka_config(
-        **{
-            "enable.idempotence": True,
-            "acks": "all",
-            "compression.type": "lz4",
-            "partitioner": "murmur2_random",
-            "linger.ms": 5,
-            "batch.size": 500_000,
-            "message.max.bytes": settings.event_max_bytes + 50_000,
-            "queue.buffering.max.messages": 50_000,
-            "queue.buffering.max.kbytes": 65_536,
-            "message.timeout.ms": 10_000,
-            "request.timeout.ms": 5_000,
-            "socket.timeout.ms": 10_000,
-            "socket.connection.setup.timeout.ms": 5_000,
-            "reconnect.backoff.max.ms": 1_000,
-            "topic.metadata.propagation.max.ms": 5_000,
-            "allow.auto.create.topics": False,
-            # errors come through the callbacks; librdkafka's own lines are for nobody
-            "log_level": 0,
-        }
-    )
+_ADVANCE_EVENTS = 50
 
 
 @dataclass(frozen=True)
@@ -85,7 +61,6 @@ class Outgoing:
 class _Batch:
     events: list[Outgoing] = field(default_factory=list)
     size: int = 0
-    began_s: float = 0.0
     needs: frozenset[int] = frozenset()
 
 
@@ -103,7 +78,6 @@ class Lane:
         self._in_flight = 0
         self._refused: KafkaError | None = None
         self._down = False
-        self._failures = 0
         self._first_failure: MapleBridgeError | None = None
         self._alarm: MapleBridgeError | None = None
         config = {**producer_config(settings), "error_cb": self._on_error}
@@ -137,19 +111,21 @@ class Lane:
                 alarm, self._alarm = self._alarm, None
                 raise alarm
             batch = self._filling
-            if not batch.events:
-                batch.began_s = time.monotonic()
             batch.events.append(event)
             batch.size += len(event.value)
-            if len(batch.events) >= BATCH_EVENTS or batch.size >= BATCH_BYTES:
+            count = len(batch.events)
+            if count >= BATCH_EVENTS or batch.size >= BATCH_BYTES:
                 self._close_batch()
                 while len(self._waiting) >= _WAITING_BATCHES:
                     self._advance(_PUMP_S)
+            elif count % _ADVANCE_EVENTS == 0:
+                self._advance(0)
 
-    def push(self) -> None:
-        """Let the batch go that is being filled."""
+    def push(self, delivery: Delivery | None = None) -> None:
+        """Let the batch go that is being filled, or only if `delivery` is in it."""
         with self._mutex:
-            self._close_batch()
+            if delivery is None or any(e.delivery is delivery for e in self._filling.events):
+                self._close_batch()
 
     def pump(self, timeout_s: float) -> None:
         """Move on what can move, and wait up to `timeout_s` for Kafka's reports."""
@@ -217,10 +193,13 @@ class Lane:
     def _on_announced(self, number: int, error: KafkaError | None, message: Message) -> None:
         self._unacknowledged.pop(number, None)
         if error is None:
-            self._announcer.announced(number)
+            try:
+                self._announcer.announced(number)
+            except MapleBridgeError as exc:
+                self._note(exc)  # it will be announced again, which is harmless
             return
         failure = self._translated(error, message.topic() or "")
-        self._note(failure, 1)
+        self._note(failure)
         for batch in self._waiting:
             if number in batch.needs:
                 self._fail(batch.events, failure)
@@ -271,14 +250,13 @@ class Lane:
     def _fail(self, events: list[Outgoing], error: MapleBridgeError) -> None:
         for event in events:
             event.delivery.failed(error)
-        self._note(error, len(events))
+        self._note(error)
 
     def _fail_one(self, delivery: Delivery, error: MapleBridgeError) -> None:
         delivery.failed(error)
-        self._note(error, 1)
+        self._note(error)
 
-    def _note(self, error: MapleBridgeError, count: int) -> None:
-        self._failures += count
+    def _note(self, error: MapleBridgeError) -> None:
         self._first_failure = self._first_failure or error
         if isinstance(error, Unavailable | AccessDenied):
             self._alarm = self._alarm or error
@@ -286,7 +264,7 @@ class Lane:
     def _raise_first_failure(self) -> None:
         with self._mutex:
             failure, self._first_failure = self._first_failure, None
-            self._failures, self._alarm = 0, None
+            self._alarm = None
         if failure is not None:
             raise failure
 
@@ -302,10 +280,14 @@ class Lane:
             self._down = True
 
     def _linger(self) -> None:
-        while not self._closing.wait(LINGER_S):
-            with self._mutex:
-                events = self._filling.events
-                if events and time.monotonic() - self._filling.began_s >= LINGER_S:
-                    self._close_batch()
-                else:
-                    self._advance(0)
+        seen: tuple[_Batch, int] | None = None
+        while not self._closing.wait(LINGER_S / 2):
+            now = (self._filling, len(self._filling.events))
+            if now == seen or seen is None or (now[0] is seen[0] and now[1] < _ADVANCE_EVENTS):
+                # nobody, or next to nobody, is adding: else the adding thread moves things on
+                with self._mutex:
+                    if self._filling.events:
+                        self._close_batch()
+                    else:
+                        self._advance(0)
+            seen = now

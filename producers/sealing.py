@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from maplebridge.access_policy.envelope import FieldSealer
-from maplebridge.access_policy.keys import FieldKey, GradeDomain, ScopeKind, derive_field_key
+from maplebridge.access_policy.keys import (
+    FieldKey,
+    GradeDomain,
+    Master,
+    ScopeKind,
+    derive_field_key,
+)
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.errors import EventInvalid
 from maplebridge.schemas import Contract, Event, FieldSpec, SealSpec
@@ -15,29 +21,51 @@ from maplebridge.schemas.values import ValueWriter, value_writer
 
 CASE = "case"
 _SUBJECT = "subject:"
-_CACHED_KEYS = 50_000
+_KNOWN_MAX = 20_000
 _IDENTIFIER_MAX_CHARS = 128
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Field:
-    """One sealed field: how to write, seal and key it."""
+    """One sealed field; `always`: null is sealed too."""
 
     name: str
     spec: FieldSpec
     seal: SealSpec
+    always: bool
     write: ValueWriter
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
+class _Keys:
+    """The field keys of one subject or case in one community, made as they are needed."""
+
+    key_ref: str
+    of_field: list[FieldKey | None]
+
+
+@dataclass(frozen=True, slots=True)
 class _Group:
-    """The sealed fields of one scope, at the top of an event or in each item of an array."""
+    """The sealed fields of one scope, at the top of an event or in each item of an array.
+
+    identifying: (field name, kind of identifier); the first that has a value says who it is.
+    """
 
     scope: str
     kind: ScopeKind
     identifying: tuple[tuple[str, str], ...]
-    """(field name, kind of identifier), the first that has a value identifies the subject."""
     fields: tuple[_Field, ...]
+    known: dict[tuple[str, str], _Keys]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a group stands in an event: at the top, or in the item that `prefix` names."""
+
+    group: _Group
+    scope: str
+    prefix: str
+    sealers: tuple[FieldSealer, ...]
 
 
 class EventSealer:
@@ -47,10 +75,9 @@ class EventSealer:
         self._contract = contract
         self._keys = keys
         self._raises = [(spec.path, spec.raises) for spec in contract.fields if spec.raises]
-        self._top = _groups(contract, "")
-        self._arrays = {name: _groups(contract, f"{name}[].") for name in _arrays(contract)}
-        self._sealers: dict[tuple[str, str], FieldSealer] = {}
-        self._known: dict[tuple[str, str, str], tuple[str, FieldKey]] = {}
+        self._top = [self._place(each, each.scope, "") for each in _groups(contract, "")]
+        self._items = {name: _groups(contract, f"{name}[].") for name in _arrays(contract)}
+        self._item_places: dict[tuple[str, int], list[_Place]] = {}
 
     def seal(self, event: Event) -> None:
         """Seal `event`, which the contract's validator has passed, and fill meta.key_refs.
@@ -62,68 +89,77 @@ class EventSealer:
             if event[name] in rule.values:
                 event[name], event[rule.twin] = rule.shown, event[name]
         meta = event["meta"]
-        for group in self._top:
-            self._seal_group(event, group, meta, group.scope, "")
-        for name, groups in self._arrays.items():
+        for place in self._top:
+            self._seal(event, place, meta)
+        for name in self._items:
             for index, item in enumerate(event[name]):
-                for group in groups:
-                    scope = group.scope if group.kind == CASE else f"{group.scope}[{index}]"
-                    self._seal_group(item, group, meta, scope, f"{name}[{index}].")
+                for place in self._item_places.get((name, index)) or self._places(name, index):
+                    self._seal(item, place, meta)
 
-    def _seal_group(
-        self, record: dict[str, Any], group: _Group, meta: dict[str, Any], scope: str, prefix: str
-    ) -> None:
-        present = [
-            field for field in group.fields if field.seal.nullable or record[field.name] is not None
-        ]
-        if not present:
-            return
+    def _seal(self, record: dict[str, Any], place: _Place, meta: dict[str, Any]) -> None:
+        group = place.group
+        keys: _Keys | None = None
         event_id = meta["event_id"]
-        # before any field is sealed: one of them identifies the subject
-        identifier = _identify(record, group, meta, scope, prefix)
-        for field in present:
-            path = prefix + field.name
-            key_ref, key = self._key(field, group.kind, identifier, meta["community"])
-            sealer = self._sealers.get((path, scope)) or self._sealer(path, scope, field)
-            record[field.name] = sealer.seal(
-                field.write(record[field.name]), event_id=event_id, key=key
-            )
-            meta["key_refs"][scope] = key_ref
+        for number, field in enumerate(group.fields):
+            value = record[field.name]
+            if value is None and not field.always:
+                continue
+            if keys is None:
+                # before any field is sealed: one of them identifies the subject
+                who = (_identify(record, place, meta), meta["community"])
+                keys = group.known.get(who) or self._known(group, who, field)
+                meta["key_refs"][place.scope] = keys.key_ref
+            key = keys.of_field[number]
+            if key is None:
+                key = keys.of_field[number] = self._field_key(group, who, field)
+            binary = field.write(value)
+            record[field.name] = place.sealers[number].seal(binary, event_id=event_id, key=key)
 
-    def _key(
-        self, field: _Field, kind: ScopeKind, identifier: str, community: str
-    ) -> tuple[str, FieldKey]:
-        wanted = (field.spec.path, identifier, community)
-        found = self._known.get(wanted)
-        if found is None:
-            master = self._keys.master(
-                kind,
-                identifier,
-                grade_domain=cast("GradeDomain", field.spec.grade),
-                community=community,
-            )
-            key = derive_field_key(
-                master,
-                event_type=self._contract.event_type,
-                path=field.spec.path,
-                grade=field.spec.grade,
-            )
-            if len(self._known) >= _CACHED_KEYS:
-                self._known.clear()
-            found = self._known[wanted] = (master.key_ref, key)
-        return found
+    def _known(self, group: _Group, who: tuple[str, str], field: _Field) -> _Keys:
+        if len(group.known) >= _KNOWN_MAX:
+            group.known.clear()
+        keys = _Keys(self._master(group, who, field).key_ref, [None] * len(group.fields))
+        group.known[who] = keys
+        return keys
 
-    def _sealer(self, path: str, scope: str, field: _Field) -> FieldSealer:
-        sealer = FieldSealer(
-            department=self._contract.department,
+    def _master(self, group: _Group, who: tuple[str, str], field: _Field) -> Master:
+        identifier, community = who
+        grade = cast("GradeDomain", field.spec.grade)
+        return self._keys.master(group.kind, identifier, grade_domain=grade, community=community)
+
+    def _field_key(self, group: _Group, who: tuple[str, str], field: _Field) -> FieldKey:
+        return derive_field_key(
+            self._master(group, who, field),
             event_type=self._contract.event_type,
-            path=path,
-            logical_type=field.seal.logical_type,
-            scope=scope,
+            path=field.spec.path,
             grade=field.spec.grade,
         )
-        self._sealers[path, scope] = sealer
-        return sealer
+
+    def _places(self, name: str, index: int) -> list[_Place]:
+        places = [
+            self._place(
+                group,
+                group.scope if group.kind == CASE else f"{group.scope}[{index}]",
+                f"{name}[{index}].",
+            )
+            for group in self._items[name]
+        ]
+        self._item_places[name, index] = places
+        return places
+
+    def _place(self, group: _Group, scope: str, prefix: str) -> _Place:
+        sealers = tuple(
+            FieldSealer(
+                department=self._contract.department,
+                event_type=self._contract.event_type,
+                path=prefix + field.name,
+                logical_type=field.seal.logical_type,
+                scope=scope,
+                grade=field.spec.grade,
+            )
+            for field in group.fields
+        )
+        return _Place(group, scope, prefix, sealers)
 
 
 def subject_identifier(kind: str, value: str) -> str:
@@ -135,24 +171,22 @@ def subject_identifier(kind: str, value: str) -> str:
     return f"{kind}:{value.strip()}"
 
 
-def _identify(
-    record: Mapping[str, Any], group: _Group, meta: Mapping[str, Any], scope: str, prefix: str
-) -> str:
-    if group.kind == CASE:
+def _identify(record: Mapping[str, Any], place: _Place, meta: Mapping[str, Any]) -> str:
+    if place.group.kind == CASE:
         return cast(str, meta["case_ref"] or meta["event_id"])
-    for name, kind in group.identifying:
+    for name, kind in place.group.identifying:
         value = record[name]
         if isinstance(value, str) and value.strip():
             if len(value) > _IDENTIFIER_MAX_CHARS:
                 # a thousand identifiers travel in one message to the key broker
                 raise EventInvalid(
                     f"longer than {_IDENTIFIER_MAX_CHARS} characters, but it identifies a person.",
-                    path=prefix + name,
+                    path=place.prefix + name,
                     todo="Give the number or the name alone.",
                 )
             return subject_identifier(kind, value)
     # nobody is named: a subject of this event alone
-    return subject_identifier("event", f"{meta['event_id']}/{scope}")
+    return subject_identifier("event", f"{meta['event_id']}/{place.scope}")
 
 
 def _groups(contract: Contract, prefix: str) -> tuple[_Group, ...]:
@@ -164,18 +198,18 @@ def _groups(contract: Contract, prefix: str) -> tuple[_Group, ...]:
 
 def _group(contract: Contract, key: str, fields: tuple[_Field, ...]) -> _Group:
     if key == CASE:
-        return _Group(CASE, "case", (), fields)
+        return _Group(CASE, "case", (), fields, {})
     role = key.removeprefix(_SUBJECT)
     names = contract.subjects[role]
     identifying = tuple((name, name.removeprefix(f"{role}_")) for name in names)
-    return _Group(key, "subject", identifying, fields)
+    return _Group(key, "subject", identifying, fields, {})
 
 
 def _sealed(contract: Contract, prefix: str) -> Iterator[_Field]:
     for spec in contract.fields:
         name = spec.path.removeprefix(prefix)
         if spec.seal and spec.path.startswith(prefix) and "." not in name:
-            yield _Field(name, spec, spec.seal, value_writer(spec.seal))
+            yield _Field(name, spec, spec.seal, spec.seal.nullable, value_writer(spec.seal))
 
 
 def _arrays(contract: Contract) -> list[str]:

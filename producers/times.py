@@ -25,8 +25,3 @@ def micros(moment: object, *, path: str) -> int:
             todo="Give an aware datetime, such as datetime.now(tz=UTC).",
         )
     return (moment - _EPOCH) // _MICROSECOND
-
-
-def moment_of(at: int) -> datetime:
-    """Return the UTC datetime of microseconds since 1970."""
-    return _EPOCH + timedelta(microseconds=at)

@@ -233,13 +233,11 @@ class ProjectionStore:
                 headers = json.dumps(dict(letter.headers))
                 copy.write_row((f"mb.dlq.{letter.topic}", letter.key, letter.value, headers))
 
-    def progress(self) -> dict[Place, int]:
-        """Return the next offset of every partition this consumer has begun."""
-        rows = self.connection.execute(SQL["progress"], {"consumer": self.consumer}).fetchall()
-        return {(topic, partition): next_offset for topic, partition, next_offset in rows}
 
-    def state_hash(self) -> str:
-        return state_hash(self.connection)
+def offsets_of(connection: psycopg.Connection[Any], consumer: str) -> dict[Place, int]:
+    """Return the next offset of every partition that `consumer` has begun."""
+    rows = connection.execute(SQL["progress"], {"consumer": consumer}).fetchall()
+    return {(topic, partition): next_offset for topic, partition, next_offset in rows}
 
 
 def state_hash(connection: psycopg.Connection[Any]) -> str:

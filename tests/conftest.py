@@ -4,34 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from maplebridge.localstack import Progress, Stack
+from maplebridge.localstack import Stack
 from maplebridge.localstack.ports import DEFAULT_PORTS
-from maplebridge.settings import Profile
-
-
-@dataclass(frozen=True)
-class RunningStack:
-    """The servers of this test run: their profile, and the stack that runs them."""
-
-    stack: Stack
-    profile: Profile
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Kafka, the registry and PostgreSQL in a home and on ports of this test run's own."""
     home: Path = tmp_path_factory.mktemp("stack") / "home"
     # another test run on this machine takes others
     shift = 2000 + os.getpid() % 40 * 100
     ports = {name: port + shift for name, port in DEFAULT_PORTS.items()}
     servers = Stack(home, ports=ports)
-    profile = servers.up(Progress())
     try:
-        yield RunningStack(servers, profile)
+        servers.up()
+        yield servers
     finally:
         servers.down(wipe=True)

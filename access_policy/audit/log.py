@@ -90,8 +90,11 @@ class AuditLog:
             "until": until,
         }
         found: list[Found] = []
-        with self._connected() as connection, connection.transaction():
-            cursor = connection.cursor(name="search")
+        with (
+            self._connected() as connection,
+            connection.transaction(),
+            connection.cursor(name="search") as cursor,
+        ):
             cursor.execute(statement("search"), wanted)
             for index, body, salt, commitments in cursor:
                 held = to_cover(salt, commitments)
@@ -100,7 +103,6 @@ class AuditLog:
                 found.append(Found(index, decode_leaf(body, cover=held)))
                 if len(found) >= limit:
                     break
-            cursor.close()
         return found
 
     def size(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -93,7 +93,7 @@ def translated(settings: Settings) -> Iterator[None]:
         ) from exc
 
 
-def read_leaves(connection: psycopg.Connection[Any]) -> Iterator[StoredLeaf]:
+def read_leaves(connection: psycopg.Connection[Any]) -> Generator[StoredLeaf, None, None]:
     """Yield every leaf in index order, a thousand at a time."""
     with connection.transaction(), connection.cursor(name="leaves") as cursor:
         cursor.itersize = _FETCH

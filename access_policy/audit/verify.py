@@ -87,12 +87,14 @@ def verify(
     *,
     verifier: Verifier,
     held: Iterable[str] = (),
+    whole: bool = True,
 ) -> Report:
     """Check the whole log and stop at the first damage.
 
     leaves in index order, checkpoints by size. held: signed notes kept elsewhere
     (the file of the audit service, a witness, an earlier export): only these
     show that the end of the log was cut off together with its checkpoints.
+    whole: false for a snapshot, which a later checkpoint may rightly go beyond.
     """
     state = _State()
     rest = iter(leaves)
@@ -105,7 +107,7 @@ def verify(
         damage = _through_checkpoint(state, rest, stored, verifier, elsewhere)
         if damage is not None:
             return state.report(damage)
-    damage = _past_the_last(state, rest, elsewhere)
+    damage = _past_the_last(state, rest, elsewhere, whole)
     return state.report(damage)
 
 
@@ -212,7 +214,7 @@ def _compare_held(grown: Frontier, elsewhere: dict[int, Checkpoint]) -> Damage |
 
 
 def _past_the_last(
-    state: _State, leaves: Iterator[StoredLeaf], elsewhere: dict[int, Checkpoint]
+    state: _State, leaves: Iterator[StoredLeaf], elsewhere: dict[int, Checkpoint], whole: bool
 ) -> Damage | None:
     """Read the leaves that no checkpoint of the database covers yet."""
     for leaf in leaves:
@@ -225,7 +227,7 @@ def _past_the_last(
         if damage is not None:
             return damage
     beyond = [size for size in elsewhere if size > state.frontier.size]
-    if beyond:
+    if beyond and whole:
         message = f"a checkpoint kept elsewhere signs {max(beyond)} leaves."
         return Damage("truncated", state.frontier.size, message)
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from maplebridge.access_policy.broker.audited import audit_into, leaves_of
 from maplebridge.access_policy.broker.epochs import ensure_epoch, epoch_of
 from maplebridge.access_policy.broker.release import (
     Audit,
@@ -22,8 +23,10 @@ __all__ = [
     "ReleaseRecord",
     "Root",
     "SealedFileRoot",
+    "audit_into",
     "ensure_epoch",
     "epoch_of",
+    "leaves_of",
     "migrate",
     "provision",
     "run",

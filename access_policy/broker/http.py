@@ -16,8 +16,8 @@ from maplebridge.access_policy.keys import ITEMS_MAX, KeyRequest, Withheld
 from maplebridge.errors import InputError
 
 BODY_MAX_BYTES = 512 * 1024
-_Name = Annotated[str, Field(min_length=1, max_length=64)]
-_Path = Annotated[str, Field(min_length=1, max_length=200)]
+_Name = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
+_Path = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9_.\[\]-]+$")]
 
 
 class _Strict(BaseModel):

@@ -47,7 +47,17 @@ class IntakeCounts:
 class Intake:
     """Runs in a thread of its own from `start` to `stop`."""
 
-    def __init__(self, settings: Settings, vault: Vault, *, decode: Decode) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        vault: Vault,
+        *,
+        decode: Decode,
+        topic: str = TOPIC,
+        group: str = GROUP,
+    ) -> None:
+        self._topic = topic
+        self._group = group
         self._settings = settings
         self._vault = vault
         self._decode = decode
@@ -103,8 +113,10 @@ class Intake:
         consumer = Consumer(
             self._settings.kafka_config(
                 **{
-                    "group.id": GROUP,
+                    "group.id": self._group,
                     "enable.auto.commit": False,
+                    # after a crash the next one gets the partition in seconds
+                    "session.timeout.ms": 10_000,
                     "auto.offset.reset": "earliest",
                     "isolation.level": "read_committed",
                 }
@@ -112,7 +124,7 @@ class Intake:
             logger=_log,
         )
         try:
-            consumer.subscribe([TOPIC])
+            consumer.subscribe([self._topic])
             while not self._stopping.is_set():
                 self._turn(consumer)
         except Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydantic import SecretStr
 
 from maplebridge.access_policy.broker.epochs import ensure_epoch
 from maplebridge.access_policy.broker.http import create_app
-from maplebridge.access_policy.broker.intake import Decode, Intake
+from maplebridge.access_policy.broker.intake import GROUP, Decode, Intake
 from maplebridge.access_policy.broker.principals import ensure_principals
 from maplebridge.access_policy.broker.release import Audit, Broker, Decider
 from maplebridge.access_policy.broker.root import SealedFileRoot
@@ -25,7 +26,7 @@ from maplebridge.access_policy.broker.store import (
     statement,
 )
 from maplebridge.access_policy.broker.vault import Vault
-from maplebridge.access_policy.keytransport import BrokerPublicKey
+from maplebridge.access_policy.keytransport import TOPIC, BrokerPublicKey
 from maplebridge.errors import IntegrityError
 from maplebridge.settings import Settings
 
@@ -75,6 +76,8 @@ def run(
     audit: Audit,
     decode: Decode,
     database: str = DATABASE,
+    topic: str = TOPIC,
+    group: str = GROUP,
 ) -> None:
     """Serve until SIGTERM or SIGINT, on the port of `key_broker_url`, on loopback.
 
@@ -85,7 +88,7 @@ def run(
     root = SealedFileRoot.open(root_path(settings.home), settings.root_passphrase)
     vault = Vault(connections, root)
     broker = Broker(vault, connections, decider=decider, audit=audit)
-    intake = Intake(settings, vault, decode=decode)
+    intake = Intake(settings, vault, decode=decode, topic=topic, group=group)
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(broker, ready=lambda: intake.alive),
@@ -98,6 +101,9 @@ def run(
             limit_concurrency=200,
         )
     )
+    # uvicorn stops on a signal and then raises it again: that must not skip what follows
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     intake.start()
     try:
         server.run()

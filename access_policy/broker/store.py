@@ -89,13 +89,23 @@ class Connections:
             free = self._free.get(timeout=self._timeout_s)
         except queue.Empty:
             raise psycopg.OperationalError("every connection is in use") from None
-        if free is not None:
-            return free
         try:
+            if free is not None and self._answers(free):
+                return free
             return self._connect()
         except BaseException:
             self._free.put(None)
             raise
+
+    @staticmethod
+    def _answers(connection: Connection) -> bool:
+        """Return False for a connection that the server has dropped since its last use."""
+        try:
+            connection.execute("SELECT 1")
+        except psycopg.OperationalError:
+            connection.close()
+            return False
+        return True
 
     def _connect(self) -> Connection:
         limit_ms = round(self._timeout_s * 1000)

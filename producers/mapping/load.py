@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import codecs
 import string
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import ZoneInfo
 
 from maplebridge.errors import ContractRefused
 from maplebridge.producers.mapping.cells import (
@@ -19,7 +18,7 @@ from maplebridge.producers.mapping.cells import (
     parse_text,
 )
 from maplebridge.producers.mapping.document import Node, did_you_mean, read_document
-from maplebridge.producers.mapping.row_mapping import RowMapping, Source
+from maplebridge.producers.mapping.row_mapping import RowMapping
 from maplebridge.producers.mapping.rules import (
     Const,
     Derived,
@@ -30,6 +29,7 @@ from maplebridge.producers.mapping.rules import (
     duration,
     is_empty,
 )
+from maplebridge.producers.mapping.source import read_source
 from maplebridge.producers.mapping.targets import (
     ENVELOPE_RULES,
     TypedTarget,
@@ -38,7 +38,6 @@ from maplebridge.producers.mapping.targets import (
 )
 from maplebridge.schemas import Catalogue, CodeLists, Contract, Regions
 
-ENCODINGS = ("utf-8", "gb18030", "gbk", "big5", "latin-1", "cp1252")
 _CONSTANTS = ("purpose", "legal_basis")
 _TOP = ("version", "event_type", "source", "key", *_CONSTANTS, "retention", "backfill", "fields")
 _WAYS = ("column", "const", "template", "derive")
@@ -69,7 +68,7 @@ def load_mapping(
     if "version" in top and top["version"].text() != "1":
         raise top["version"].fault("this Maple Bridge reads version 1.")
     contract = _contract(top["event_type"], catalogue)
-    source = _source(top["source"])
+    source = read_source(top["source"])
     loader = _RuleLoader(contract, codes, regions, ZoneInfo(source.zone))
     return RowMapping(
         path=path,
@@ -242,41 +241,6 @@ def _contract(node: Node, catalogue: Catalogue) -> Contract:
         raise node.fault(
             f"unknown event type {node.text()!r}.", did_you_mean(node.text(), known)
         ) from None
-
-
-def _source(node: Node) -> Source:
-    entries = node.entries(("format", "delimiter", "encoding", "timezone"))
-    if "format" in entries:
-        entries["format"].choice(("csv",))
-    for name in ("encoding", "timezone"):
-        if name not in entries:
-            raise node.fault(f"{name!r} is missing.")
-    delimiter = entries["delimiter"].text() if "delimiter" in entries else ","
-    if len(delimiter) != 1 or delimiter in '"\r\n':
-        raise entries["delimiter"].fault("one character is needed, such as , or ; or a tab.")
-    zone = entries["timezone"].text()
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        near = did_you_mean(zone, available_timezones()).partition(" Possible:")[0]
-        raise entries["timezone"].fault(
-            f"unknown time zone {zone!r}.", near if near.startswith("Did") else "Use an IANA name."
-        ) from None
-    encoding = entries["encoding"].text().lower()
-    known = encoding if encoding in ENCODINGS else _codec_name(encoding)
-    if known not in ENCODINGS:
-        raise entries["encoding"].fault(
-            f"unknown encoding {encoding!r}.", did_you_mean(encoding, ENCODINGS)
-        )
-    return Source(delimiter, known, zone)
-
-
-def _codec_name(encoding: str) -> str:
-    try:
-        found = codecs.lookup(encoding).name
-    except LookupError:
-        return ""
-    return {"iso8859-1": "latin-1", "utf-8-sig": "utf-8", "gb2312": "gbk"}.get(found, found)
 
 
 def _key(node: Node) -> tuple[str, ...]:

@@ -11,16 +11,8 @@ from typing import Any
 from maplebridge.errors import EventInvalid, MappingInvalid
 from maplebridge.producers.mapping.document import Node, did_you_mean
 from maplebridge.producers.mapping.rules import Derived, Row, Rule
+from maplebridge.producers.mapping.source import Source
 from maplebridge.schemas import Contract
-
-
-@dataclass(frozen=True)
-class Source:
-    """How the table is written; zone is an IANA name."""
-
-    delimiter: str
-    encoding: str
-    zone: str
 
 
 @dataclass(frozen=True)

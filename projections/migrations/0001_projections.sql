@@ -1,7 +1,5 @@
-CREATE SCHEMA projections;
-
 -- How far each consumer got, in the same transaction as what it made of it.
-CREATE TABLE projections.offsets (
+CREATE TABLE offsets (
     consumer    text   NOT NULL,
     topic       text   NOT NULL,
     partition   int    NOT NULL,
@@ -11,7 +9,7 @@ CREATE TABLE projections.offsets (
 );
 
 -- Every accepted event once: what makes a repeated one harmless, and the history of a case.
-CREATE TABLE projections.events (
+CREATE TABLE events (
     event_id    uuid        PRIMARY KEY,
     event_type  text        NOT NULL,
     department  text        NOT NULL,
@@ -22,10 +20,10 @@ CREATE TABLE projections.events (
     unit        text,
     occurred_at timestamptz NOT NULL
 );
-CREATE INDEX events_of_case ON projections.events (case_ref);
+CREATE INDEX events_of_case ON events (case_ref);
 
 -- What each department last said of a case: a register stamped (occurred_at, event_id).
-CREATE TABLE projections.case_parts (
+CREATE TABLE case_parts (
     case_ref    text        NOT NULL,
     event_type  text        NOT NULL,
     department  text        NOT NULL,
@@ -39,10 +37,10 @@ CREATE TABLE projections.case_parts (
     events      int         NOT NULL,
     PRIMARY KEY (case_ref, event_type)
 );
-CREATE INDEX case_parts_of_community ON projections.case_parts (community text_pattern_ops);
+CREATE INDEX case_parts_of_community ON case_parts (community text_pattern_ops);
 
 -- A case is one row, however many departments work on it.
-CREATE VIEW projections.cases AS
+CREATE VIEW cases AS
 SELECT case_ref,
        (array_agg(community ORDER BY occurred_at DESC, event_id DESC))[1] AS community,
        (array_agg(state ORDER BY occurred_at DESC, event_id DESC))[1] AS state,
@@ -52,11 +50,11 @@ SELECT case_ref,
        jsonb_object_agg(event_type, jsonb_build_object(
            'department', department, 'state', state, 'transition', transition, 'unit', unit,
            'occurred_at', occurred_at, 'events', events)) AS parts
-FROM projections.case_parts
+FROM case_parts
 GROUP BY case_ref;
 
 -- Towns and counties are summed by code prefix when read, so workers never meet on one row.
-CREATE TABLE projections.community_hour_tallies (
+CREATE TABLE community_hour_tallies (
     community  text        NOT NULL,
     hour       timestamptz NOT NULL,
     event_type text        NOT NULL,
@@ -68,7 +66,7 @@ CREATE TABLE projections.community_hour_tallies (
 );
 
 -- What was last said of a warning: the greatest revision holds.
-CREATE TABLE projections.warnings (
+CREATE TABLE warnings (
     warning_id  uuid        PRIMARY KEY,
     rule        text        NOT NULL,
     community   text        NOT NULL,
@@ -82,7 +80,7 @@ CREATE TABLE projections.warnings (
 );
 
 -- What waits to go back to Kafka; a row goes when the broker has acknowledged it.
-CREATE TABLE projections.outbox (
+CREATE TABLE outbox (
     id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     topic   text  NOT NULL,
     key     bytea,
@@ -91,7 +89,7 @@ CREATE TABLE projections.outbox (
 );
 
 -- Which records were refused; the records themselves are on mb.dlq.<topic>.
-CREATE TABLE projections.dead_letters (
+CREATE TABLE dead_letters (
     topic     text   NOT NULL,
     partition int    NOT NULL,
     "offset"  bigint NOT NULL,
@@ -102,7 +100,7 @@ CREATE TABLE projections.dead_letters (
 );
 
 -- The orders a reaction's windows are made of: a set, so their order of arrival does not matter.
-CREATE TABLE projections.window_orders (
+CREATE TABLE window_orders (
     rule        text        NOT NULL,
     community   text        NOT NULL,
     category    text        NOT NULL,
@@ -112,10 +110,10 @@ CREATE TABLE projections.window_orders (
     PRIMARY KEY (rule, community, category, order_no)
 );
 CREATE INDEX window_orders_by_time
-    ON projections.window_orders (rule, community, category, occurred_at);
+    ON window_orders (rule, community, category, occurred_at);
 
 -- The windows the rule holds to be warnings, so that it can tell what changed.
-CREATE TABLE projections.window_warnings (
+CREATE TABLE window_warnings (
     warning_id  uuid        PRIMARY KEY,
     rule        text        NOT NULL,
     community   text        NOT NULL,
@@ -125,19 +123,18 @@ CREATE TABLE projections.window_warnings (
     orders      int         NOT NULL
 );
 CREATE INDEX window_warnings_by_place
-    ON projections.window_warnings (rule, community, category, window_from);
-CREATE SEQUENCE projections.warning_revision;
+    ON window_warnings (rule, community, category, window_from);
+CREATE SEQUENCE warning_revision;
 
-GRANT USAGE ON SCHEMA projections TO mb_combine, mb_relay, mb_react, mb_deliver, mb_query;
-GRANT SELECT, INSERT, UPDATE ON projections.offsets, projections.case_parts,
-    projections.community_hour_tallies, projections.warnings TO mb_combine;
-GRANT SELECT, INSERT ON projections.events, projections.dead_letters, projections.outbox
+GRANT SELECT, INSERT, UPDATE ON offsets, case_parts,
+    community_hour_tallies, warnings TO mb_combine;
+GRANT SELECT, INSERT ON events, dead_letters, outbox
     TO mb_combine;
-GRANT SELECT, DELETE ON projections.outbox TO mb_relay;
-GRANT SELECT, INSERT, UPDATE ON projections.window_orders TO mb_react;
-GRANT SELECT, INSERT, UPDATE, DELETE ON projections.window_warnings TO mb_react;
-GRANT USAGE ON SEQUENCE projections.warning_revision TO mb_react;
-GRANT INSERT ON projections.outbox TO mb_react;
-GRANT SELECT ON projections.events, projections.case_parts, projections.cases,
-    projections.community_hour_tallies, projections.warnings, projections.dead_letters,
-    projections.offsets, projections.outbox TO mb_query;
+GRANT SELECT, DELETE ON outbox TO mb_relay;
+GRANT SELECT, INSERT, UPDATE ON window_orders TO mb_react;
+GRANT SELECT, INSERT, UPDATE, DELETE ON window_warnings TO mb_react;
+GRANT USAGE ON SEQUENCE warning_revision TO mb_react;
+GRANT INSERT ON outbox TO mb_react;
+GRANT SELECT ON events, case_parts, cases,
+    community_hour_tallies, warnings, dead_letters,
+    offsets, outbox TO mb_query;

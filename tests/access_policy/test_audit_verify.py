@@ -223,6 +223,16 @@ def test_an_export_verifies_offline_and_tells_of_an_edit(
     assert damage.index == 0
 
 
+def test_an_export_older_than_the_checkpoint_kept_elsewhere_still_verifies(
+    log: Log, tmp_path: Path
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    lines = list(export_lines(log.leaves[:10], log.checkpoints[:3]))
+    path.write_text("\n".join(lines) + "\n")
+    held = [checkpoint.note for checkpoint in log.checkpoints]
+    assert verify_export(path, verifier=log.signer.verifier, held=held).verified
+
+
 def test_a_file_that_is_no_export_is_refused(tmp_path: Path, log: Log) -> None:
     path = tmp_path / "audit.jsonl"
     path.write_text("[]\n")

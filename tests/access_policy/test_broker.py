@@ -17,7 +17,9 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from maplebridge.access_policy.audit.log import AuditLog
 from maplebridge.access_policy.broker import Broker, ReleaseRecord, SealedFileRoot
+from maplebridge.access_policy.broker.audited import audit_into, leaves_of
 from maplebridge.access_policy.broker.http import BODY_MAX_BYTES, create_app
 from maplebridge.access_policy.broker.keywrap import WrappingKey, master_binding
 from maplebridge.access_policy.broker.pseudonyms import pseudonym, pseudonym_key
@@ -242,6 +244,28 @@ def test_a_request_of_unknown_keys_alone_is_not_audited(bench: Bench) -> None:
     assert bench.records == []
 
 
+def test_a_release_becomes_a_leaf_for_each_decision_and_names_no_person(bench: Bench) -> None:
+    phone = ask(OURS, path="parties[].phone")
+    bench.broker.release(APP, PURPOSE, [ask(OURS), phone, ask(THEIRS), ask(SENSITIVE)])
+    permit, *denials = leaves_of(bench.records[0])
+    assert (permit.action, permit.who, permit.on_behalf_of) == (
+        "access.decrypted",
+        APP,
+        "town-mediation",
+    )
+    assert [seen.path for seen in permit.fields] == ["parties[].name", "parties[].phone"]
+    assert (permit.rows, permit.communities, permit.rule) == (2, 1, "mediation-centre")
+    assert permit.cover
+    assert permit.cover.covers(OURS.key_id.hex())
+    assert [(leaf.action, leaf.rule) for leaf in denials] == [
+        ("access.denied", "default-deny"),
+        ("access.denied", "no-l4"),
+    ]
+    for leaf in (permit, *denials):
+        assert OURS.key_id.hex() not in leaf.encode()
+        assert OURS.key_ref not in leaf.encode()
+
+
 @pytest.mark.parametrize(
     "error", [AuditUnavailable("audit"), RuntimeError("boom"), TimeoutError(), KeyError("x")]
 )
@@ -259,6 +283,14 @@ def test_without_an_audit_entry_no_key_leaves(bench: Bench, error: Exception) ->
             assert "secret" not in answer.text
 
 
+def test_with_the_audit_database_down_no_key_leaves(bench: Bench) -> None:
+    """T13, F11: the real audit log, whose server does not answer."""
+    log = AuditLog(Settings(postgres_port=9), timeout_s=1.0)
+    bench.broker._audit = audit_into(log)
+    with pytest.raises(AuditUnavailable):
+        bench.broker.release(APP, PURPOSE, [ask(OURS)])
+
+
 def test_an_error_of_the_policy_is_a_denial_and_is_audited(bench: Bench) -> None:
     """T8: the engine fails at every question: 0 permits."""
     bench.rules.fails = True
@@ -268,7 +300,7 @@ def test_an_error_of_the_policy_is_a_denial_and_is_audited(bench: Bench) -> None
 
 
 def test_a_truthy_answer_of_the_policy_is_not_a_permit(bench: Bench) -> None:
-    bench.rules.decide = lambda *asked: ("yes", "odd", "v1")  # type: ignore[method-assign, assignment, return-value]
+    bench.rules.decide = lambda *asked: ("yes", "odd", "v1")  # type: ignore[method-assign, assignment]
     (answer,) = bench.broker.release(APP, PURPOSE, [ask(OURS)]).answers
     assert isinstance(answer, Withheld)
 
@@ -294,7 +326,8 @@ def test_an_unknown_app_and_a_wrong_secret_are_told_the_same(
 ) -> None:
     with bench.http() as http:
         for path in ("/v1/keys/release", "/v1/keys/pseudonyms"):
-            answer = http.post(path, json=body([ask(OURS)]), auth=credentials)
+            auth = httpx.BasicAuth(*credentials) if credentials else httpx.Auth()
+            answer = http.post(path, json=body([ask(OURS)]), auth=auth)
             assert answer.status_code == 401
             assert answer.json()["title"] == "Unknown principal or wrong secret"
     assert bench.records == []

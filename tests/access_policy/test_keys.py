@@ -8,7 +8,9 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,6 +117,7 @@ def test_many_masters_come_in_batches_and_none_is_lost(path: Path) -> None:
         made = {subject(keys, f"person {n}").key_id for n in range(9_500)}
         batches = keys.pending()
         assert max(batch.masters for batch in batches) == 1000
+        assert keys.pending(besides=[batch.number for batch in batches[1:]]) == batches[:1]
         told = {new.master.key_id for batch in batches for new in opened(keys, batch)}
         assert told == made
     with open_store(path) as keys:
@@ -212,6 +215,36 @@ def test_a_wrap_opens_only_for_its_department_epoch_and_key(change: str) -> None
 def test_a_malformed_batch_is_refused(plain: bytes) -> None:
     with pytest.raises(TokenInvalid):
         decode_batch(plain, department="hotline")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"key_ref": "a\0b"},
+        {"key_ref": "x" * 3000},
+        {"community": ""},
+        {"community": "x" * 65},
+        {"grade_domain": 2},
+        {"scope_kind": "person"},
+        {"version": 0},
+    ],
+)
+def test_a_master_that_a_database_would_refuse_is_refused_before(change: dict[str, Any]) -> None:
+    master = Master(os.urandom(16), 1, "hotline", "ref", "case", 4, TOWN, os.urandom(32))
+    plain = encode_batch([NewMaster(replace(master, **change), "case 1")])
+    with pytest.raises(TokenInvalid):
+        decode_batch(plain, department="hotline")
+    with pytest.raises(TokenInvalid):
+        decode_batch(encode_batch([NewMaster(master, "case 1")]), department="hot\0line")
+
+
+def test_an_identifier_that_the_broker_would_refuse_gets_no_master(keys: DepartmentKeys) -> None:
+    with pytest.raises(InputError) as refused:
+        subject(keys, CANARY * 100)
+    assert CANARY not in str(refused.value)
+    with pytest.raises(InputError):
+        subject(keys, community="")
+    assert keys.pending() == []
 
 
 def test_a_batch_says_the_same_after_encoding() -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from maplebridge.localstack import accounts
 from maplebridge.localstack.accounts import (
-    Account,
     can_enter,
     private_folder,
     reachable_programs,
     run_as,
     unprivileged_account,
 )
+from maplebridge.localstack.supervisor import Account
 
 STRANGER = Account("stranger", 64_321, 64_321)
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run as another account")
@@ -64,7 +65,7 @@ def test_programs_out_of_reach_are_copied_to_where_the_account_can_run_them(
             result = run_as([str(folder / "bin" / "hello")], STRANGER)
             assert result.stdout == "hello"
     finally:
-        accounts.shutil.rmtree(shared)
+        shutil.rmtree(shared)
 
 
 @as_root

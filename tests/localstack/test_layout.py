@@ -52,6 +52,15 @@ def test_a_port_taken_since_last_time_is_replaced_in_the_profile(tmp_path: Path)
     assert read_ports(home)["postgresql"] == Profile.load(home).postgres_port
 
 
+def test_a_profile_lost_beside_its_data_is_not_made_anew(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    settle(home)
+    (home / "kafka" / "data").mkdir(parents=True)
+    (home / PROFILE_NAME).unlink()
+    with pytest.raises(StackError, match="passwords is gone"):
+        settle(home)
+
+
 def test_a_folder_with_other_files_is_neither_used_nor_wiped(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(StackError, match="not of an embedded stack"):

@@ -9,6 +9,7 @@ import stat
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -137,3 +138,23 @@ def test_a_wait_ends_when_all_is_given_up(supervisor: Supervisor) -> None:
     with pytest.raises(StageFailed, match="given up"):
         supervisor.start_service("worker", python(SLEEP), {}, ready=lambda: False)
     assert supervisor.names() == []
+
+
+def test_two_commands_at_once_start_a_service_once(supervisor: Supervisor) -> None:
+    other = Supervisor(supervisor.home)
+    with ThreadPoolExecutor(2) as pool:
+        tasks = [
+            pool.submit(made.start_service, "worker", python(SLEEP), {})
+            for made in (supervisor, other)
+        ]
+        first, second = (task.result() for task in tasks)
+    assert first == second
+
+
+def test_a_service_that_ran_before_is_not_stopped_by_a_vain_wait(supervisor: Supervisor) -> None:
+    running = supervisor.start_service("worker", python(SLEEP), {})
+    with pytest.raises(StageFailed, match="not ready"):
+        supervisor.start_service(
+            "worker", python(SLEEP), {}, ready=lambda: False, ready_timeout_s=0.1
+        )
+    assert running.alive

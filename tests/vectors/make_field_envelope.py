@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,8 +32,8 @@ class Context:
     grade: int = 3
 
     def encode(self) -> bytes:
-        texts = (self.department, self.event_type, self.event_id, self.path)
-        texts += (self.logical_type, self.scope)
+        texts = [self.department, self.event_type, self.event_id, self.path]
+        texts += [self.logical_type, self.scope]
         return b"".join(lp(text.encode()) for text in texts) + lp(bytes([self.grade]))
 
 
@@ -324,4 +323,4 @@ def main(folder: Path = FOLDER) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,0 +1,3 @@
+from maplebridge.cli import main
+
+main()

@@ -1,0 +1,151 @@
+"""Commands of a data officer: search the audit log, verify it, export it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from maplebridge import city
+from maplebridge.access_policy.audit import (
+    AuditLog,
+    Report,
+    Verifier,
+    held_checkpoint_path,
+    verify_export,
+    verify_log,
+    write_export,
+)
+from maplebridge.cli.options import HOME, Home, Json
+from maplebridge.cli.output import console, moment, print_json, print_table
+from maplebridge.errors import AuditCorrupt
+from maplebridge.settings import Profile
+
+
+def commands() -> typer.Typer:
+    app = typer.Typer(help="Who saw what, and proof of it.", no_args_is_help=True)
+    app.command("search")(search)
+    app.command("verify")(verify)
+    app.command("export")(export)
+    return app
+
+
+def search(
+    who: Annotated[str, typer.Option(help="An app, officer or service.")] = "",
+    resource: Annotated[str, typer.Option(help="An event type or read model.")] = "",
+    field: Annotated[str, typer.Option(help="A field's path.")] = "",
+    decision: Annotated[str, typer.Option(help="permit or deny.")] = "",
+    subject: Annotated[str, typer.Option("--id", help="An event's or key reference's id.")] = "",
+    limit: Annotated[int, typer.Option(help="At most so many entries.")] = 20,
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """Find audit entries, the newest first."""
+    profile = city.running_profile(home)
+    with AuditLog(profile.settings("query")) as log:
+        found = log.search(
+            who=who or None,
+            resource=resource or None,
+            field=field or None,
+            decision=decision or None,
+            identifier=subject or None,
+            limit=limit,
+        )
+    if as_json:
+        for each in found:
+            leaf = each.leaf
+            print_json(
+                {
+                    "index": each.index,
+                    "at": moment(leaf.at),
+                    "action": leaf.action,
+                    "who": leaf.who,
+                    "on_behalf_of": leaf.on_behalf_of,
+                    "purpose": leaf.purpose,
+                    "decision": leaf.decision,
+                    "rule": leaf.rule,
+                    "resource": leaf.resource,
+                    "rows": leaf.rows,
+                    "fields": {f.path: f"L{f.grade} {f.form}" for f in leaf.fields},
+                }
+            )
+        return
+    print_table(
+        "Audit log",
+        ("#", "at (UTC)", "action", "for", "purpose", "resource", "rows", "rule"),
+        [
+            (
+                each.index,
+                moment(each.leaf.at),
+                each.leaf.action,
+                each.leaf.on_behalf_of,
+                each.leaf.purpose,
+                each.leaf.resource,
+                each.leaf.rows,
+                each.leaf.rule,
+            )
+            for each in found
+        ],
+    )
+
+
+def verify(
+    file: Annotated[
+        Path | None, typer.Argument(help="An export; the running log if not given.")
+    ] = None,
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """Compute the whole log again. Exit code 7 names the first bad leaf."""
+    if file is not None:
+        profile = Profile.load(home)
+        report = verify_export(
+            file, verifier=Verifier.parse(profile.audit_public_key), held=_held(home)
+        )
+    else:
+        report = verify_running(city.running_profile(home))
+    if as_json:
+        print_json(
+            {
+                "verified": report.verified,
+                "leaves": report.size,
+                "signed": report.signed,
+                "checkpoints": report.checkpoints,
+                "witnesses": report.witnesses,
+                "root": report.root.hex(),
+                "first_bad_leaf": report.damage.index if report.damage else None,
+            }
+        )
+    else:
+        console.print(report.text(), markup=False)
+    if not report.verified:
+        raise typer.Exit(AuditCorrupt.exit_code)
+
+
+def verify_running(profile: Profile) -> Report:
+    """Verify the log in its database against the checkpoint held outside it."""
+    return verify_log(
+        profile.settings("query"),
+        verifier=Verifier.parse(profile.audit_public_key),
+        held=_held(profile.home),
+    )
+
+
+def export(
+    file: Annotated[Path, typer.Argument(help="Where to write it.")],
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """Write the log to a file that `audit verify FILE` checks without a server."""
+    profile = city.running_profile(home)
+    count = write_export(profile.settings("query"), file)
+    if as_json:
+        print_json({"leaves": count, "file": str(file)})
+    else:
+        console.print(f"{count} leaves written to {file}")
+
+
+def _held(home: Path) -> list[str]:
+    path = held_checkpoint_path(home)
+    return [path.read_text("utf-8")] if path.exists() else []

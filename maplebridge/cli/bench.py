@@ -1,0 +1,66 @@
+"""Commands that measure: each figure beside a bare loop in the same run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from maplebridge import city
+from maplebridge.benchmarks import combine as combine_bench
+from maplebridge.benchmarks import publish as publish_bench
+from maplebridge.cli.options import Json
+from maplebridge.cli.output import complaints, console, print_json
+from maplebridge.localstack import PlainLines, Stack
+from maplebridge.settings import Profile
+
+Events = Annotated[int, typer.Option("--events", help="Events in each round.")]
+
+
+def commands() -> typer.Typer:
+    app = typer.Typer(
+        help="Measurements; servers of their own, started and removed.", no_args_is_help=True
+    )
+    app.command("publish")(publish)
+    app.command("combine")(combine)
+    return app
+
+
+def publish(events: Events = 20_000, as_json: Json = False) -> None:
+    """Publish with three sealed fields, against fastavro, the same cryptography and produce."""
+    with _servers() as profile:
+        told = publish_bench.run(profile.settings("dept-hotline"), events=events)
+    _show("publish", told, as_json=as_json)
+
+
+def combine(events: Events = 100_000, as_json: Json = False) -> None:
+    """Combine with dedupe, cases and outbox, against consume, fastavro and one upsert."""
+    with _servers() as profile:
+        told = combine_bench.run(profile, events=events)
+    _show("combine", told, as_json=as_json)
+
+
+@contextmanager
+def _servers() -> Iterator[Profile]:
+    """Servers of this run's own, so that nothing measured touches a city's data."""
+    with tempfile.TemporaryDirectory(prefix="maplebridge-bench-") as folder:
+        stack = Stack(Path(folder) / "home")
+        try:
+            yield city.up(stack, PlainLines(complaints.file).progress, services=False)
+        finally:
+            stack.down(wipe=True)
+
+
+def _show(name: str, told: dict[str, float], *, as_json: bool) -> None:
+    if as_json:
+        print_json(told)
+        return
+    console.print(
+        f"{name}: {told['events_per_s']:,.0f} events/s, bare loop"
+        f" {told['limit_events_per_s']:,.0f} events/s, ratio {told['ratio']:.2f},"
+        f" {told['rss_mb']:.0f} MB resident"
+    )

@@ -1,0 +1,173 @@
+"""Commands of a department: publish events, import a foreign file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from maplebridge.cli.options import HOME, Home, Json
+from maplebridge.cli.output import complaints, console, print_json
+from maplebridge.errors import EventInvalid, InputError
+from maplebridge.producers import Department, ImportProgress, import_file
+from maplebridge.producers.mapping import load_mapping
+from maplebridge.schemas import load_catalogue, load_code_lists, load_regions
+from maplebridge.settings import Settings, load_settings
+
+ENVELOPE = (
+    "community", "transition", "occurred_at", "case_ref", "purpose", "legal_basis", "event_id",
+    "recorded_at", "grid", "retention", "backfill",
+)  # fmt: skip
+_MOMENTS = ("occurred_at", "recorded_at")
+
+
+def publish(
+    event_type: Annotated[str, typer.Argument(help="The event type, such as hotline.order.")],
+    file: Annotated[Path, typer.Argument(help="JSON Lines; see docs/publishing.md.")],
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """Publish the events of a file, one JSON object a line.
+
+    Each line holds the envelope (community, transition, occurred_at, purpose,
+    legal_basis, case_ref ...) and `fields`. Good lines are published, bad ones
+    are named with their line and field; exit code 3 if there were any.
+    """
+    contract = load_catalogue().get(event_type)
+    lines = _read(file)
+    rows = rejected = 0
+    with Department(contract.department, settings=_settings(contract.department, home)) as dept:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            rows += 1
+            try:
+                envelope, fields = _event_of(line)
+                dept.publish(event_type, fields, **envelope)
+            except InputError as error:
+                rejected += 1
+                _reject(number, error, as_json=as_json)
+        dept.flush()
+    summary = {"rows": rows, "published": rows - rejected, "rejected": rejected}
+    _conclude(summary, as_json=as_json)
+    if rejected:
+        raise typer.Exit(InputError.exit_code)
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="The CSV file.")],
+    mapping: Annotated[Path, typer.Option("--mapping", help="What its columns mean (YAML).")],
+    rejects: Annotated[
+        Path | None, typer.Option("--rejects", help="Where refused rows go.")
+    ] = None,
+    region: Annotated[
+        list[Path] | None, typer.Option("--regions", help="A further region scheme (YAML).")
+    ] = None,
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """Publish the rows of a foreign CSV file by a mapping; repeat it at will.
+
+    Every row ends as published, published before, or in the reject file.
+    """
+    catalogue, codes = load_catalogue(), load_code_lists()
+    regions = load_regions(region or ())
+    rules = load_mapping(mapping, catalogue=catalogue, codes=codes, regions=regions)
+    department = rules.contract.department
+    if not file.is_file():
+        raise InputError(f"there is no file {file}.", todo="Give the path of a CSV file.")
+    with Department(
+        department,
+        settings=_settings(department, home),
+        catalogue=catalogue,
+        codes=codes,
+        regions=regions,
+    ) as dept:
+        result = import_file(
+            file, rules, dept, reject_path=rejects, on_progress=_shown if not as_json else None
+        )
+    summary: dict[str, Any] = {
+        "rows": result.rows,
+        "published": result.published,
+        "already_published": result.already_published,
+        "rejected": result.rejected,
+        "rejects": str(result.reject_path) if result.reject_path else None,
+    }
+    _conclude(summary, as_json=as_json)
+
+
+def _settings(department: str, home: Path) -> Settings:
+    return load_settings(f"dept-{department}", home=None if home == HOME else home)
+
+
+def _read(file: Path) -> Iterator[str]:
+    try:
+        with file.open(encoding="utf-8") as handle:
+            yield from handle
+    except (OSError, UnicodeDecodeError) as exc:
+        raise InputError(
+            f"{file} cannot be read ({type(exc).__name__}).", todo="Give a UTF-8 file."
+        ) from exc
+
+
+def _event_of(line: str) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    try:
+        told = json.loads(line)
+    except ValueError as exc:
+        raise InputError("not JSON.", todo="One object a line.") from exc
+    if not isinstance(told, dict) or not isinstance(told.get("fields"), dict):
+        raise InputError("no object with `fields`.", todo=f"Beside fields: {', '.join(ENVELOPE)}.")
+    envelope = {name: value for name, value in told.items() if name != "fields"}
+    unknown = set(envelope) - set(ENVELOPE)
+    if unknown:
+        raise InputError(f"unknown {min(unknown)}.", todo=f"Known: {', '.join(ENVELOPE)}.")
+    missing = {"community", "transition", "occurred_at", "purpose", "legal_basis"} - set(envelope)
+    if missing:
+        raise EventInvalid("the field is missing.", path=f"meta.{min(missing)}")
+    for name in _MOMENTS:
+        if isinstance(envelope.get(name), str):
+            envelope[name] = _moment(name, envelope[name])
+    return envelope, told["fields"]
+
+
+def _moment(name: str, text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise EventInvalid(
+            "not a time.", path=f"meta.{name}", todo="Use ISO 8601 with an offset."
+        ) from None
+
+
+def _reject(number: int, error: InputError, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"line": number, "message": error.message, "todo": error.todo})
+    else:
+        complaints.print(f"line {number}: {error}", markup=False)
+
+
+def _shown(progress: ImportProgress) -> None:
+    done = progress.read_bytes / max(progress.size_bytes, 1)
+    complaints.print(
+        f"{done:4.0%}  {progress.rows} rows, {progress.published} published,"
+        f" {progress.rejected} rejected",
+        markup=False,
+    )
+
+
+def _conclude(summary: Mapping[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(summary)
+        return
+    before = summary.get("already_published", 0)
+    console.print(
+        f"{summary['rows']} rows = {summary['published']} published"
+        + (f" + {before} published before" if before else "")
+        + f" + {summary['rejected']} rejected"
+    )
+    if summary.get("rejects"):
+        console.print(f"The rejected rows, each with its reason: {summary['rejects']}")

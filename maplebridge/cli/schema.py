@@ -1,0 +1,118 @@
+"""Commands on contracts: lint, register, list."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from maplebridge import city
+from maplebridge.access_policy.consumers import load_consumers
+from maplebridge.cli.options import HOME, Home, Json
+from maplebridge.cli.output import console, print_json, print_table
+from maplebridge.errors import InputError
+from maplebridge.provision import register_schemas
+from maplebridge.schemas import (
+    Finding,
+    RegistryClient,
+    lint_schema,
+    load_catalogue,
+    load_code_lists,
+)
+
+
+def commands() -> typer.Typer:
+    app = typer.Typer(help="Event contracts.", no_args_is_help=True)
+    app.command("lint")(lint)
+    app.command("register")(register)
+    app.command("list")(list_)
+    return app
+
+
+def lint(
+    contracts: Annotated[
+        list[Path] | None, typer.Argument(help="Schema files; the built-in ones if not given.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check contracts against the grade floors. Exit code 3 if something is found."""
+    paths = contracts or [Path(str(path)) for path in _built_in()]
+    found: list[tuple[Path, Finding]] = []
+    meta = json.loads(files("maplebridge.schemas").joinpath("meta.avsc").read_text("utf-8"))
+    codes = load_code_lists()
+    for path in paths:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as exc:
+            raise InputError(f"{path} cannot be read ({type(exc).__name__}).") from exc
+        found += [(path, finding) for finding in lint_schema(text, meta, codes)]
+    for path, finding in found:
+        if as_json:
+            print_json(
+                {
+                    "file": path.name,
+                    "line": finding.line,
+                    "code": finding.code,
+                    "path": finding.path,
+                    "message": finding.message,
+                    "fix": finding.fix,
+                }
+            )
+        else:
+            console.print(f"{path.name}:{finding}", markup=False)
+    if not as_json:
+        console.print(f"{len(paths)} contracts, {len(found)} findings")
+    if found:
+        raise typer.Exit(InputError.exit_code)
+
+
+def register(home: Home = HOME, as_json: Json = False) -> None:
+    """Register the contracts, FULL_TRANSITIVE, after the linter has passed them."""
+    lint(None, as_json)
+    profile = city.running_profile(home)
+    registry = RegistryClient(profile.registry_url)
+    count = register_schemas(registry, load_catalogue(), load_consumers().consumers)
+    if as_json:
+        print_json({"subjects": count})
+    else:
+        console.print(f"{count} subjects registered")
+
+
+def list_(as_json: Json = False) -> None:
+    """List the contracts with their grades and fingerprints."""
+    catalogue = load_catalogue()
+    if as_json:
+        for contract in catalogue:
+            print_json(
+                {
+                    "event_type": contract.event_type,
+                    "version": contract.version,
+                    "topic": contract.topic,
+                    "fingerprint": contract.fingerprint,
+                    "fields": {spec.path: f"L{spec.grade}" for spec in contract.fields},
+                }
+            )
+        return
+    print_table(
+        "Contracts",
+        ("event type", "department", "sealed fields", "fingerprint"),
+        [
+            (
+                contract.ce_type,
+                contract.department,
+                ", ".join(spec.path for spec in contract.fields if spec.seal),
+                contract.fingerprint[:16],
+            )
+            for contract in catalogue
+        ],
+    )
+
+
+def _built_in() -> list[Path]:
+    root = Path(str(files("maplebridge.schemas")))
+    return sorted(
+        path for path in root.glob("*/*.avsc") if path.parent.name not in ("control", "out")
+    )

@@ -1,0 +1,121 @@
+"""Reading read models on behalf of an app: asked, audited, then answered."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+
+from maplebridge.access_policy.audit.leaf import ROWS_MAX, AuditedField, Leaf, cover
+from maplebridge.access_policy.audit.log import AuditLog
+from maplebridge.access_policy.policy import Policies
+from maplebridge.errors import AccessDenied, InputError
+from maplebridge.projections.queries import READ_MODELS, Row, read_model
+from maplebridge.projections.store import connect, translated
+from maplebridge.settings import Settings
+
+_IDS = {"cases": "case_ref", "warnings": "warning_id", "community_hour_tallies": "community"}
+
+
+class Reader:
+    """Answers queries of apps; settings are those of the principal `query`."""
+
+    def __init__(self, settings: Settings, policies: Policies) -> None:
+        self._settings = settings
+        self._policies = policies
+        self._audit = AuditLog(settings)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._audit.close()
+
+    def query(
+        self,
+        model: str,
+        *,
+        app: str,
+        purpose: str,
+        region: str = "",
+        case_ref: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = ROWS_MAX,
+    ) -> list[Row]:
+        """Return rows of `model` in `region` (the app's own by default), at most 500.
+
+        The audit entry is on disk before a row is returned; a refusal is audited too.
+        Raises AccessDenied with the rule, InputError, StoreUnavailable, AuditUnavailable.
+        """
+        consumer = self._policies.consumers.get(app)
+        if consumer is None:
+            known = ", ".join(self._policies.consumers.consumers)
+            raise InputError(f"there is no app {app}.", todo=f"Apps: {known}.")
+        if model not in READ_MODELS:
+            raise InputError(
+                f"there is no read model {model}.", todo=f"Read models: {', '.join(READ_MODELS)}."
+            )
+        where = region or consumer.region
+        plan = self._policies.read_model(app, purpose, model, where)
+        leaf = Leaf(
+            at=time.time_ns() // 1000,
+            action="access.queried" if plan.allowed else "access.denied",
+            who=self._settings.principal,
+            on_behalf_of=app,
+            purpose=purpose,
+            legal_basis=consumer.legal_basis,
+            decision="permit" if plan.allowed else "deny",
+            rule=plan.rule,
+            policy_version=plan.policy_version,
+            resource=model,
+        )
+        if not plan.allowed:
+            self._audit.append([leaf])
+            raise AccessDenied(
+                f"{app} may not query {model} for {purpose}: {self._policies.rules.doc(plan.rule)}",
+                rule=plan.rule,
+                todo=f"Rule {plan.rule}. Ask {plan.ask}.",
+            )
+        rows = self._read(model, where, case_ref, since, until, min(limit, ROWS_MAX))
+        self._audit.append([_covering(leaf, model, rows, self._policies)])
+        return rows
+
+    def _read(
+        self,
+        model: str,
+        region: str,
+        case_ref: str | None,
+        since: datetime | None,
+        until: datetime | None,
+        limit: int,
+    ) -> list[Row]:
+        prefix = self._policies.regions.get(region).prefix
+        with translated(self._settings), connect(self._settings) as connection:
+            return read_model(
+                connection,
+                model,
+                prefix=prefix,
+                case_ref=case_ref,
+                since=since,
+                until=until,
+                limit=limit,
+            )
+
+
+def _covering(leaf: Leaf, model: str, rows: list[Row], policies: Policies) -> Leaf:
+    grade = policies.consumers.read_models[model]
+    return replace(
+        leaf,
+        fields=tuple(AuditedField(name, grade, "clear") for name in (rows[0] if rows else ())),
+        rows=len(rows),
+        communities=len({row["community"] for row in rows}),
+        cover=cover(str(row[_IDS[model]]) for row in rows),
+    )

@@ -1,0 +1,231 @@
+"""Deliveries: accepted events to the apps, each by its view plan.
+
+One Kafka transaction takes a batch from the core streams to `mb.out.<app>`, so an
+app that reads committed records sees each view once. The audit leaves that cover
+the batch are on disk before the transaction is: no audit, no release.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+
+from maplebridge.access_policy.acl import out_topic
+from maplebridge.access_policy.audit.leaf import ROWS_MAX, AuditedField, Leaf, cover
+from maplebridge.access_policy.audit.log import AuditLog
+from maplebridge.access_policy.keyclient import KeyClient
+from maplebridge.access_policy.plans import ViewPlan, at_stream
+from maplebridge.access_policy.policy import Policies
+from maplebridge.errors import ContractRefused, EventInvalid, KafkaUnavailable
+from maplebridge.processors.views import Projection, is_restricted
+from maplebridge.schemas import AvroCodec, Codec, Decoded
+from maplebridge.settings import Settings
+
+log = logging.getLogger(__name__)
+
+BATCH = 1000
+POLL_S = 0.1
+TRANSACTION_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """One event on its way to one app."""
+
+    decoded: Decoded
+    key: bytes | None
+    plan: ViewPlan
+    projection: Projection
+
+
+class Deliver:
+    """Fills the topics of all apps. One runs at a time: its transactional id fences others."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        codec: Codec,
+        views: AvroCodec,
+        policies: Policies,
+        audit: AuditLog,
+        keys: KeyClient,
+    ) -> None:
+        self._settings = settings
+        self._codec = codec
+        self._views = views
+        self._policies = policies
+        self._audit = audit
+        self._keys = keys
+        self._projections: dict[tuple[str, str, int], Projection] = {}
+        self._subscribers: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for app in policies.consumers.consumers:
+            for purpose, event_type in policies.subscriptions(app):
+                self._subscribers[event_type].append((app, purpose))
+
+    def run(self, stop: threading.Event) -> None:
+        """Deliver until `stop` is set.
+
+        Raises KafkaUnavailable, AuditUnavailable, KeyBrokerUnavailable; what was not
+        committed is delivered by the next run.
+        """
+        consumer, producer = self._consumer(), self._producer()
+        try:
+            producer.init_transactions(TRANSACTION_S)
+            consumer.subscribe([each.core_topic for each in self._codec.catalogue])
+            while not stop.is_set():
+                messages = [m for m in consumer.consume(BATCH, POLL_S) if not self._fault(m)]
+                if messages:
+                    self._deliver(consumer, producer, messages)
+        except KafkaException as exc:
+            raise KafkaUnavailable(self._settings.kafka_bootstrap, exc.args[0].name()) from exc
+        finally:
+            consumer.close()
+
+    def _consumer(self) -> Consumer:
+        return Consumer(
+            self._settings.kafka_config(
+                **{
+                    "group.id": "deliver",
+                    "enable.auto.commit": False,
+                    "auto.offset.reset": "earliest",
+                    "isolation.level": "read_committed",
+                    "fetch.wait.max.ms": 50,
+                }
+            )
+        )
+
+    def _producer(self) -> Producer:
+        return Producer(
+            self._settings.kafka_config(
+                **{
+                    "transactional.id": "deliver",
+                    "transaction.timeout.ms": TRANSACTION_S * 1000,
+                    "compression.type": "lz4",
+                    "linger.ms": 5,
+                }
+            )
+        )
+
+    def _fault(self, message: Message) -> bool:
+        error = message.error()
+        if error is None:
+            return False
+        if error.fatal() or error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise KafkaException(error)
+        log.warning("Kafka: %s", error.name())
+        return True
+
+    def _deliver(self, consumer: Consumer, producer: Producer, messages: Sequence[Message]) -> None:
+        granted = [each for message in messages for each in self._grants(message)]
+        self._audit_all(granted)
+        pseudonyms = self._pseudonyms(granted)
+        producer.begin_transaction()
+        for each in granted:
+            tokens = pseudonyms.get((each.plan.app, each.plan.purpose), {})
+            producer.produce(out_topic(each.plan.app), key=each.key, value=self._view(each, tokens))
+        positions = consumer.position(consumer.assignment())
+        producer.send_offsets_to_transaction(
+            [each for each in positions if each.offset >= 0],
+            consumer.consumer_group_metadata(),
+            TRANSACTION_S,
+        )
+        producer.commit_transaction(TRANSACTION_S)
+
+    def _grants(self, message: Message) -> Iterable[Granted]:
+        try:
+            decoded = self._codec.decode(message.value() or b"")
+        except (EventInvalid, ContractRefused) as error:
+            log.error("an event of the core stream cannot be read: %s", error)
+            return
+        contract, event = decoded.contract, decoded.event
+        restricted = is_restricted(contract, event)
+        for app, purpose in self._subscribers[contract.event_type]:
+            plan = self._policies.plan(
+                app, purpose, contract, event["meta"]["community"], restricted=restricted
+            )
+            if plan.row_allowed:
+                yield Granted(decoded, message.key(), plan, self._projection(plan))
+
+    def _projection(self, plan: ViewPlan) -> Projection:
+        key = (plan.app, plan.purpose, id(plan.shape))
+        found = self._projections.get(key)
+        if found is None:
+            found = self._projections[key] = Projection.of(at_stream(plan))
+        return found
+
+    def _audit_all(self, granted: Sequence[Granted]) -> None:
+        """Put on disk who gets what, before it leaves; raises AuditUnavailable."""
+        groups: dict[tuple[str, str, int], list[Granted]] = defaultdict(list)
+        for each in granted:
+            groups[each.plan.app, each.plan.purpose, id(each.plan.shape)].append(each)
+        leaves = [
+            self._leaf(group[start : start + ROWS_MAX])
+            for group in groups.values()
+            for start in range(0, len(group), ROWS_MAX)
+        ]
+        if leaves:
+            self._audit.append(leaves)
+
+    def _leaf(self, rows: Sequence[Granted]) -> Leaf:
+        plan, projection = rows[0].plan, rows[0].projection
+        consumer = self._policies.consumers.get(plan.app)
+        return Leaf(
+            at=time.time_ns() // 1000,
+            action="access.delivered",
+            who=self._settings.principal,
+            on_behalf_of=plan.app,
+            purpose=plan.purpose,
+            legal_basis=consumer.legal_basis if consumer else "",
+            decision="permit",
+            rule=plan.row_rule,
+            policy_version=plan.policy_version,
+            resource=plan.event_type,
+            fields=tuple(
+                AuditedField(path, plan.grades[path], plan.forms[path])
+                for path in plan.shown()
+                if path not in projection.hidden
+            ),
+            rows=len(rows),
+            communities=len({row.plan.community for row in rows}),
+            cover=cover(row.decoded.event["meta"]["event_id"] for row in rows),
+        )
+
+    def _pseudonyms(
+        self, granted: Sequence[Granted]
+    ) -> dict[tuple[str, str], dict[str, str | None]]:
+        wanted: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
+        for each in granted:
+            if each.projection.pseudonyms:
+                meta = each.decoded.event["meta"]
+                refs = {(meta["department"], ref) for ref in meta["key_refs"].values()}
+                wanted[each.plan.app, each.plan.purpose] |= refs
+        return {
+            (app, purpose): {
+                ref: token
+                for (_, ref), token in self._keys.pseudonyms(purpose, app, sorted(refs)).items()
+            }
+            for (app, purpose), refs in wanted.items()
+        }
+
+    def _view(self, granted: Granted, tokens: dict[str, str | None]) -> bytes:
+        meta = granted.decoded.event["meta"]
+        plan, projection = granted.plan, granted.projection
+        return self._views.encode(
+            {
+                "event_id": meta["event_id"],
+                "event_type": meta["event_type"],
+                "schema_version": meta["schema_version"],
+                "department": meta["department"],
+                "purpose": plan.purpose,
+                "policy_version": plan.policy_version,
+                "plan_id": projection.plan_id,
+                "fields": projection.fields(granted.decoded.event, tokens),
+                "hidden": projection.hidden,
+            }
+        )

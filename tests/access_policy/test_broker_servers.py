@@ -1,0 +1,495 @@
+"""The key broker on the real PostgreSQL and Kafka."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+import psycopg
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+from confluent_kafka.cimpl import NewTopic
+from psycopg import sql
+from pydantic import SecretStr
+
+from maplebridge.access_policy.broker import Broker, ReleaseRecord, SealedFileRoot, provision
+from maplebridge.access_policy.broker.epochs import ensure_epoch
+from maplebridge.access_policy.broker.intake import Intake
+from maplebridge.access_policy.broker.service import root_path
+from maplebridge.access_policy.broker.store import Connections, migrate
+from maplebridge.access_policy.broker.vault import Vault
+from maplebridge.access_policy.keys import FieldKey, KeyRequest, Master, Withheld
+from maplebridge.access_policy.keystore import DepartmentKeys
+from maplebridge.access_policy.keytransport import BrokerPublicKey, NewMaster
+from maplebridge.errors import IntegrityError, StoreUnavailable, TokenInvalid
+from maplebridge.schemas import AvroCodec, load_schema
+from maplebridge.settings import Profile, Settings
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+PASSPHRASE = "a root passphrase for tests"
+APP = "app-town-mediation"
+PURPOSE = "dispute_resolution"
+HERE, ELSEWHERE = "330681001001", "330681002001"
+CANARY = "13800138000-canary"
+SECRETS = {APP: secrets.token_urlsafe(32), "deliver": secrets.token_urlsafe(32)}
+CODEC = AvroCodec(load_schema("control/keys.master.created.v1"), 7)
+
+
+class HasProfile(Protocol):
+    profile: Profile
+
+
+class Rules:
+    def decide(
+        self,
+        app: str,
+        purpose: str,
+        event_type: str,
+        path: str,
+        grade: int,
+        community: str,
+        department: str,
+    ) -> tuple[bool, str, str]:
+        if grade == 4:
+            return False, "no-l4", "v1"
+        return community == HERE, "here" if community == HERE else "default-deny", "v1"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A key broker's database of its own, made ready, with the public key of its epoch."""
+
+    settings: Settings
+    admin: psycopg.Connection[Any]
+    database: str
+    public_key: BrokerPublicKey
+    opened: list[Connections] = field(default_factory=list)
+
+    def broker(self, audit: Callable[[ReleaseRecord], object]) -> Broker:
+        """Return a new broker, as after a restart."""
+        connections = Connections(self.settings, database=self.database)
+        self.opened.append(connections)
+        vault = Vault(connections, self.root())
+        return Broker(vault, connections, decider=Rules(), audit=audit)
+
+    def root(self) -> SealedFileRoot:
+        return SealedFileRoot.open(root_path(self.settings.home), self.settings.root_passphrase)
+
+
+@pytest.fixture
+def site(stack: HasProfile, tmp_path: Path) -> Iterator[Site]:
+    settings = stack.profile.settings("key-broker").model_copy(
+        update={"home": tmp_path / "home", "root_passphrase": SecretStr(PASSPHRASE)}
+    )
+    admin = stack.profile.settings("admin")
+    password = admin.secret.get_secret_value()
+    database = f"keys_{secrets.token_hex(6)}"
+    name = sql.Identifier(database)
+    with psycopg.connect(
+        admin.postgres_dsn("postgres"), password=password, autocommit=True
+    ) as server:
+        server.execute(sql.SQL("CREATE DATABASE {}").format(name))
+        server.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO mb_key_broker").format(name))
+        with psycopg.connect(
+            admin.postgres_dsn(database), password=password, autocommit=True
+        ) as connection:
+            public_key = provision(settings, connection, now=NOW, principals=SECRETS)
+            made = Site(settings, connection, database, public_key)
+            try:
+                yield made
+            finally:
+                for connections in made.opened:
+                    connections.close()
+        server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+@pytest.fixture
+def keys(site: Site, tmp_path: Path) -> Iterator[DepartmentKeys]:
+    path = tmp_path / "departments" / "hotline.db"
+    with DepartmentKeys(path, department="hotline", broker_public_key=site.public_key) as store:
+        yield store
+
+
+def announced(keys: DepartmentKeys) -> list[tuple[str, bytes]]:
+    return [
+        (f"batch {batch.number}", CODEC.encode(keys.announcement(batch, created_at=1)))
+        for batch in keys.pending()
+    ]
+
+
+def intake_of(site: Site, broker: Broker, topic: str = "none") -> Intake:
+    return Intake(site.settings, broker.vault, decode=CODEC.decode, topic=topic, group=topic)
+
+
+def ask(master: Master, **change: Any) -> KeyRequest:
+    item = KeyRequest(
+        master.key_id, master.version, 1, "hotline.order", "caller_phone", master.grade_domain
+    )
+    return replace(item, **change)
+
+
+def test_a_taken_master_is_released_by_policy_and_after_a_restart(
+    site: Site, keys: DepartmentKeys
+) -> None:
+    """T6: another community's key and an L4 key are withheld."""
+    ours = keys.master("subject", CANARY, grade_domain=3, community=HERE)
+    theirs = keys.master("subject", CANARY, grade_domain=3, community=ELSEWHERE)
+    sensitive = keys.master("subject", CANARY, grade_domain=4, community=HERE)
+    records: list[ReleaseRecord] = []
+    broker = site.broker(records.append)
+    intake = intake_of(site, broker)
+    intake.take(announced(keys))
+    intake.take(announced(keys))
+    assert (intake.counts.masters, intake.counts.repeated) == (3, 3)
+    for each in (broker, site.broker(records.append)):
+        released = each.release(APP, PURPOSE, [ask(ours), ask(theirs), ask(sensitive)])
+        key, *withheld = released.answers
+        assert isinstance(key, FieldKey)
+        assert [one.rule for one in withheld if isinstance(one, Withheld)] == [
+            "default-deny",
+            "no-l4",
+        ]
+    assert [record.policy_version for record in records] == ["v1", "v1"]
+    assert records[0].decided[0].key_ref == ours.key_ref
+
+
+def test_principals_are_known_by_their_secrets(site: Site) -> None:
+    broker = site.broker(lambda record: None)
+    assert broker.authenticate(APP, SECRETS[APP])
+    assert not broker.authenticate(APP, SECRETS["deliver"])
+    assert not broker.authenticate("app-nobody", SECRETS[APP])
+    assert not broker.authenticate("", "")
+
+
+def test_with_the_audit_down_nothing_is_released(site: Site, keys: DepartmentKeys) -> None:
+    """T13, F11: 0 field keys and 0 pseudonyms."""
+    master = keys.master("subject", CANARY, grade_domain=3, community=HERE)
+
+    def audit(record: ReleaseRecord) -> None:
+        raise ConnectionError
+
+    broker = site.broker(audit)
+    intake_of(site, broker).take(announced(keys))
+    with pytest.raises(Exception, match="audit log"):
+        broker.release(APP, PURPOSE, [ask(master)])
+    with pytest.raises(Exception, match="audit log"):
+        broker.pseudonyms("deliver", PURPOSE, "data-officer", [("hotline", master.key_ref)])
+
+
+def test_one_person_has_one_pseudonym_over_departments(
+    site: Site, keys: DepartmentKeys, tmp_path: Path
+) -> None:
+    """T9: joinable inside one purpose and consumer, never across."""
+    master = keys.master("subject", CANARY, grade_domain=3, community=HERE)
+    broker = site.broker(lambda record: None)
+    intake = intake_of(site, broker)
+    intake.take(announced(keys))
+    with DepartmentKeys(
+        tmp_path / "grid.db", department="grid", broker_public_key=site.public_key
+    ) as grid:
+        other = grid.master("subject", CANARY, grade_domain=3, community=ELSEWHERE)
+        intake.take(announced(grid))
+    subjects = [("hotline", master.key_ref), ("grid", other.key_ref), ("grid", "unknown")]
+    first = broker.pseudonyms("deliver", "audit", "data-officer", subjects).tokens
+    assert first[0] == first[1]
+    assert first[2] is None
+    for purpose, consumer in (("audit", "dashboard"), ("statistics", "data-officer")):
+        assert broker.pseudonyms("deliver", purpose, consumer, subjects).tokens[0] != first[0]
+    again = site.broker(lambda record: None)
+    assert again.pseudonyms("deliver", "audit", "data-officer", subjects).tokens == first
+
+
+def test_nothing_in_the_keys_database_is_in_plain(site: Site, keys: DepartmentKeys) -> None:
+    """T1: neither an identifier nor a master, in any column of any table."""
+    masters = [
+        keys.master("subject", CANARY, grade_domain=3, community=HERE),
+        keys.master("case", CANARY, grade_domain=4, community=HERE),
+    ]
+    intake_of(site, site.broker(lambda record: None)).take(announced(keys))
+    tables = ["master", "subject", "epoch", "department_key", "broker_secret", "principal"]
+    content = b""
+    for table in tables:
+        query = sql.SQL("COPY keys.{} TO STDOUT (FORMAT binary)").format(sql.Identifier(table))
+        with site.admin.cursor() as cursor, cursor.copy(query) as copy:
+            content += b"".join(bytes(part) for part in copy)
+    assert masters[0].key_ref.encode() in content
+    hidden = [CANARY.encode(), *(master.secret for master in masters)]
+    hidden += [secret.encode() for secret in SECRETS.values()]
+    for secret in hidden:
+        assert secret not in content
+        assert secret.hex().encode() not in content
+        assert base64.b64encode(secret) not in content
+
+
+def test_a_row_that_an_administrator_edits_gives_no_key(site: Site, keys: DepartmentKeys) -> None:
+    """T6: moving a master to another community in the table does not move its key."""
+    master = keys.master("subject", CANARY, grade_domain=3, community=ELSEWHERE)
+    intake_of(site, site.broker(lambda record: None)).take(announced(keys))
+    site.admin.execute("UPDATE keys.master SET community = %s", (HERE,))
+    records: list[ReleaseRecord] = []
+    with pytest.raises(IntegrityError):
+        site.broker(records.append).release(APP, PURPOSE, [ask(master)])
+    assert records == []
+
+
+def test_a_wrap_that_cannot_be_opened_stops_nothing_and_shows_no_content(
+    site: Site, keys: DepartmentKeys, caplog: pytest.LogCaptureFixture
+) -> None:
+    master = keys.master("subject", CANARY, grade_domain=3, community=HERE)
+    (batch,) = keys.pending()
+    good = keys.announcement(batch, created_at=1)
+    bad = [
+        b"",
+        b"not avro",
+        CODEC.encode({**good, "department": "grid"}),
+        CODEC.encode({**good, "epoch": "2001-W01"}),
+        CODEC.encode({**good, "count": 9}),
+        CODEC.encode({**good, "wrap": good["wrap"][:-1]}),
+        CODEC.encode({**good, "wrap": site.public_key.wrap(b"\x02x", department="hotline")}),
+    ]
+    broker = site.broker(lambda record: None)
+    intake = intake_of(site, broker)
+    with caplog.at_level(logging.DEBUG):
+        intake.take([(f"place {n}", value) for n, value in enumerate([*bad, CODEC.encode(good)])])
+    assert (intake.counts.refused_wraps, intake.counts.masters) == (len(bad), 1)
+    assert isinstance(broker.release(APP, PURPOSE, [ask(master)]).answers[0], FieldKey)
+    assert all(f"place {n}" in caplog.text for n in range(len(bad)))
+    assert CANARY not in caplog.text
+
+
+def test_the_first_master_of_a_key_id_stays(site: Site, keys: DepartmentKeys) -> None:
+    master = keys.master("subject", CANARY, grade_domain=3, community=HERE)
+    broker = site.broker(lambda record: None)
+    intake_of(site, broker).take(announced(keys))
+    forged = replace(master, secret=os.urandom(32), community=ELSEWHERE)
+    assert broker.vault.store([NewMaster(forged, "someone")]) == 0
+    assert site.broker(print).vault.masters([master.key_id])[master.key_id] == master
+
+
+def test_a_broker_takes_the_wraps_of_an_epoch_made_while_it_runs(
+    site: Site, tmp_path: Path
+) -> None:
+    broker = site.broker(lambda record: None)
+    later = ensure_epoch(site.admin, site.root(), now=datetime(2026, 12, 1, tzinfo=UTC))
+    assert later.epoch == "2026-W49"
+    with DepartmentKeys(tmp_path / "grid.db", department="grid", broker_public_key=later) as grid:
+        master = grid.master("case", "case 1", grade_domain=3, community=HERE)
+        intake_of(site, broker).take(announced(grid))
+    assert broker.vault.masters([master.key_id])[master.key_id] == master
+    site.admin.execute("UPDATE keys.epoch SET transport_secret = NULL")
+    with pytest.raises(TokenInvalid):
+        site.broker(print).vault.open_wrap(b"x", department="grid", epoch="2026-W49")
+
+
+def test_provisioning_twice_keeps_everything(site: Site) -> None:
+    again = provision(site.settings, site.admin, now=NOW, principals=SECRETS)
+    assert again == site.public_key
+    migrate(site.admin)
+
+
+def test_a_lost_or_foreign_root_is_reported_before_anything_is_made(site: Site) -> None:
+    path = root_path(site.settings.home)
+    path.unlink()
+    with pytest.raises(IntegrityError, match="missing"):
+        provision(site.settings, site.admin, now=NOW, principals={})
+    SealedFileRoot.create(path, SecretStr(PASSPHRASE))
+    with pytest.raises(IntegrityError):
+        provision(site.settings, site.admin, now=NOW, principals={})
+
+
+def test_the_service_role_can_neither_delete_keys_nor_admit_principals(site: Site) -> None:
+    with psycopg.connect(
+        site.settings.postgres_dsn(site.database),
+        password=site.settings.secret.get_secret_value(),
+        autocommit=True,
+    ) as connection:
+        for statement in (
+            "DELETE FROM keys.master",
+            "UPDATE keys.master SET community = ''",
+            "INSERT INTO keys.principal VALUES ('app-x', '')",
+            "INSERT INTO keys.epoch VALUES ('x', '', '', '')",
+            "CREATE TABLE keys.mine ()",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement.encode())
+
+
+def test_a_database_that_is_down_is_named(site: Site) -> None:
+    down = site.settings.model_copy(update={"postgres_port": 9})
+    with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:9/"):
+        Vault(Connections(down, database=site.database), site.root())
+
+
+def test_a_connection_that_the_server_dropped_is_replaced_without_an_error(site: Site) -> None:
+    broker = site.broker(lambda record: None)
+    assert broker.authenticate(APP, SECRETS[APP])
+    site.admin.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = %s AND pid <> pg_backend_pid()",
+        (site.database,),
+    )
+    assert broker.authenticate(APP, SECRETS[APP])
+
+
+# with Kafka
+
+
+@pytest.fixture
+def topic(stack: HasProfile) -> str:
+    """A topic of new masters, which the broker may read in a group of the same name."""
+    name = f"mb.control.keys.{secrets.token_hex(6)}"
+    admin = AdminClient(stack.profile.settings("admin").kafka_config())
+    admin.create_topics([NewTopic(name, num_partitions=1)])[name].result(15)
+    rights = [
+        AclBinding(
+            kind,
+            name,
+            ResourcePatternType.LITERAL,
+            "User:key-broker",
+            "*",
+            AclOperation.READ,
+            AclPermissionType.ALLOW,
+        )
+        for kind in (ResourceType.TOPIC, ResourceType.GROUP)
+    ]
+    for future in admin.create_acls(rights).values():
+        future.result(15)
+    return name
+
+
+def send(stack: HasProfile, topic: str, values: list[bytes]) -> None:
+    producer = Producer(stack.profile.settings("admin").kafka_config())
+    for value in values:
+        producer.produce(topic, value)
+    assert producer.flush(15) == 0
+
+
+def eventually(found: Callable[[], bool], *, timeout_s: float = 20.0) -> None:
+    until = time.monotonic() + timeout_s
+    while not found():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.05)
+
+
+def test_masters_sent_over_kafka_are_taken_once_and_poison_is_passed(
+    stack: HasProfile, topic: str, site: Site, keys: DepartmentKeys
+) -> None:
+    broker = site.broker(lambda record: None)
+    first = keys.master("subject", "one", grade_domain=3, community=HERE)
+    send(stack, topic, [b"poison", *(value for _, value in announced(keys))])
+    intake = intake_of(site, broker, topic)
+    intake.start()
+    eventually(lambda: first.key_id in broker.vault.masters([first.key_id]))
+    assert intake.counts.refused_wraps == 1
+    intake.stop()
+    assert not intake.alive
+
+    second = keys.master("case", "two", grade_domain=3, community=HERE)
+    send(stack, topic, [value for _, value in announced(keys)])
+    resumed = intake_of(site, broker, topic)
+    resumed.start()
+    eventually(lambda: second.key_id in broker.vault.masters([second.key_id]))
+    resumed.stop()
+    # the first batch came again with the second, the poison did not: its offset was committed
+    assert (resumed.counts.masters, resumed.counts.repeated) == (1, 1)
+    assert resumed.counts.refused_wraps == 0
+
+
+SERVICE = textwrap.dedent(
+    """
+    import logging, sys
+    from maplebridge.access_policy.broker import run
+    from maplebridge.schemas import AvroCodec, load_schema
+    from maplebridge.settings import Settings
+
+    class Rules:
+        def decide(self, *asked):
+            return asked[5] == "330681001001", "here", "v1"
+
+    logging.basicConfig(level=logging.INFO)
+    codec = AvroCodec(load_schema("control/keys.master.created.v1"), 7)
+    run(Settings(), decider=Rules(), audit=lambda record: None, decode=codec.decode,
+        database=sys.argv[1], topic=sys.argv[2], group=sys.argv[2])
+    """
+)
+
+
+def test_the_service_starts_answers_and_stops_within_three_seconds(
+    stack: HasProfile, topic: str, site: Site, keys: DepartmentKeys
+) -> None:
+    master = keys.master("subject", CANARY, grade_domain=3, community=HERE)
+    send(stack, topic, [value for _, value in announced(keys)])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    environment = {
+        **os.environ,
+        **stack.profile.environment("key-broker"),
+        "MAPLEBRIDGE_HOME": str(site.settings.home),
+        "MAPLEBRIDGE_ROOT_PASSPHRASE": PASSPHRASE,
+        "MAPLEBRIDGE_KEY_BROKER_URL": url,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVICE, site.database, topic],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    key_id = base64.b64encode(master.key_id).decode()
+    item = {
+        "key_id": key_id,
+        "key_version": 1,
+        "suite": 1,
+        "event_type": "hotline.order",
+        "path": "caller_phone",
+        "grade": 3,
+    }
+
+    def released(http: httpx.Client) -> bool:
+        answer = http.post("/v1/keys/release", json={"purpose": PURPOSE, "items": [item]})
+        return "secret" in answer.json()["keys"][0]
+
+    def answers(http: httpx.Client) -> bool:
+        try:
+            return http.get("/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    try:
+        with httpx.Client(base_url=url, auth=(APP, SECRETS[APP]), trust_env=False) as http:
+            eventually(lambda: answers(http))
+            eventually(lambda: released(http))
+            assert http.get("/v1/keys/public").json()["public_key"] == site.public_key.encode()
+            began = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            _, log = process.communicate(timeout=10)
+            assert time.monotonic() - began < 3
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0
+    assert "the key broker stopped" in log
+    assert CANARY not in log
+    assert key_id not in log
