@@ -51,6 +51,8 @@ def running_profile(home: Path) -> Profile:
 def _start(stack: Stack, profile: Profile, name: str, progress: Progress) -> None:
     with progress.stage(name) as stage:
         stage.already = stack.supervisor.find(name) is not None
+        if stage.already:
+            return
         stack.supervisor.start_service(
             name,
             [sys.executable, "-m", "maplebridge", "serve", name],
@@ -63,7 +65,7 @@ def _start(stack: Stack, profile: Profile, name: str, progress: Progress) -> Non
 
 def _readiness(stack: Stack, profile: Profile, name: str) -> Callable[[], bool]:
     if name != "key-broker":
-        return lambda: f"{name} is ready" in "\n".join(stack.supervisor.log_tail(name))
+        return lambda: f"{name} is ready" in "\n".join(stack.supervisor.log_tail(name, 1000))
 
     def answers() -> bool:
         try:

@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping
 
 import psycopg
 
-from maplebridge.access_policy.audit.leaf import ROWS_MAX, AuditedField, Leaf, cover
 from maplebridge.access_policy.audit.log import AuditLog
 from maplebridge.access_policy.audit.service import run as run_audit_service
-from maplebridge.access_policy.broker.release import Decided, ReleaseRecord
+from maplebridge.access_policy.broker import audit_into
 from maplebridge.access_policy.broker.service import run as run_key_broker_service
 from maplebridge.access_policy.keyclient import KeyClient
 from maplebridge.access_policy.policy import Policies
@@ -145,38 +144,6 @@ class PolicyDecider:
         return allowed, rule, plan.policy_version
 
 
-def leaves_of(record: ReleaseRecord) -> list[Leaf]:
-    """Return the audit leaves of one request to the key broker, by decision and event type."""
-    groups: dict[tuple[bool, str, str], list[Decided]] = {}
-    for decided in record.decided:
-        groups.setdefault((decided.allowed, decided.event_type, decided.rule), []).append(decided)
-    form = "clear" if record.kind == "keys" else "pseudonym"
-    return [
-        Leaf(
-            at=record.at,
-            action="access.decrypted" if allowed else "access.denied",
-            who=record.principal,
-            on_behalf_of=record.app,
-            purpose=record.purpose,
-            decision="permit" if allowed else "deny",
-            decision_id=record.decision_id,
-            rule=rule,
-            policy_version=record.policy_version,
-            resource=event_type or "pseudonyms",
-            fields=tuple(
-                AuditedField(path, grade, form if allowed else "absent")
-                for path, grade in sorted({(each.path, each.grade) for each in rows})
-                if path
-            ),
-            rows=len(rows),
-            communities=len({each.community for each in rows}),
-            cover=cover(each.key_ref for each in rows),
-        )
-        for (allowed, event_type, rule), group in groups.items()
-        for rows in (group[at : at + ROWS_MAX] for at in range(0, len(group), ROWS_MAX))
-    ]
-
-
 def run_combine(settings: Settings, stop: threading.Event) -> None:
     # the writer waits for the interpreter after every answer of PostgreSQL: let it soon
     sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -225,20 +192,15 @@ def run_audit(settings: Settings, stop: threading.Event) -> None:
 
 def run_key_broker(settings: Settings, stop: threading.Event) -> None:
     """Serve until SIGTERM: the HTTP server listens to signals by itself."""
-    audit = AuditLog(settings)
     schema = load_schema("control/keys.master.created.v1")
     decode = AvroCodec(schema, 0).decode
     run_key_broker_service(
         settings,
         decider=PolicyDecider(make_policies(settings)),
-        audit=lambda record: _append(audit, record),
+        audit=audit_into(AuditLog(settings)),
         decode=decode,
     )
     stop.set()
-
-
-def _append(audit: AuditLog, record: ReleaseRecord) -> None:
-    audit.append(leaves_of(record))
 
 
 SERVICES: Mapping[str, Service] = {

@@ -21,7 +21,7 @@ from maplebridge.schemas.values import ValueWriter, value_writer
 
 CASE = "case"
 _SUBJECT = "subject:"
-_KNOWN_MAX = 20_000
+_KNOWN_MAX = 4_096
 _IDENTIFIER_MAX_CHARS = 128
 
 

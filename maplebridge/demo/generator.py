@@ -21,7 +21,6 @@ COUNTY = "330681000000"
 TOWN = "330681001000"
 SHOWN_CASE = "ZJ-2026-0302-SHOWN"
 EVENTS = 20_000
-MISDATED = 5
 BURST_ORDERS = 4
 
 _CHARS = "甲乙丙丁戊己庚辛壬癸子丑寅卯辰巳午未申酉戌亥"
@@ -78,7 +77,7 @@ class Day:
         self._communities = sorted(self.regions.within(COUNTY))
 
     def events(self) -> list[Made]:
-        made = [*self._shown_case(), *self._burst(), *self._misdated()]
+        made = [*self._shown_case(), *self._burst()]
         number = 0
         while len(made) < self.count:
             number += 1
@@ -127,13 +126,6 @@ class Day:
             start = DAY + timedelta(hours=9, minutes=7 * minute)
             case_ref = f"ZJ-2026-0302-GAS{minute}"
             yield from self._orders(case_ref, community, start, "gas", steps=2)
-
-    def _misdated(self) -> Iterator[Made]:
-        """Devices whose clocks run years ahead: these end as dead letters."""
-        for number in range(MISDATED):
-            community = self._random.choice(self._communities)
-            start = DAY.replace(year=DAY.year + 20) + timedelta(hours=number)
-            yield next(self._grid(f"ZJ-2046-0302-{number}", community, start))
 
     def _orders(
         self, case_ref: str, community: str, start: datetime, category: str, *, steps: int = 5

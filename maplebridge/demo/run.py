@@ -10,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from confluent_kafka import Producer
+
 from maplebridge.access_policy.audit import Verifier, held_checkpoint_path, verify_log
-from maplebridge.demo.generator import SHOWN_CASE, Day, Made
+from maplebridge.demo.generator import EVENTS, SHOWN_CASE, Day, Made
 from maplebridge.errors import IntegrityError, StackError
 from maplebridge.localstack import Progress
 from maplebridge.processors.subscriber import Subscriber, View
@@ -19,11 +21,12 @@ from maplebridge.producers import Department
 from maplebridge.projections.queries import totals
 from maplebridge.projections.store import connect, translated
 from maplebridge.reading import Reader
-from maplebridge.schemas import load_regions
+from maplebridge.schemas import load_catalogue, load_regions
 from maplebridge.settings import Profile
 from maplebridge.wiring import make_policies
 
 PATIENCE_S = 300.0
+POISONED = 5
 PURPOSES = {
     "town-mediation": "dispute_resolution",
     "city-dashboard": "service_improvement",
@@ -85,6 +88,24 @@ def publish_day(
         return sum(job.result() for job in jobs)
 
 
+def publish_poison(profile: Profile) -> int:
+    """Let a broken old client of the grid department write records that nobody can read."""
+    topic = load_catalogue().get("grid.case").topic
+    producer = Producer(profile.settings("dept-grid").kafka_config())
+    arrived: list[int | None] = []
+    for number in range(POISONED):
+        producer.produce(
+            topic,
+            key=f"broken-{number}",
+            value=b"not framed" if number % 2 else b"\x00\x7f\xff\xff\xffno such schema",
+            on_delivery=lambda error, message: arrived.append(
+                message.offset() if error is None else None
+            ),
+        )
+    producer.flush(30)
+    return sum(offset is not None for offset in arrived)
+
+
 class _Count:
     def __init__(self, on_progress: Callable[[int], None] | None) -> None:
         self._lock = threading.Lock()
@@ -133,7 +154,7 @@ def run_demo(profile: Profile, progress: Progress) -> Told:
             todo="Run `maplebridge down --wipe` first: the demo's totals are those of one day.",
         )
     told = Told()
-    events = Day(load_regions()).events()
+    events = Day(load_regions(), count=EVENTS - POISONED).events()
     with progress.stage("publish") as stage:
         told.published = publish_day(
             profile,
@@ -142,6 +163,7 @@ def run_demo(profile: Profile, progress: Progress) -> Told:
                 f"{done:,} of {len(events):,} events", fraction=done / len(events)
             ),
         )
+        told.published += publish_poison(profile)
         told.seconds["publish"] = stage.seconds
     with progress.stage("combine") as stage:
         _wait(lambda: _combined(profile, told, stage.say), "the events to be combined")
