@@ -154,7 +154,7 @@ class EventSealer:
                 event_type=self._contract.event_type,
                 path=prefix + field.name,
                 logical_type=field.seal.logical_type,
-                scope=scope,
+                scope=group.scope,
                 grade=field.spec.grade,
             )
             for field in group.fields

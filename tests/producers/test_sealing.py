@@ -62,9 +62,7 @@ def opened(keys: DepartmentKeys, event: dict[str, Any], path: str, scope: str, w
         scope,
         spec.grade,
     )
-    key = derive_field_key(
-        master, event_type=contract.event_type, path=spec.path, grade=spec.grade
-    )
+    key = derive_field_key(master, event_type=contract.event_type, path=spec.path, grade=spec.grade)
     value: Any = event
     for part in path.replace("[", ".").replace("]", "").split("."):
         value = value[int(part)] if part.isdigit() else value[part]
