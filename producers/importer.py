@@ -150,7 +150,7 @@ class _Import:
 
     def _take(self, row: TableRow) -> None:
         if row.fault:
-            self._reject(row, "", f"the row was not read: {row.fault}")
+            self._reject(row, "", f"the row was not read: {row.fault}.")
             return
         try:
             mapped = self._mapping.map(dict(zip(self._table.header, row.cells, strict=True)))
@@ -158,7 +158,7 @@ class _Import:
         except EventInvalid as exc:
             column = self._mapping.column_of(exc.path)
             reason = exc.reason if column == exc.path else f"{column}: {exc.reason}"
-            self._reject(row, column, f"{reason} {exc.todo}".strip())
+            self._reject(row, column, f"{reason.rstrip('.')}. {exc.todo}".strip())
         except EventTooLarge as exc:
             self._reject(row, "", str(exc))
 

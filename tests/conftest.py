@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from maplebridge.localstack import Stack
+from maplebridge.city import up
+from maplebridge.localstack import Progress, Stack
 from maplebridge.localstack.ports import DEFAULT_PORTS
+from maplebridge.provision import provision
+from maplebridge.settings import Profile
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +28,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield servers
     finally:
         servers.down(wipe=True)
+
+
+@pytest.fixture(scope="session")
+def provisioned(stack: Stack) -> Profile:
+    """The servers with topics, access rules, tables, schemas and keys; no service runs."""
+    return provision(stack.profile)
+
+
+@pytest.fixture(scope="session")
+def city(stack: Stack, provisioned: Profile) -> Profile:
+    """The whole of Maple Bridge: the servers and every service."""
+    return up(stack, Progress())

@@ -125,15 +125,11 @@ def test_an_hour_that_comes_twice_is_the_first_and_one_that_never_was_is_refused
         ({"No": ""}, "No", "No is empty"),
         ({"When": "31.10.2015"}, "When", "When is not a date in the form that the mapping tells"),
         ({"Place": "West"}, "Place", "Place has a value that the mapping does not translate"),
-        ({"When": "01/01/0001 12:00:00 AM"}, "When", ""),
     ],
 )
 def test_a_bad_cell_is_named_but_not_repeated(
     tmp_path: Path, cells: dict[str, str], column: str, reason: str
 ) -> None:
-    if cells.get("When", "").startswith("01/01/0001"):
-        mapped(tmp_path, **cells)  # early, but a date
-        return
     with pytest.raises(EventInvalid) as caught:
         mapped(tmp_path, **cells)
     assert caught.value.path == column
@@ -145,7 +141,7 @@ def test_a_bad_cell_is_named_but_not_repeated(
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        ("event_type", "hotline.ordr", "line 2.*Did you mean 'hotline.order'"),
+        ("event_type", "hotline.ordr", "Did you mean 'hotline.order'"),
         ("event_typ", "x", "unknown key.*Did you mean 'event_type'"),
         ("key", None, "'key' is missing"),
         ("community", None, "'community' is missing"),
@@ -216,7 +212,7 @@ def test_a_column_that_the_file_does_not_have_is_found_at_the_header(tmp_path: P
     mapping = load(tmp_path, GOOD)
     mapping.check_header(list(ROW))
     header = [name for name in ROW if name != "Text"] + ["text"]
-    with pytest.raises(MappingInvalid, match="no column 'Text'.*Did you mean 'text'"):
+    with pytest.raises(MappingInvalid, match=r"no column 'Text'.*Did you mean 'text'"):
         mapping.check_header(header)
     with pytest.raises(MappingInvalid, match="'No' twice"):
         mapping.check_header([*ROW, "No"])

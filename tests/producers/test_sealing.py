@@ -165,8 +165,8 @@ def test_new_masters_wait_to_be_announced_with_whom_they_belong_to(keys: Departm
 def test_a_value_too_long_to_seal_is_refused_by_name(keys: DepartmentKeys) -> None:
     with pytest.raises(EventInvalid, match="content"):
         seal(keys, order(content="x" * 70_000))
-    with pytest.raises(EventInvalid, match="caller_phone.*128"):
+    with pytest.raises(EventInvalid, match=r"caller_phone.*128"):
         seal(keys, order(caller_phone="1" * 129))
+    parties = [{"role": "applicant", "name": "x" * 129}]
     with pytest.raises(EventInvalid, match=r"parties\[0\].name"):
-        parties = [{"role": "applicant", "name": "x" * 129}]
         seal(keys, mediation(parties=parties), "mediation.case")
