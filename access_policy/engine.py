@@ -13,7 +13,8 @@ from typing import Any
 
 import cedarpy
 
-from maplebridge.access_policy.rules import DEFAULT_DENY, Rules
+from maplebridge.access_policy.plans import DEFAULT_DENY
+from maplebridge.access_policy.rules import Rules
 
 EVALUATION_ERROR = "evaluation-error"
 

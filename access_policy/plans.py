@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from maplebridge.access_policy.rules import DEFAULT_DENY
 from maplebridge.schemas import Contract, FieldSpec
 
 Form = Literal["clear", "generalise", "mask", "pseudonym", "absent"]
@@ -21,6 +20,7 @@ FORMS: tuple[tuple[str, Form], ...] = (
 """The actions in the order they are asked, and the form each permits."""
 
 RAISED_GRADE = 4
+DEFAULT_DENY = "default-deny"
 KEY_REFS = "meta.key_refs"
 
 

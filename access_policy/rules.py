@@ -17,9 +17,9 @@ from typing import Any
 
 import cedarpy
 
+from maplebridge.access_policy.plans import DEFAULT_DENY
 from maplebridge.errors import ContractRefused
 
-DEFAULT_DENY = "default-deny"
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*")
 _TODO = "Correct it and run `maplebridge policy check`."
 

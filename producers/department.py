@@ -26,8 +26,8 @@ from maplebridge.producers.masters import MasterAnnouncer, open_keys
 from maplebridge.producers.sealing import EventSealer
 from maplebridge.producers.times import micros
 from maplebridge.schemas import (
+    AvroCodec,
     Catalogue,
-    Codec,
     CodeLists,
     Contract,
     Event,
@@ -52,6 +52,7 @@ class _Path:
     validator: Validator
     sealer: EventSealer
     headers: CloudEventsHeaders
+    codec: AvroCodec
 
 
 class Department:
@@ -89,7 +90,6 @@ class Department:
         self._paths: dict[str, _Path] = {}
         self._keys: DepartmentKeys | None = None
         self._registry: RegistryClient | None = None
-        self._codec: Codec | None = None
         self._lane: Lane | None = None
 
     def open(self) -> Self:
@@ -101,7 +101,6 @@ class Department:
         try:
             self._keys = open_keys(self.settings, self.name)
             self._registry = RegistryClient(self.settings.registry_url)
-            self._codec = Codec(self.catalogue, self._registry)
             lane = Lane(self.settings, MasterAnnouncer(self._keys, self._registry))
             self._lane = lane.open()
         except BaseException:
@@ -148,7 +147,7 @@ class Department:
         Raises EventInvalid, EventTooLarge, AccessDenied, RegistryUnavailable at the first
         event of a type, and KafkaUnavailable if earlier events failed of it.
         """
-        if self._lane is None or self._codec is None:
+        if self._lane is None:
             raise InputError(
                 "the department is not connected.", todo="Use `with Department(...) as department`."
             )
@@ -187,7 +186,7 @@ class Department:
         event = path.completer.complete(meta, fields)
         path.validator.check(event)
         path.sealer.seal(event)
-        value = self._encode(self._codec, path.contract, event)
+        value = self._encode(path.codec, event)
         topic = path.contract.topic
         delivery = Delivery(identity, topic, self._lane)
         key = (case_ref or identity).encode()
@@ -231,19 +230,21 @@ class Department:
 
     def _make_path(self, event_type: str) -> _Path:
         contract = self.contract(event_type)
-        if self._keys is None:
+        if self._keys is None or self._registry is None:
             raise InputError("the department is not connected.")
+        schema_id = self._registry.id_of(f"{contract.topic}-value", contract.schema)
         path = self._paths[event_type] = _Path(
             contract,
             Completer(contract),
             Validator(contract, self.codes, self.regions),
             EventSealer(contract, self._keys),
             CloudEventsHeaders(contract),
+            AvroCodec(contract.schema, schema_id),
         )
         return path
 
-    def _encode(self, codec: Codec, contract: Contract, event: Event) -> bytes:
-        value = codec.encode(contract, event)
+    def _encode(self, codec: AvroCodec, event: Event) -> bytes:
+        value = codec.encode(event)
         limit = self._event_max_bytes
         if len(value) > limit:
             raise EventTooLarge(

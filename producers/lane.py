@@ -77,6 +77,7 @@ class Lane:
         self._unacknowledged: dict[int, None] = {}
         self._in_flight = 0
         self._refused: KafkaError | None = None
+        self._fatal: KafkaError | None = None
         self._down = False
         self._first_failure: MapleBridgeError | None = None
         self._alarm: MapleBridgeError | None = None
@@ -188,7 +189,11 @@ class Lane:
             ) -> None:
                 self._on_announced(number, error, message)
 
-            self._produce(each.topic, each.key, each.value, None, report)
+            try:
+                self._produce(each.topic, each.key, each.value, None, report)
+            except KafkaException as exc:
+                del self._unacknowledged[each.number]
+                raise self._translated(exc.args[0], each.topic) from exc
 
     def _on_announced(self, number: int, error: KafkaError | None, message: Message) -> None:
         self._unacknowledged.pop(number, None)
@@ -269,13 +274,19 @@ class Lane:
             raise failure
 
     def _translated(self, error: KafkaError, topic: str) -> MapleBridgeError:
-        timed_out = error.code() == KafkaError._MSG_TIMED_OUT
-        cause = self._refused if timed_out and self._refused is not None else error
+        cause = error
+        if error.code() == KafkaError._FATAL:
+            cause = self._fatal or error
+        elif error.code() == KafkaError._MSG_TIMED_OUT:
+            cause = self._refused or error
         return translate(cause, address=self.address, principal=self._principal, topic=topic)
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() in AUTHENTICATION:
             self._refused = error
+        elif error.fatal():
+            # this producer is done for; whatever is sent now fails of the first cause
+            self._fatal = self._fatal or error
         elif error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._down = True
 

@@ -1,20 +1,50 @@
-"""All commands in one place, and how an error ends a command."""
+"""All commands in one place, and how an error ends a command.
+
+Only the module of the command that is run is imported: a department that has the
+SDK alone can publish, and every command starts sooner.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
 
 import click
 import typer
 
-from maplebridge.cli import audit, bench, consume, data, demo, policy, projection, schema, stack
 from maplebridge.cli.output import complaints, print_error
-from maplebridge.errors import MapleBridgeError
+from maplebridge.errors import InputError, MapleBridgeError
+
+COMMANDS = {
+    "up": "stack:up",
+    "down": "stack:down",
+    "status": "stack:status",
+    "doctor": "stack:doctor",
+    "serve": "stack:serve",
+    "demo": "demo:demo",
+    "publish": "data:publish",
+    "import": "data:import_",
+    "watch": "consume:watch",
+    "query": "consume:query",
+}
+GROUPS = {
+    "schema": "schema:commands",
+    "policy": "policy:commands",
+    "acl": "policy:acl_commands",
+    "audit": "audit:commands",
+    "projection": "projection:commands",
+    "deadletter": "projection:dead_letter_commands",
+    "bench": "bench:commands",
+}
 
 
-def make_app() -> typer.Typer:
-    """Return the application with every command."""
+def make_app(only: str | None = None) -> typer.Typer:
+    """Return the application with every command, or with the one named `only`.
+
+    Raises InputError if the extra that a command needs is not installed.
+    """
     app = typer.Typer(
         name="maplebridge",
         help="An event-sourced bus on which a city's departments share data.",
@@ -22,28 +52,22 @@ def make_app() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for command in (stack.up, stack.down, stack.status, stack.doctor, stack.serve):
-        app.command()(command)
-    app.command("demo")(demo.demo)
-    app.command("publish")(data.publish)
-    app.command("import")(data.import_)
-    app.command("watch")(consume.watch)
-    app.command("query")(consume.query)
-    app.add_typer(schema.commands(), name="schema")
-    app.add_typer(policy.commands(), name="policy")
-    app.add_typer(policy.acl_commands(), name="acl")
-    app.add_typer(audit.commands(), name="audit")
-    app.add_typer(projection.commands(), name="projection")
-    app.add_typer(projection.dead_letter_commands(), name="deadletter")
-    app.add_typer(bench.commands(), name="bench")
+    app.callback()(lambda: None)
+    for name, place in COMMANDS.items():
+        if only in (None, name):
+            app.command(name)(_load(place))
+    for name, place in GROUPS.items():
+        if only in (None, name):
+            app.add_typer(_load(place)(), name=name)
     return app
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code; see `maplebridge.errors` for the codes."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    named = given[0] if given and given[0] in {*COMMANDS, *GROUPS} else None
     try:
-        code = make_app()(given, standalone_mode=False)
+        code = make_app(named)(given, standalone_mode=False)
     except MapleBridgeError as error:
         print_error(error, as_json="--json" in given)
         sys.exit(error.exit_code)
@@ -54,3 +78,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         complaints.print("stopped")
         sys.exit(130)
     sys.exit(code or 0)
+
+
+def _load(place: str) -> Any:
+    module, _, name = place.partition(":")
+    try:
+        return getattr(import_module(f"maplebridge.cli.{module}"), name)
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").startswith("maplebridge"):
+            raise
+        raise InputError(
+            f"this command needs the package {exc.name}, which is not installed.",
+            todo="Install maplebridge[server,local].",
+        ) from exc

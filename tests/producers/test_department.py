@@ -14,7 +14,7 @@ import pytest
 
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.keytransport import TOPIC as KEYS_TOPIC
-from maplebridge.access_policy.keytransport import decode_batch
+from maplebridge.access_policy.keytransport import BrokerPrivateKey, BrokerPublicKey, decode_batch
 from maplebridge.errors import (
     AccessDenied,
     ContractRefused,
@@ -28,7 +28,7 @@ from maplebridge.producers import Department
 from maplebridge.producers.ids import is_uuid7
 from maplebridge.producers.masters import database_path
 from maplebridge.schemas import AvroCodec, load_schema
-from tests.producers.conftest import TRANSPORT, Bus
+from tests.producers.bus import Bus
 from tests.producers.orders import AT, envelope, order
 
 TOPIC = "mb.dept.hotline.hotline.order"
@@ -80,8 +80,11 @@ def test_an_event_arrives_sealed_with_its_envelope_and_headers(
 
 
 def test_masters_are_acknowledged_before_the_events_that_use_them(
-    bus: Bus, hotline: Department, monkeypatch: pytest.MonkeyPatch
+    bus: Bus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    transport = BrokerPrivateKey.generate("1999-W01")
+    public = transport.public().encode()
+    settings = bus.settings("dept-hotline", tmp_path, key_broker_public_key=public)
     since, keys_since = bus.ends(TOPIC), bus.ends(KEYS_TOPIC)
     seen_first: list[int] = []
     mark = DepartmentKeys.mark_published
@@ -91,16 +94,16 @@ def test_masters_are_acknowledged_before_the_events_that_use_them(
         mark(self, batch)
 
     monkeypatch.setattr(DepartmentKeys, "mark_published", marked)
-    for number in range(5):
-        phone = f"1000000{number:04d}"
-        hotline.publish(TYPE, order(caller_phone=phone), **envelope(case_ref=f"K{number}"))
-    hotline.flush()
+    with Department("hotline", settings=settings) as hotline:
+        for number in range(5):
+            phone = f"1000000{number:04d}"
+            hotline.publish(TYPE, order(caller_phone=phone), **envelope(case_ref=f"K{number}"))
     assert seen_first == [0]
     codec = AvroCodec(load_schema("control/keys.master.created.v1"), 0)
     (announced,) = [codec.decode(record.value) for record in bus.read(KEYS_TOPIC, keys_since)]
     assert announced["department"] == "hotline"
     made = decode_batch(
-        TRANSPORT.unwrap(announced["wrap"], department="hotline"), department="hotline"
+        transport.unwrap(announced["wrap"], department="hotline"), department="hotline"
     )
     assert announced["count"] == len(made) == 10
     events = bus.decode(bus.read(TOPIC, since))
@@ -113,7 +116,8 @@ def test_masters_left_over_from_a_killed_publisher_are_announced_by_the_next(
 ) -> None:
     settings = bus.settings("dept-hotline", tmp_path)
     path = database_path(settings, "hotline")
-    with DepartmentKeys(path, department="hotline", broker_public_key=TRANSPORT.public()) as keys:
+    public = BrokerPublicKey.decode(settings.key_broker_public_key)
+    with DepartmentKeys(path, department="hotline", broker_public_key=public) as keys:
         keys.master("case", "left over", grade_domain=3, community="330681001001")
     since = bus.ends(KEYS_TOPIC)
     with Department("hotline", settings=settings) as department:
@@ -195,10 +199,10 @@ def test_an_event_of_fifty_megabytes_is_refused(hotline: Department) -> None:
 
 
 def test_a_department_publishes_its_own_events_only(hotline: Department) -> None:
-    with pytest.raises(AccessDenied, match="hotline.order") as caught:
+    with pytest.raises(AccessDenied, match="published by grid, not by hotline") as caught:
         hotline.publish("grid.case", {}, **envelope())
     assert caught.value.rule == "own-department"
-    with pytest.raises(ContractRefused, match="no contract hotline.ordr"):
+    with pytest.raises(ContractRefused, match=r"no contract hotline\.ordr"):
         hotline.publish("hotline.ordr", {}, **envelope())
     with pytest.raises(InputError, match="Departments: grid, hotline, justice"):
         Department("hotlin", settings=hotline.settings)

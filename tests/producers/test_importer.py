@@ -17,7 +17,7 @@ import pytest
 from maplebridge.errors import AccessDenied, EventInvalid, InputError, KafkaUnavailable
 from maplebridge.producers import Department, ImportProgress, ImportResult, import_file
 from maplebridge.producers.delivery import Delivery
-from tests.producers.conftest import Bus
+from tests.producers.bus import Bus
 
 TOPIC = "mb.dept.hotline.hotline.order"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "hotline"
@@ -101,7 +101,7 @@ def test_every_row_is_published_or_rejected_with_a_reason(
     assert found[7][1].startswith("at: the time lies more than 300 s ahead.")
     assert found[8][1].startswith("the row was not read: it has another number of columns")
     assert found[9][1].startswith("phone: longer than 128 characters")
-    assert [row["no"] for row in rejects(result)][0] == "N2"
+    assert rejects(result)[0]["no"] == "N2"
     assert len(bus.read(TOPIC, since)) == 2
     assert told[-1].rows == 9
     assert told[-1].read_bytes == told[-1].size_bytes == table.stat().st_size
@@ -159,9 +159,11 @@ def test_the_example_of_a_chinese_hotline_is_imported(
 def test_another_department_s_mapping_is_refused(bus: Bus, tmp_path: Path) -> None:
     table, mapping = files(tmp_path, line(1))
     settings = bus.settings("dept-grid", tmp_path / "home")
-    with Department("grid", settings=settings) as grid:
-        with pytest.raises(AccessDenied, match="published by hotline, not by grid"):
-            import_file(table, mapping, grid)
+    with (
+        Department("grid", settings=settings) as grid,
+        pytest.raises(AccessDenied, match="published by hotline, not by grid"),
+    ):
+        import_file(table, mapping, grid)
 
 
 def test_the_reject_file_never_overwrites_its_source(hotline: Department, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def opened(keys: DepartmentKeys, event: dict[str, Any], path: str, scope: str, w
         meta["event_id"],
         path,
         spec.seal.logical_type,
-        scope,
+        spec.seal.key,
         spec.grade,
     )
     key = derive_field_key(master, event_type=contract.event_type, path=spec.path, grade=spec.grade)

