@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
+from confluent_kafka import KafkaError, Message
+
 from maplebridge.errors import KafkaUnavailable, MapleBridgeError
 
 _PUMP_S = 0.05
@@ -27,6 +29,7 @@ class Pump(Protocol):
 
     def push(self, delivery: Delivery | None = None) -> None: ...
     def pump(self, timeout_s: float) -> None: ...
+    def settled(self, delivery: Delivery, error: KafkaError | None) -> None: ...
 
 
 class Delivery:
@@ -72,9 +75,11 @@ class Delivery:
             raise self._error
         return Receipt(self.topic, self._partition, self._offset)
 
-    def arrived(self, partition: int, offset: int) -> None:
-        """Called by the lane alone."""
-        self._partition, self._offset = partition, offset
+    def report(self, error: KafkaError | None, message: Message) -> None:
+        """Called by Kafka's client alone."""
+        if error is None:
+            self._partition, self._offset = message.partition() or 0, message.offset() or 0
+        self._pump.settled(self, error)
 
     def failed(self, error: MapleBridgeError) -> None:
         """Called by the lane alone."""

@@ -219,21 +219,19 @@ class Lane:
                 self._send(event)
 
     def _send(self, event: Outgoing) -> None:
-        delivery = event.delivery
-
-        def report(error: KafkaError | None, message: Message) -> None:
-            self._in_flight -= 1
-            if error is None:
-                delivery.arrived(message.partition() or 0, message.offset() or 0)
-            else:
-                self._fail_one(delivery, self._translated(error, delivery.topic))
-
         self._in_flight += 1
         try:
-            self._produce(event.topic, event.key, event.value, event.headers, report)
+            self._produce(event.topic, event.key, event.value, event.headers, event.delivery.report)
         except KafkaException as exc:
-            self._in_flight -= 1
-            self._fail_one(delivery, self._translated(exc.args[0], event.topic))
+            self.settled(event.delivery, exc.args[0])
+
+    def settled(self, delivery: Delivery, error: KafkaError | None) -> None:
+        """Called by a delivery when Kafka has reported on it."""
+        self._in_flight -= 1
+        if error is not None:
+            failure = self._translated(error, delivery.topic)
+            delivery.failed(failure)
+            self._note(failure)
 
     def _produce(
         self,
@@ -255,10 +253,6 @@ class Lane:
     def _fail(self, events: list[Outgoing], error: MapleBridgeError) -> None:
         for event in events:
             event.delivery.failed(error)
-        self._note(error)
-
-    def _fail_one(self, delivery: Delivery, error: MapleBridgeError) -> None:
-        delivery.failed(error)
         self._note(error)
 
     def _note(self, error: MapleBridgeError) -> None:

@@ -71,6 +71,15 @@ class FieldSpec:
     def nullable(self) -> bool:
         return isinstance(self.type, list) and "null" in self.type
 
+    @property
+    def is_time(self) -> bool:
+        """True for a moment: microseconds since 1970 in UTC."""
+        branches = self.type if isinstance(self.type, list) else [self.type]
+        return any(
+            isinstance(each, Mapping) and each.get("logicalType") == "timestamp-micros"
+            for each in branches
+        )
+
 
 @dataclass(frozen=True)
 class Contract:

@@ -16,10 +16,6 @@ ValueWriter = Callable[[Any], bytes]
 
 def value_writer(seal: SealSpec) -> ValueWriter:
     """Return the function that writes values of `seal.type`; they must be valid."""
-    if seal.type == "string":
-        return _string
-    if seal.type == ["null", "string"]:
-        return _nullable_string
     schema = parse_schema(seal.type)
 
     def write(value: Any) -> bytes:
@@ -40,28 +36,3 @@ def read_value(seal: SealSpec, binary: bytes) -> Any:
     if buffer.tell() != len(binary):
         raise TokenInvalid("bytes are left over after a sealed value.")
     return value
-
-
-def _string(value: str) -> bytes:
-    encoded = value.encode()
-    return _zigzag(len(encoded)) + encoded
-
-
-def _nullable_string(value: str | None) -> bytes:
-    return b"\x00" if value is None else b"\x02" + _string(value)
-
-
-def _zigzag(number: int) -> bytes:
-    """Return a length (0 or more) as Avro's variable-length long."""
-    left = number << 1
-    if left < 0x80:
-        return _ONE_BYTE[left]
-    out = bytearray()
-    while left > 0x7F:
-        out.append(left & 0x7F | 0x80)
-        left >>= 7
-    out.append(left)
-    return bytes(out)
-
-
-_ONE_BYTE = tuple(bytes((each,)) for each in range(0x80))
