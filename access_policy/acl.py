@@ -7,6 +7,7 @@ itself refuses it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from confluent_kafka import KafkaException
@@ -26,6 +27,7 @@ from maplebridge.settings import Settings
 
 KEYS_TOPIC = "mb.control.keys"
 TIMEOUT_S = 15
+POLL_S = 0.05
 
 Rule = tuple[str, str, str, str, str]
 """principal, kind (TOPIC, GROUP, TRANSACTIONAL_ID), name, pattern (LITERAL, PREFIXED), operation"""
@@ -74,6 +76,25 @@ def sync_rules(settings: Settings, rules: frozenset[Rule]) -> tuple[int, int]:
     settings: those of the super user. Raises KafkaUnavailable.
     """
     admin = AdminClient(settings.kafka_config())
+    try:
+        held = _held(admin)
+        added, removed = rules - held, held - rules
+        if added:
+            for created in admin.create_acls([_binding(rule) for rule in sorted(added)]).values():
+                created.result(TIMEOUT_S)
+        if removed:
+            for gone in admin.delete_acls([_filter(rule) for rule in sorted(removed)]).values():
+                gone.result(TIMEOUT_S)
+        # Kafka answers before the broker applies them: a producer that came at once would fail
+        deadline = time.monotonic() + TIMEOUT_S
+        while _held(admin) != rules and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+    except KafkaException as exc:
+        raise KafkaUnavailable(settings.kafka_bootstrap, exc.args[0].name()) from exc
+    return len(added), len(removed)
+
+
+def _held(admin: AdminClient) -> frozenset[Rule]:
     everything = AclBindingFilter(
         ResourceType.ANY,
         None,  # type: ignore[arg-type]  # the stub knows no "any name"
@@ -83,21 +104,8 @@ def sync_rules(settings: Settings, rules: frozenset[Rule]) -> tuple[int, int]:
         AclOperation.ANY,
         AclPermissionType.ANY,
     )
-    try:
-        held = frozenset(
-            _rule_of(binding)
-            for binding in admin.describe_acls(everything, request_timeout=TIMEOUT_S).result()
-        )
-        added, removed = rules - held, held - rules
-        if added:
-            for created in admin.create_acls([_binding(rule) for rule in sorted(added)]).values():
-                created.result(TIMEOUT_S)
-        if removed:
-            for gone in admin.delete_acls([_filter(rule) for rule in sorted(removed)]).values():
-                gone.result(TIMEOUT_S)
-    except KafkaException as exc:
-        raise KafkaUnavailable(settings.kafka_bootstrap, exc.args[0].name()) from exc
-    return len(added), len(removed)
+    bindings = admin.describe_acls(everything, request_timeout=TIMEOUT_S).result(TIMEOUT_S)
+    return frozenset(_rule_of(binding) for binding in bindings)
 
 
 def _topic(principal: str, topic: str, *operations: str) -> set[Rule]:

@@ -37,6 +37,12 @@ class Consumers(BaseModel):
     def get(self, app: str) -> Consumer | None:
         return self.consumers.get(app)
 
+    def known(self, app: str) -> Consumer:
+        """Raises InputError, which names those there are, if there is none of this name."""
+        if app not in self.consumers:
+            raise InputError(f"there is no app {app}.", todo=f"Apps: {', '.join(self.consumers)}.")
+        return self.consumers[app]
+
     def whom_to_ask(self, department: str) -> str:
         return self.departments.get(department, "the city's data bureau")
 

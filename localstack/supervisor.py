@@ -230,7 +230,7 @@ class Supervisor:
     def _read(self, name: str) -> Running | None:
         try:
             return Running(**json.loads((self.run / f"{name}.json").read_text()))
-        except (FileNotFoundError, ValueError, TypeError):
+        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
             return None
 
 

@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 
 from maplebridge.errors import StackNotRunning
-from maplebridge.localstack import Progress, Stack
+from maplebridge.localstack import Progress, ServerStatus, Stack
+from maplebridge.localstack.layout import LAYOUT_NAME
 from maplebridge.provision import provision
+from maplebridge.schemas import load_regions
 from maplebridge.settings import Profile
 from maplebridge.wiring import SERVICES
 
 READY_TIMEOUT_S = 60.0
+KAFKA, REGISTRY, POSTGRESQL, KEY_BROKER = "kafka", "registry", "postgresql", "key-broker"
+SERVERS = (POSTGRESQL, KAFKA, REGISTRY)
 
 
-def up(stack: Stack, progress: Progress, *, services: bool = True) -> Profile:
+def up(
+    stack: Stack,
+    progress: Progress,
+    *,
+    services: bool = True,
+    regions: Sequence[Path] = (),
+) -> Profile:
     """Start the servers, provision them and start the services; harmless to repeat.
 
-    Raises StageFailed with the failing stage's last log lines.
+    regions: further region schemes, remembered in the profile; services that run without
+    them start anew. Raises StageFailed with the failing stage's last log lines.
     """
     profile = stack.up(progress)
     with progress.stage("provision") as stage:
-        profile = provision(profile)
         stage.say("topics, access rules, tables, schemas, keys")
+        profile = provision(_with_regions(stack, profile, regions))
     if services:
         with ThreadPoolExecutor(len(SERVICES), thread_name_prefix="services") as pool:
             for started in [
@@ -36,16 +48,57 @@ def up(stack: Stack, progress: Progress, *, services: bool = True) -> Profile:
     return profile
 
 
-def running_profile(home: Path) -> Profile:
-    """Return the profile of a stack whose servers run.
+def _with_regions(stack: Stack, profile: Profile, regions: Sequence[Path]) -> Profile:
+    wanted = dict.fromkeys([*profile.regions, *(path.resolve() for path in regions)])
+    load_regions(wanted)
+    if tuple(wanted) == profile.regions:
+        return profile
+    for name in SERVICES:
+        stack.supervisor.stop_service(name)
+    return profile.model_copy(update={"regions": tuple(wanted)})
 
+
+def running_profile(home: Path, *, needs: Collection[str] = SERVERS) -> Profile:
+    """Return the profile of a stack in which all that a command `needs` runs.
+
+    A profile that `maplebridge provision` wrote is of servers that something else runs;
+    whether they do shows when they are asked.
     Raises StackNotRunning with what is down and what to do.
     """
     profile = Profile.load(home)
-    down = [each.name for each in Stack(home).status() if each.state != "running"]
+    if not (home / LAYOUT_NAME).exists():
+        return profile
+    states = {each.name: each for each in status(Stack(home))}
+    down = [states[name] for name in needs if states[name].state != "running"]
     if down:
-        raise StackNotRunning(f"not running: {', '.join(down)}.", todo="Run `maplebridge up`.")
+        listed = ", ".join(f"{each.name} at {each.address} ({each.state})" for each in down)
+        raise StackNotRunning(f"not running: {listed}.", todo="Run `maplebridge up`.")
     return profile
+
+
+def status(stack: Stack) -> list[ServerStatus]:
+    """Return every server, and every service, with the address it has or would have."""
+    try:
+        addresses = _addresses(stack.profile)
+    except StackNotRunning:
+        addresses = {}
+    known = {each.name: each for each in stack.status()}
+    listed = [*SERVERS, *(SERVICES if known.keys() - set(SERVERS) else ())]
+    for name in listed:
+        known.setdefault(name, ServerStatus(name, "", "stopped", None, "run `maplebridge up`"))
+    return [
+        replace(known[name], address=known[name].address or addresses.get(name, ""))
+        for name in [*listed, *(known.keys() - set(listed))]
+    ]
+
+
+def _addresses(profile: Profile) -> dict[str, str]:
+    return {
+        KAFKA: profile.kafka_bootstrap,
+        REGISTRY: profile.registry_url,
+        POSTGRESQL: f"{profile.postgres_host}:{profile.postgres_port}",
+        KEY_BROKER: profile.key_broker_url,
+    }
 
 
 def _start(stack: Stack, profile: Profile, name: str, progress: Progress) -> None:

@@ -18,26 +18,36 @@ from maplebridge.access_policy.audit.service import signing_key_path
 from maplebridge.access_policy.audit.store import connect as connect_audit
 from maplebridge.access_policy.audit.store import migrate as migrate_audit
 from maplebridge.access_policy.broker.service import provision as provision_key_broker
-from maplebridge.access_policy.consumers import load_consumers
+from maplebridge.access_policy.policy import Policies
 from maplebridge.errors import KafkaUnavailable
 from maplebridge.projections.migrate import migrate
 from maplebridge.projections.store import connect, translated
-from maplebridge.schemas import Catalogue, RegistryClient, load_catalogue, load_schema
+from maplebridge.schemas import (
+    Catalogue,
+    RegistryClient,
+    load_catalogue,
+    load_regions,
+    load_schema,
+)
 from maplebridge.settings import Profile, Settings
 
 TIMEOUT_S = 30
 EPOCH_MS = 7 * 24 * 3600 * 1000
 FOREVER_MS = -1
 RECORD_PARTITIONS = 4
+KAFKA_MAX_BYTES = 1_048_588
+"""Kafka's own default for one record."""
+KAFKA_OVERHEAD_BYTES = 100_000
 
 
 @dataclass(frozen=True)
 class TopicSpec:
-    """A topic: retention_ms is -1 where it is the record."""
+    """A topic: retention_ms is -1 where it is the record; max_bytes is of one record."""
 
     name: str
     partitions: int = RECORD_PARTITIONS
     retention_ms: int = FOREVER_MS
+    max_bytes: int = KAFKA_MAX_BYTES
 
     def new(self) -> NewTopic:
         return NewTopic(
@@ -48,19 +58,31 @@ class TopicSpec:
                 "message.timestamp.type": "LogAppendTime",
                 "retention.ms": str(self.retention_ms),
                 "retention.bytes": "-1",
+                "max.message.bytes": str(self.max_bytes),
             },
         )
 
 
-def wanted_topics(catalogue: Catalogue, apps: Iterable[str]) -> list[TopicSpec]:
-    """Return every topic of the bus, in the order of an event's way."""
+def wanted_topics(
+    catalogue: Catalogue, apps: Iterable[str], *, record_max_bytes: int
+) -> list[TopicSpec]:
+    """Return every topic of the bus, in the order of an event's way.
+
+    record_max_bytes: the largest record the bus itself writes.
+    """
+    large = record_max_bytes + KAFKA_OVERHEAD_BYTES
     topics = [TopicSpec(KEYS_TOPIC, 1, EPOCH_MS)]
     for contract in catalogue:
         topics.append(TopicSpec(contract.topic))
         if contract.core_topic != contract.topic:
-            topics.append(TopicSpec(contract.core_topic))
-        topics.append(TopicSpec(f"mb.dlq.{contract.topic}", 1))
-    return topics + [TopicSpec(out_topic(app), 2) for app in apps]
+            topics.append(TopicSpec(contract.core_topic, max_bytes=large))
+        topics.append(TopicSpec(f"mb.dlq.{contract.topic}", 1, max_bytes=large))
+    return topics + [TopicSpec(out_topic(app), 2, max_bytes=large) for app in apps]
+
+
+def served_apps(policies: Policies) -> list[str]:
+    """Return the apps that some policy lets follow events; no other has a topic of its own."""
+    return [app for app in policies.consumers.consumers if policies.subscriptions(app)]
 
 
 def make_topics(settings: Settings, topics: Iterable[TopicSpec]) -> int:
@@ -99,7 +121,7 @@ def provision(profile: Profile) -> Profile:
     """
     admin = profile.settings("admin")
     catalogue = load_catalogue()
-    apps = list(load_consumers().consumers)
+    apps = served_apps(Policies(catalogue, load_regions(admin.regions)))
     with ThreadPoolExecutor(3) as pool:
         topics = pool.submit(_provision_kafka, admin, catalogue, apps)
         schemas = pool.submit(_provision_registry, admin, catalogue, apps)
@@ -118,7 +140,8 @@ def provision(profile: Profile) -> Profile:
 
 
 def _provision_kafka(settings: Settings, catalogue: Catalogue, apps: Sequence[str]) -> None:
-    make_topics(settings, wanted_topics(catalogue, apps))
+    wanted = wanted_topics(catalogue, apps, record_max_bytes=settings.record_max_bytes)
+    make_topics(settings, wanted)
     sync_rules(settings, wanted_rules(catalogue, apps))
 
 

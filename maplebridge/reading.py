@@ -55,15 +55,14 @@ class Reader:
         The audit entry is on disk before a row is returned; a refusal is audited too.
         Raises AccessDenied with the rule, InputError, StoreUnavailable, AuditUnavailable.
         """
-        consumer = self._policies.consumers.get(app)
-        if consumer is None:
-            known = ", ".join(self._policies.consumers.consumers)
-            raise InputError(f"there is no app {app}.", todo=f"Apps: {known}.")
+        consumer = self._policies.consumers.known(app)
+        if limit < 1:
+            raise InputError("the limit is less than 1.", todo=f"Ask for 1 to {ROWS_MAX} rows.")
         if model not in READ_MODELS:
             raise InputError(
                 f"there is no read model {model}.", todo=f"Read models: {', '.join(READ_MODELS)}."
             )
-        where = region or consumer.region
+        where = self._policies.regions.get(region or consumer.region).code
         plan = self._policies.read_model(app, purpose, model, where)
         leaf = Leaf(
             at=time.time_ns() // 1000,
@@ -82,7 +81,7 @@ class Reader:
             raise AccessDenied(
                 f"{app} may not query {model} for {purpose}: {self._policies.rules.doc(plan.rule)}",
                 rule=plan.rule,
-                todo=f"Rule {plan.rule}. Ask {plan.ask}.",
+                todo=self._policies.advice(plan.rule, app=app, ask=plan.ask),
             )
         rows = self._read(model, where, case_ref, since, until, min(limit, ROWS_MAX))
         self._audit.append([_covering(leaf, model, rows, self._policies)])

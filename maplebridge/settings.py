@@ -12,12 +12,13 @@ import os
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from maplebridge.errors import InputError, StackNotRunning
 
 PROFILE_NAME = "profile.json"
+SERVICE_KAFKA_LOG_LEVEL = 3
 
 
 class Settings(BaseSettings):
@@ -35,6 +36,11 @@ class Settings(BaseSettings):
 
     kafka_bootstrap: str = "127.0.0.1:9092"
     kafka_protocol: Literal["SASL_PLAINTEXT", "SASL_SSL"] = "SASL_PLAINTEXT"
+    kafka_log_level: int = 0
+    """Which of librdkafka's own lines go to stderr: 0 none, 3 errors, 4 warnings, 6 all.
+
+    What matters of them comes as errors; services put theirs into their logs.
+    """
     registry_url: str = "http://127.0.0.1:8081"
     postgres_host: str = "127.0.0.1"
     postgres_port: int = 5432
@@ -43,12 +49,16 @@ class Settings(BaseSettings):
     """Base64 of the key broker's HPKE public key for this epoch (ML-KEM-768 + X25519)."""
     audit_public_key: str = ""
     """The audit log's C2SP verifier key: `<name>+<hash>+<base64>`."""
+    key_broker_listen: str = "127.0.0.1"
+    """Where the key broker listens; in a container all of its private network, `0.0.0.0`."""
     root_passphrase: SecretStr = SecretStr("")
     """Opens the key broker's sealed root file; only the key broker has it."""
 
     regions: tuple[Path, ...] = ()
     """Region schemes besides the built-in one of Zhuji: paths of `*.regions.yaml` files."""
     event_max_bytes: int = 1_000_000
+    record_max_bytes: int = 8_000_000
+    """The largest record the bus itself writes: a view or a dead letter outgrows its event."""
     ahead_limit_s: float = 300.0
     """An event dated further ahead of its record's broker timestamp is refused."""
 
@@ -72,6 +82,7 @@ class Settings(BaseSettings):
             "sasl.username": self.principal,
             "sasl.password": self.secret.get_secret_value(),
             "client.id": f"maplebridge-{self.principal}",
+            "log_level": self.kafka_log_level,
             **more,
         }
 
@@ -89,6 +100,7 @@ class Profile(BaseModel):
     key_broker_url: str
     key_broker_public_key: str = ""
     audit_public_key: str = ""
+    regions: tuple[Path, ...] = ()
     root_passphrase: str = Field(default="", repr=False)
     secrets: dict[str, str] = Field(default_factory=dict, repr=False)
 
@@ -121,16 +133,20 @@ class Profile(BaseModel):
     def environment(self, principal: str) -> dict[str, str]:
         """Return the `MAPLEBRIDGE_*` variables of a process that acts as `principal`."""
         known = self.model_dump(mode="json", exclude={"secrets", "root_passphrase"})
-        variables = {f"MAPLEBRIDGE_{name.upper()}": str(value) for name, value in known.items()}
+        variables = {
+            f"MAPLEBRIDGE_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+            for name, value in known.items()
+        }
         variables["MAPLEBRIDGE_PRINCIPAL"] = principal
         variables["MAPLEBRIDGE_SECRET"] = self.secret(principal)
+        variables["MAPLEBRIDGE_KAFKA_LOG_LEVEL"] = str(SERVICE_KAFKA_LOG_LEVEL)
         if principal == "key-broker":
             variables["MAPLEBRIDGE_ROOT_PASSPHRASE"] = self.root_passphrase
         return variables
 
     def settings(self, principal: str) -> Settings:
         values = self.model_dump(exclude={"secrets", "root_passphrase"})
-        return Settings(
+        return _checked(
             **values,
             principal=principal,
             secret=SecretStr(self.secret(principal)),
@@ -147,10 +163,18 @@ class Profile(BaseModel):
 def load_settings(principal: str, *, home: Path | None = None) -> Settings:
     """Return the settings of `principal`: the environment's, else the profile's.
 
-    Raises StackNotRunning if neither is there.
+    Raises StackNotRunning if neither is there, InputError if a variable is unfit.
     """
     if os.environ.get("MAPLEBRIDGE_PRINCIPAL") == principal and home is None:
-        return Settings()
+        return _checked()
     return Profile.load(home or Path(os.environ.get("MAPLEBRIDGE_HOME", ".maplebridge"))).settings(
         principal
     )
+
+
+def _checked(**values: Any) -> Settings:
+    try:
+        return Settings(**values)
+    except ValidationError as exc:
+        names = sorted({f"MAPLEBRIDGE_{str(fault['loc'][0]).upper()}" for fault in exc.errors()})
+        raise InputError(f"unfit: {', '.join(names)}.", todo="Correct the environment.") from None

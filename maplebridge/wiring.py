@@ -17,12 +17,13 @@ from maplebridge.access_policy.broker.service import run as run_key_broker_servi
 from maplebridge.access_policy.keyclient import KeyClient
 from maplebridge.access_policy.policy import Policies
 from maplebridge.errors import ContractRefused, Unavailable
-from maplebridge.processors.combine import Combine
+from maplebridge.processors.combine import BATCH, Combine
 from maplebridge.processors.deliver import Deliver
 from maplebridge.processors.judge import Judge
 from maplebridge.processors.relay import Relay
 from maplebridge.projections.store import (
     DATABASE,
+    Fenced,
     Place,
     ProjectionStore,
     Written,
@@ -64,6 +65,7 @@ def make_combine(
     *,
     ends: Mapping[Place, int] | None = None,
     on_written: Callable[[Written], None] | None = None,
+    batch: int = BATCH,
 ) -> Combine:
     """Return a worker of the bulk lane over two stores, one of them for claims."""
     catalogue = load_catalogue()
@@ -74,7 +76,9 @@ def make_combine(
         ahead_limit_s=settings.ahead_limit_s,
     )
     topics = [contract.topic for contract in catalogue]
-    return Combine(settings, topics, judge, *stores, ends=ends, on_written=on_written)
+    return Combine(
+        settings, topics, judge, *stores, ends=ends, on_written=on_written, batch=batch
+    )
 
 
 def open_stores(
@@ -85,19 +89,20 @@ def open_stores(
     with_outbox: bool = True,
 ) -> tuple[ProjectionStore, ProjectionStore]:
     """Return two stores over connections of their own; raises StoreUnavailable."""
-    one, other = (
-        ProjectionStore(
-            connect(settings, schema=schema),
-            consumer=consumer,
-            with_outbox=with_outbox,
-            transaction_limit_s=TRANSACTION_LIMIT_S,
+    with translated(settings):
+        one, other = (
+            ProjectionStore(
+                connect(settings, schema=schema),
+                consumer=consumer,
+                with_outbox=with_outbox,
+                transaction_limit_s=TRANSACTION_LIMIT_S,
+            )
+            for _ in range(2)
         )
-        for _ in range(2)
-    )
     return one, other
 
 
-def make_deliver(settings: Settings) -> Deliver:
+def make_deliver(settings: Settings, *, audit: AuditLog, keys: KeyClient) -> Deliver:
     catalogue = load_catalogue()
     registry = RegistryClient(settings.registry_url)
     view = load_schema("out/view.v1")
@@ -108,8 +113,8 @@ def make_deliver(settings: Settings) -> Deliver:
         Codec(catalogue, registry),
         AvroCodec(view, registry.id_of(f"{topic}-value", view)),
         policies,
-        AuditLog(settings),
-        KeyClient(settings),
+        audit,
+        keys,
     )
 
 
@@ -161,7 +166,12 @@ def run_relay(settings: Settings, stop: threading.Event) -> None:
 
 
 def run_deliver(settings: Settings, stop: threading.Event) -> None:
-    make_deliver(settings).run(stop)
+    audit = AuditLog(settings)
+    try:
+        with KeyClient(settings) as keys:
+            make_deliver(settings, audit=audit, keys=keys).run(stop)
+    finally:
+        audit.close()
 
 
 def run_react(settings: Settings, stop: threading.Event) -> None:
@@ -181,9 +191,9 @@ async def _react(settings: Settings, stop: threading.Event) -> None:
             options="-c search_path=projections -c timezone=UTC",
             autocommit=True,
         )
-    async with connection:
-        app = react.make_app(settings, codec, categories, WindowStore(connection, codec))
-        await react.serve(app, stop, settings)
+        async with connection:
+            store = WindowStore(connection, codec)
+            await react.Reaction(settings, codec, categories, store).serve(stop)
 
 
 def run_audit(settings: Settings, stop: threading.Event) -> None:
@@ -219,6 +229,6 @@ def serve(name: str, settings: Settings, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             SERVICES[name](settings, stop)
-        except Unavailable as error:
+        except (Unavailable, Fenced) as error:
             log.warning("%s waits: %s", name, error.message)
             stop.wait(RETRY_S)

@@ -26,6 +26,7 @@ from maplebridge.projections.store import (
     ProjectionStore,
     Span,
     Written,
+    translated,
 )
 from maplebridge.settings import Settings
 
@@ -35,6 +36,7 @@ BATCH = 5000
 POLL_S = 0.05
 MAX_POLL_INTERVAL_S = 120
 DRAIN_S = MAX_POLL_INTERVAL_S / 4
+LETTER_MAX_BYTES = 4_000_000
 
 
 @dataclass(slots=True)
@@ -88,23 +90,36 @@ class Combine:
         self._ends = ends
         self._batch = batch
         self._positions: dict[Place, _Position] = {}
+        self._moves = 0
         self._queue: queue.Queue[Batch | None] = queue.Queue(maxsize=2)
         self._failure: BaseException | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Combine until `stop` is set; what was read is written before it returns.
 
-        Raises KafkaUnavailable, StoreUnavailable or RegistryUnavailable; nothing is lost,
-        the next run goes on where the last transaction ended.
+        Raises KafkaUnavailable, StoreUnavailable, RegistryUnavailable, or Fenced if another
+        worker took a partition over unnoticed; nothing is lost, the next run goes on where
+        the last transaction ended.
         """
+        try:
+            with translated(self._settings):
+                self._run(stop)
+        except KafkaException as exc:
+            raise KafkaUnavailable(self._settings.kafka_bootstrap, exc.args[0].name()) from exc
+
+    def _run(self, stop: threading.Event) -> None:
         consumer = self._consumer()
         writer = threading.Thread(target=self._write, name="combine-writer")
         writer.start()
         try:
             self._begin(consumer)
             while not stop.is_set() and self._failure is None and not self._finished():
+                moves = self._moves
                 messages = consumer.consume(self._batch, POLL_S)
-                if messages:
+                if messages and moves != self._moves:
+                    # some may be from before their partition moved: read them again
+                    self._assign(consumer)
+                elif messages:
                     self._put(self._judge_all(messages))
         finally:
             self._queue.put(None)
@@ -150,8 +165,16 @@ class Combine:
         for each in partitions:
             next_offset, epoch = self._claims.claim(each.topic, each.partition)
             self._positions[each.topic, each.partition] = _Position(epoch, next_offset)
-            each.offset = next_offset
-        consumer.assign(partitions)
+        self._moves += 1
+        self._assign(consumer)
+
+    def _assign(self, consumer: Consumer) -> None:
+        consumer.assign(
+            [
+                TopicPartition(*place, position.next_offset)
+                for place, position in sorted(self._positions.items(), key=lambda each: each[0])
+            ]
+        )
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         deadline = time.monotonic() + DRAIN_S
@@ -160,6 +183,7 @@ class Combine:
         self._on_lost(consumer, partitions)
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._moves += 1
         for each in partitions:
             self._positions.pop((each.topic, each.partition), None)
 
@@ -198,10 +222,10 @@ class Combine:
                     offset,
                     reason,
                     path,
-                    int.from_bytes(value[1:5], "big") if value and len(value) >= 5 else None,
+                    _schema_id(value),
                     key,
-                    value,
-                    _headers(message, reason, path, partition, offset),
+                    value[:LETTER_MAX_BYTES] if value else value,
+                    _headers(message, reason, path),
                 )
             )
             log.warning("dead letter %s[%d]@%d: %s %s", topic, partition, offset, reason, path)
@@ -241,13 +265,18 @@ class Combine:
         try:
             written = self._store.write(batch.spans, batch.accepted, batch.dead)
         except Fenced as fenced:
-            if any(place in self._positions for place in fenced.places):
+            if any(self._holds(span) for span in batch.spans if span.place in fenced.places):
                 raise
             log.warning("%s; its records are left to it", fenced.message)
             self._write_one(batch.without(fenced.places))
             return
         if self._on_written is not None:
             self._on_written(written)
+
+    def _holds(self, span: Span) -> bool:
+        """Tell whether the span's partition is still ours, and since the same claim."""
+        position = self._positions.get(span.place)
+        return position is not None and position.epoch == span.epoch
 
 
 def _place(message: Message) -> tuple[str, int, int]:
@@ -257,17 +286,32 @@ def _place(message: Message) -> tuple[str, int, int]:
     return topic, partition, offset
 
 
-def _headers(
-    message: Message, reason: str, path: str, partition: int, offset: int
-) -> dict[str, str]:
-    kept = {
-        name: value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-        for name, value in dict(message.headers() or ()).items()
-    }
-    return {
-        **kept,
+def _headers(message: Message, reason: str, path: str) -> dict[str, str]:
+    """Return the record's own headers, and what became of it; all of it text without NUL."""
+    value = message.value() or b""
+    told = {
         "mb_reason": reason,
         "mb_path": path,
-        "mb_partition": str(partition),
-        "mb_offset": str(offset),
+        "mb_partition": str(message.partition()),
+        "mb_offset": str(message.offset()),
     }
+    if (schema_id := _schema_id(value)) is not None:
+        told["mb_schema_id"] = str(schema_id)
+    if len(value) > LETTER_MAX_BYTES:
+        # only a compressed record can be so large; the whole of it stays at its offset
+        told["mb_cut_from_bytes"] = str(len(value))
+    try:
+        headers = dict(message.headers() or ())
+    except UnicodeDecodeError:
+        return told
+    return {_text(name): _text(content) for name, content in headers.items()} | told
+
+
+def _schema_id(value: bytes | None) -> int | None:
+    """Return the schema id of a framed value; the first bytes of any other mean nothing."""
+    return int.from_bytes(value[1:5], "big") if value and len(value) >= 5 and not value[0] else None
+
+
+def _text(content: str | bytes | None) -> str:
+    text = content.decode("utf-8", "backslashreplace") if isinstance(content, bytes) else content
+    return (text or "").replace("\0", "\\x00")

@@ -14,7 +14,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 
 from maplebridge.access_policy.acl import out_topic
 from maplebridge.access_policy.audit.leaf import ROWS_MAX, AuditedField, Leaf, cover
@@ -39,9 +46,15 @@ class Granted:
     """One event on its way to one app."""
 
     decoded: Decoded
-    key: bytes | None
     plan: ViewPlan
     projection: Projection
+
+    @property
+    def out_key(self) -> str:
+        """The case reference where the app may see it, which keeps a case in order."""
+        meta = self.decoded.event["meta"]
+        shown = self.plan.is_clear("meta.case_ref") and meta["case_ref"] is not None
+        return str(meta["case_ref"] if shown else meta["event_id"])
 
 
 class Deliver:
@@ -95,6 +108,7 @@ class Deliver:
                     "enable.auto.commit": False,
                     "auto.offset.reset": "earliest",
                     "isolation.level": "read_committed",
+                    "session.timeout.ms": 10_000,
                     "fetch.wait.max.ms": 50,
                 }
             )
@@ -107,6 +121,7 @@ class Deliver:
                     "transactional.id": "deliver",
                     "transaction.timeout.ms": TRANSACTION_S * 1000,
                     "compression.type": "lz4",
+                    "message.max.bytes": self._settings.record_max_bytes,
                     "linger.ms": 5,
                 }
             )
@@ -127,13 +142,13 @@ class Deliver:
         pseudonyms = self._pseudonyms(granted)
         producer.begin_transaction()
         for each in granted:
-            tokens = pseudonyms.get((each.plan.app, each.plan.purpose), {})
-            producer.produce(out_topic(each.plan.app), key=each.key, value=self._view(each, tokens))
-        positions = consumer.position(consumer.assignment())
+            department = each.decoded.contract.department
+            tokens = pseudonyms.get((each.plan.app, each.plan.purpose, department), {})
+            producer.produce(
+                out_topic(each.plan.app), key=each.out_key, value=self._view(each, tokens)
+            )
         producer.send_offsets_to_transaction(
-            [each for each in positions if each.offset >= 0],
-            consumer.consumer_group_metadata(),
-            TRANSACTION_S,
+            _after(messages), consumer.consumer_group_metadata(), TRANSACTION_S
         )
         producer.commit_transaction(TRANSACTION_S)
 
@@ -150,7 +165,7 @@ class Deliver:
                 app, purpose, contract, event["meta"]["community"], restricted=restricted
             )
             if plan.row_allowed:
-                yield Granted(decoded, message.key(), plan, self._projection(plan))
+                yield Granted(decoded, plan, self._projection(plan))
 
     def _projection(self, plan: ViewPlan) -> Projection:
         key = (plan.app, plan.purpose, id(plan.shape))
@@ -198,20 +213,20 @@ class Deliver:
 
     def _pseudonyms(
         self, granted: Sequence[Granted]
-    ) -> dict[tuple[str, str], dict[str, str | None]]:
+    ) -> dict[tuple[str, str, str], dict[str, str | None]]:
+        """Return the tokens of key references by app, purpose and department."""
         wanted: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
         for each in granted:
             if each.projection.pseudonyms:
                 meta = each.decoded.event["meta"]
                 refs = {(meta["department"], ref) for ref in meta["key_refs"].values()}
                 wanted[each.plan.app, each.plan.purpose] |= refs
-        return {
-            (app, purpose): {
-                ref: token
-                for (_, ref), token in self._keys.pseudonyms(purpose, app, sorted(refs)).items()
-            }
-            for (app, purpose), refs in wanted.items()
-        }
+        found: dict[tuple[str, str, str], dict[str, str | None]] = defaultdict(dict)
+        for (app, purpose), refs in wanted.items():
+            tokens = self._keys.pseudonyms(purpose, app, sorted(refs))
+            for (department, ref), token in tokens.items():
+                found[app, purpose, department][ref] = token
+        return found
 
     def _view(self, granted: Granted, tokens: dict[str, str | None]) -> bytes:
         meta = granted.decoded.event["meta"]
@@ -229,3 +244,11 @@ class Deliver:
                 "hidden": projection.hidden,
             }
         )
+
+
+def _after(messages: Iterable[Message]) -> list[TopicPartition]:
+    """Return where to go on after `messages`."""
+    after: dict[tuple[str, int], int] = {}
+    for message in messages:
+        after[message.topic() or "", message.partition() or 0] = (message.offset() or 0) + 1
+    return [TopicPartition(*place, offset) for place, offset in sorted(after.items())]

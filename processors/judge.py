@@ -16,6 +16,8 @@ from maplebridge.schemas import Codec, Contract, Event, Regions
 _EVENT_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _SEALED = b"MB\x01"
 _SEALED_MIN = 88
+_TEXT_MAX = 200
+_YEAR_1_US = -62_135_596_800_000_000
 
 
 class Judge:
@@ -35,7 +37,12 @@ class Judge:
         self._ahead_us = int(ahead_limit_s * 1_000_000)
         self._plain_sealed: dict[str, tuple[str, ...]] = {}
         self._sealed_items: dict[str, tuple[tuple[str, str], ...]] = {}
+        self._registers: dict[str, tuple[str, ...]] = {}
         for contract in codec.catalogue:
+            kept = ("state", "unit", "rule", "category", "severity", contract.tally)
+            self._registers[contract.event_type] = tuple(
+                name for name in dict.fromkeys(kept) if name in contract.by_path
+            )
             sealed = [spec.path for spec in contract.fields if spec.seal]
             self._plain_sealed[contract.event_type] = tuple(p for p in sealed if "[]" not in p)
             self._sealed_items[contract.event_type] = tuple(
@@ -61,6 +68,7 @@ class Judge:
         if contract.topic != topic:
             raise EventInvalid(f"an event of {contract.topic} on another topic.", path="")
         self._check_meta(contract, event["meta"], key, timestamp_ms)
+        self._check_registers(contract, event)
         self._check_sealed(contract.event_type, event)
         return contract, event
 
@@ -85,8 +93,19 @@ class Judge:
             raise EventInvalid(
                 "dated further ahead of its record than the bus allows.", path="meta.occurred_at"
             )
+        if meta["occurred_at"] < _YEAR_1_US:
+            raise EventInvalid("dated before the calendar begins.", path="meta.occurred_at")
+        if meta["case_ref"] is not None:
+            _check_text(meta["case_ref"], "meta.case_ref", least=1)
         if key != (meta["case_ref"] or meta["event_id"]).encode():
             raise EventInvalid("the record's key is not the event's.", path="meta.case_ref")
+
+    def _check_registers(self, contract: Contract, event: Event) -> None:
+        """What projections keep must be what their tables and indexes can hold."""
+        for name in self._registers[contract.event_type]:
+            _check_text(event[name] or "", name)
+        if contract.department == "react" and not _EVENT_ID.fullmatch(event["warning_id"]):
+            raise EventInvalid("not a UUID in lower-case text form.", path="warning_id")
 
     def _check_sealed(self, event_type: str, event: Event) -> None:
         for path in self._plain_sealed[event_type]:
@@ -94,6 +113,13 @@ class Judge:
         for array, name in self._sealed_items[event_type]:
             for index, item in enumerate(event[array]):
                 _check_token(item[name], f"{array}[{index}].{name}")
+
+
+def _check_text(text: str, path: str, *, least: int = 0) -> None:
+    if not least <= len(text) <= _TEXT_MAX or "\0" in text:
+        raise EventInvalid(
+            f"not a text of {least} to {_TEXT_MAX} characters without NUL.", path=path
+        )
 
 
 def _check_token(token: bytes | None, path: str) -> None:

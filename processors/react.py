@@ -28,36 +28,74 @@ WITHIN_S = 0.05
 STOP_POLL_S = 0.2
 
 
-def make_app(settings: Settings, codec: Codec, categories: CodeList, store: WindowStore) -> Any:
-    """Return the Faust application; nothing connects before it is started."""
-    app = faust.App(
-        "react",
-        broker=f"kafka://{settings.kafka_bootstrap}",
-        broker_credentials=faust.SASLCredentials(
-            mechanism="SCRAM-SHA-256",
-            username=settings.principal,
-            password=settings.secret.get_secret_value(),
-        ),
-        datadir=settings.home / "react",
-        consumer_auto_offset_reset="earliest",
-        topic_disable_leader=True,
-        topic_allow_declare=False,
-        web_enabled=False,
-        stream_wait_empty=False,
-    )
-    topic = app.topic(
-        codec.catalogue.get(EVENT_TYPE).core_topic, value_serializer="raw", key_serializer="raw"
-    )
+class Reaction:
+    """The Faust application of the warning rule; nothing connects before `serve`."""
 
-    @app.agent(topic, concurrency=1)
-    async def warn(stream: Any) -> None:
-        async for values in stream.take(TAKE, within=WITHIN_S):
-            found = orders_of(values, codec, categories)
-            if found:
-                changed = await store.add(found)
-                log.info("%d events, %d warnings changed", len(values), changed)
+    def __init__(
+        self, settings: Settings, codec: Codec, categories: CodeList, store: WindowStore
+    ) -> None:
+        self._settings = settings
+        self._codec = codec
+        self._categories = categories
+        self._store = store
+        self._failure: Exception | None = None
+        self._batches: list[Any] = []
+        self._app = faust.App(
+            "react",
+            broker=f"kafka://{settings.kafka_bootstrap}",
+            broker_credentials=faust.SASLCredentials(
+                mechanism="SCRAM-SHA-256",
+                username=settings.principal,
+                password=settings.secret.get_secret_value(),
+            ),
+            datadir=settings.home / "react",
+            consumer_auto_offset_reset="earliest",
+            topic_disable_leader=True,
+            topic_allow_declare=False,
+            web_enabled=False,
+            stream_wait_empty=False,
+        )
+        topic = self._app.topic(
+            codec.catalogue.get(EVENT_TYPE).core_topic, value_serializer="raw", key_serializer="raw"
+        )
+        self._app.agent(topic, concurrency=1, name="warn")(self._warn)
 
-    return app
+    async def serve(self, stop: threading.Event) -> None:
+        """React until `stop` is set.
+
+        Raises KafkaUnavailable, RegistryUnavailable, or the driver's error if PostgreSQL
+        fails; what was not stored is read again by the next run.
+        """
+        try:
+            async with self._app:
+                while not stop.is_set() and self._failure is None:
+                    await asyncio.sleep(STOP_POLL_S)
+                    if self._app.crashed:
+                        raise KafkaUnavailable(
+                            self._settings.kafka_bootstrap, "the Faust worker crashed"
+                        )
+        except KafkaError as exc:
+            raise KafkaUnavailable(self._settings.kafka_bootstrap, type(exc).__name__) from exc
+        if self._failure is not None:
+            raise self._failure
+
+    async def _warn(self, stream: Any) -> None:
+        batches = stream.take(TAKE, within=WITHIN_S)
+        # closing `take` acknowledges the batch in hand, stored or not: keep it open
+        self._batches.append(batches)
+        async for values in batches:
+            try:
+                await self._react(values)
+            except Exception as failure:
+                # nothing more is read or acknowledged; `serve` ends the application
+                self._failure = failure
+                await asyncio.Event().wait()
+
+    async def _react(self, values: list[bytes]) -> None:
+        found = orders_of(values, self._codec, self._categories)
+        if found:
+            changed = await self._store.add(found)
+            log.info("%d events, %d warnings changed", len(values), changed)
 
 
 def orders_of(values: list[bytes], codec: Codec, categories: CodeList) -> dict[Place, list[Order]]:
@@ -73,15 +111,3 @@ def orders_of(values: list[bytes], codec: Codec, categories: CodeList) -> dict[P
         if counted is not None:
             found[counted[0]].append(counted[1])
     return dict(found)
-
-
-async def serve(app: Any, stop: threading.Event, settings: Settings) -> None:
-    """Run the application until `stop` is set; raises KafkaUnavailable."""
-    try:
-        async with app:
-            while not stop.is_set():
-                await asyncio.sleep(STOP_POLL_S)
-                if app.crashed:
-                    raise KafkaUnavailable(settings.kafka_bootstrap, "the Faust worker crashed")
-    except KafkaError as exc:
-        raise KafkaUnavailable(settings.kafka_bootstrap, type(exc).__name__) from exc

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 import psycopg
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from maplebridge.errors import AccessDenied, KafkaUnavailable
 from maplebridge.projections.store import translated
@@ -25,6 +25,7 @@ SQL = load_queries("maplebridge.processors", "relay.sql")
 log = logging.getLogger(__name__)
 
 BATCH = 2000
+BATCH_BYTES = 32_000_000
 POLL_S = 0.05
 LOCK_RETRY_S = 1.0
 FLUSH_S = 30.0
@@ -43,6 +44,7 @@ class Relay:
                     "compression.type": "lz4",
                     "linger.ms": 5,
                     "queue.buffering.max.messages": 4 * BATCH,
+                    "message.max.bytes": settings.record_max_bytes,
                     "delivery.timeout.ms": int(FLUSH_S * 1000),
                 }
             )
@@ -50,16 +52,20 @@ class Relay:
 
     def run(self, stop: threading.Event) -> None:
         """Relay until `stop` is set. Raises KafkaUnavailable or StoreUnavailable."""
-        with translated(self._settings):
-            while not stop.is_set() and not self._lock():
-                stop.wait(LOCK_RETRY_S)
-            while not stop.is_set():
-                if self.relay_once() == 0:
-                    stop.wait(POLL_S)
+        try:
+            with translated(self._settings):
+                while not stop.is_set() and not self._lock():
+                    stop.wait(LOCK_RETRY_S)
+                while not stop.is_set():
+                    if self.relay_once() == 0:
+                        stop.wait(POLL_S)
+        except KafkaException as exc:
+            raise KafkaUnavailable(self._settings.kafka_bootstrap, exc.args[0].name()) from exc
 
     def relay_once(self) -> int:
         """Send up to one batch of rows; return how many were sent and deleted."""
-        rows = self._connection.execute(SQL["next"], {"limit": BATCH}).fetchall()
+        wanted = {"limit": BATCH, "bytes": BATCH_BYTES}
+        rows = self._connection.execute(SQL["next"], wanted).fetchall()
         if not rows:
             return 0
         acknowledged: list[int] = []

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from maplebridge.access_policy.acl import app_principal, out_topic
 from maplebridge.access_policy.envelope import FieldContext, open_field
 from maplebridge.access_policy.keyclient import KeyClient, request_for
 from maplebridge.access_policy.keys import FieldKey, KeyRequest, Withheld
-from maplebridge.errors import AccessDenied, EventInvalid, KafkaUnavailable
+from maplebridge.errors import AccessDenied, KafkaUnavailable, TokenInvalid
 from maplebridge.processors.views import nested
 from maplebridge.schemas import AvroCodec, Catalogue, Contract, load_catalogue, load_schema
 from maplebridge.schemas.values import read_value
 from maplebridge.settings import Settings
 
 BATCH = 200
+ALTERED = "sealed-field-altered"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class View:
     """One event as the app may see it.
 
     fields: nested as in the contract, sealed fields opened; times are microseconds
-    since 1970 in UTC. hidden: each hidden path with the rule that hid it.
+    since 1970 in UTC. hidden: each hidden path with the rule that hid it, or
+    `sealed-field-altered` where its sealed field does not open as the department made it.
     """
 
     event_id: str
@@ -67,6 +71,7 @@ class Subscriber:
                 **{
                     "group.id": group or app,
                     "enable.auto.commit": False,
+                    "enable.auto.offset.store": False,
                     "auto.offset.reset": "earliest",
                     "isolation.level": "read_committed",
                     "enable.partition.eof": True,
@@ -75,6 +80,7 @@ class Subscriber:
             )
         )
         self._ends: set[tuple[str | None, int | None]] = set()
+        self._next: dict[tuple[str, int], int] = {}
         self._consumer.subscribe([out_topic(app)])
 
     def __enter__(self) -> Self:
@@ -101,28 +107,43 @@ class Subscriber:
     def poll(self, timeout_s: float = 1.0) -> list[View]:
         """Return the views that came within `timeout_s`, at most 200, for this purpose.
 
-        Raises AccessDenied if Kafka refuses the topic (no policy gives the app one),
-        KafkaUnavailable, KeyBrokerUnavailable, TokenInvalid if a sealed field was altered.
+        Raises AccessDenied if Kafka refuses the topic (no policy gives the app one) or the
+        key broker the app, KafkaUnavailable, KeyBrokerUnavailable; the next call then
+        begins with the same records.
         """
         try:
             messages = self._consumer.consume(BATCH, timeout_s)
         except KafkaException as exc:
             raise KafkaUnavailable(self._settings.kafka_bootstrap, exc.args[0].name()) from exc
-        records = [
-            self._views.decode(message.value() or b"")
-            for message in messages
-            if not self._is_event_of_kafka(message)
-        ]
-        wanted = [record for record in records if record["purpose"] == self.purpose]
-        return self._open_all(wanted)
+        taken = [message for message in messages if message.error() is None]
+        try:
+            for message in messages:
+                self._note(message)
+            records = [self._views.decode(message.value() or b"") for message in taken]
+            views = self._open_all([each for each in records if each["purpose"] == self.purpose])
+        except BaseException:
+            self._rewind(taken)
+            raise
+        self._next |= {
+            (message.topic() or "", message.partition() or 0): (message.offset() or 0) + 1
+            for message in taken
+        }
+        return views
 
     def commit(self) -> None:
         """Remember how far the app has come; call it when what was polled is dealt with."""
         try:
-            self._consumer.commit(asynchronous=False)
+            held = {(each.topic, each.partition) for each in self._consumer.assignment()}
+            offsets = [
+                TopicPartition(*place, offset)
+                for place, offset in self._next.items()
+                if place in held
+            ]
+            if offsets:
+                self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as exc:
-            if exc.args[0].code() != KafkaError._NO_OFFSET:
-                raise KafkaUnavailable(self._settings.kafka_bootstrap, exc.args[0].name()) from exc
+            raise KafkaUnavailable(self._settings.kafka_bootstrap, exc.args[0].name()) from exc
+        self._next.clear()
 
     def __iter__(self) -> Iterator[View]:
         """Yield views for ever, committing what was dealt with."""
@@ -132,13 +153,27 @@ class Subscriber:
             if views:
                 self.commit()
 
-    def _is_event_of_kafka(self, message: Message) -> bool:
+    def _rewind(self, messages: Sequence[Message]) -> None:
+        """Go back to the first of `messages`: none may be lost for an error."""
+        first: dict[tuple[str, int], int] = {}
+        for message in messages:
+            place = (message.topic() or "", message.partition() or 0)
+            first.setdefault(place, message.offset() or 0)
+        for place, offset in first.items():
+            self._ends.discard(place)
+            try:
+                self._consumer.seek(TopicPartition(*place, offset))
+            except KafkaException as exc:
+                # it is another reader's by now, who begins at what was committed
+                log.warning("%s[%d]: %s", *place, exc.args[0].name())
+
+    def _note(self, message: Message) -> None:
+        """Take in what Kafka says beside records; raises what cannot be waited out."""
         error = message.error()
         place = (message.topic(), message.partition())
         if error is None:
             self._ends.discard(place)
-            return False
-        if error.code() == KafkaError._PARTITION_EOF:
+        elif error.code() == KafkaError._PARTITION_EOF:
             self._ends.add(place)
         elif error.code() in (
             KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -154,41 +189,47 @@ class Subscriber:
             not error.retriable() and error.code() != KafkaError._TRANSPORT
         ):
             raise KafkaUnavailable(self._settings.kafka_bootstrap, error.name())
-        return True
 
     def _open_all(self, records: Sequence[dict[str, Any]]) -> list[View]:
-        requests = {
-            request: None for record in records for request in self._requests(record).values()
-        }
-        released = self._keys.release(self.purpose, requests) if requests else {}
-        return [self._open(record, released) for record in records]
+        asked = [self._requests(record) for record in records]
+        wanted = {request for requests in asked for request in requests.values() if request}
+        released = self._keys.release(self.purpose, wanted) if wanted else {}
+        return [
+            self._open(record, requests, released)
+            for record, requests in zip(records, asked, strict=True)
+        ]
 
-    def _requests(self, record: Mapping[str, Any]) -> dict[str, KeyRequest]:
+    def _requests(self, record: Mapping[str, Any]) -> dict[str, KeyRequest | None]:
+        """Return what to ask for each sealed field, None where it is no sealed field at all."""
         contract = self._catalogue.get(record["event_type"])
         return {
-            path: request_for(
-                value["token"],
-                event_type=contract.event_type,
-                path=path,
-                grade=contract.field(path).grade,
-            )
+            path: _request(value["token"], contract, path)
             for path, value in record["fields"].items()
             if isinstance(value, dict)
         }
 
     def _open(
-        self, record: Mapping[str, Any], released: Mapping[KeyRequest, FieldKey | Withheld]
+        self,
+        record: Mapping[str, Any],
+        requests: Mapping[str, KeyRequest | None],
+        released: Mapping[KeyRequest, FieldKey | Withheld],
     ) -> View:
         contract = self._catalogue.get(record["event_type"])
         fields, hidden = dict(record["fields"]), dict(record["hidden"])
-        for path, request in self._requests(record).items():
-            key = released[request]
+        for path, request in requests.items():
+            token = fields.pop(path)["token"]
+            key = released[request] if request else None
             if isinstance(key, Withheld):
-                del fields[path]
                 hidden[path] = key.rule
-            else:
-                token = fields[path]["token"]
+                continue
+            try:
+                if key is None:
+                    raise TokenInvalid("not a sealed field.")
                 fields[path] = _plain(token, contract, record["event_id"], path, key)
+            except TokenInvalid:
+                # one forged field must not keep the app from all that comes after it
+                log.warning("%s of event %s was altered", path, record["event_id"])
+                hidden[path] = ALTERED
         return View(
             event_id=record["event_id"],
             event_type=record["event_type"],
@@ -200,10 +241,18 @@ class Subscriber:
         )
 
 
+def _request(token: bytes, contract: Contract, path: str) -> KeyRequest | None:
+    grade = contract.field(path).grade
+    try:
+        return request_for(token, event_type=contract.event_type, path=path, grade=grade)
+    except TokenInvalid:
+        return None
+
+
 def _plain(token: bytes, contract: Contract, event_id: str, path: str, key: FieldKey) -> Any:
     spec = contract.field(path)
     if spec.seal is None:
-        raise EventInvalid("a plain field came sealed.", path=path)
+        raise TokenInvalid("a plain field came sealed.")
     context = FieldContext(
         department=contract.department,
         event_type=contract.event_type,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import psycopg
+from psycopg.sql import SQL as Statement
+from psycopg.sql import Identifier
 
 from maplebridge.errors import MapleBridgeError, StoreUnavailable
 from maplebridge.projections.folds import Change, fold_all
@@ -19,6 +22,9 @@ from maplebridge.sql import load_queries
 
 SQL = load_queries("maplebridge.projections", "store.sql")
 DATABASE = "maplebridge"
+CLAIM_TRIES = 3
+log = logging.getLogger(__name__)
+REBUILT = ("events", "case_parts", "community_hour_tallies", "warnings", "dead_letters")
 HASHED = ("hash_events", "hash_case_parts", "hash_tallies", "hash_warnings")
 
 Place = tuple[str, int]
@@ -94,10 +100,15 @@ class Written:
 
 @contextmanager
 def translated(settings: Settings) -> Iterator[None]:
-    """Turn the driver's 'no connection' into StoreUnavailable."""
+    """Turn the driver's 'no connection', or an ended transaction, into StoreUnavailable."""
     try:
         yield
-    except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
+    except (
+        psycopg.OperationalError,
+        psycopg.InterfaceError,
+        psycopg.errors.TransactionTimeout,
+        psycopg.errors.IdleInTransactionSessionTimeout,
+    ) as exc:
         address = f"{settings.postgres_host}:{settings.postgres_port}"
         raise StoreUnavailable(address, type(exc).__name__) from exc
 
@@ -140,13 +151,22 @@ class ProjectionStore:
             connection.execute(statement)
 
     def claim(self, topic: str, partition: int) -> tuple[int, int]:
-        """Take over a partition: return (next offset, epoch); older epochs are fenced off."""
-        row = self.connection.execute(
-            SQL["claim"], {"consumer": self.consumer, "topic": topic, "partition": partition}
-        ).fetchone()
-        if row is None:
-            raise MapleBridgeError(f"no offset came back for {topic}[{partition}].")
-        return int(row[0]), int(row[1])
+        """Take over a partition: return (next offset, epoch); older epochs are fenced off.
+
+        The worker before may still hold the row, paused in a transaction; that ends in time.
+        """
+        wanted = {"consumer": self.consumer, "topic": topic, "partition": partition}
+        for left in reversed(range(CLAIM_TRIES)):
+            try:
+                row = self.connection.execute(SQL["claim"], wanted).fetchone()
+            except psycopg.errors.LockNotAvailable:
+                if not left:
+                    raise
+                log.warning("%s[%d] is still held by another worker", topic, partition)
+            else:
+                if row is not None:
+                    return int(row[0]), int(row[1])
+        raise MapleBridgeError(f"no offset came back for {topic}[{partition}].")
 
     def write(
         self,
@@ -154,8 +174,13 @@ class ProjectionStore:
         accepted: Sequence[Accepted],
         dead: Sequence[DeadLetter],
     ) -> Written:
-        """Write a batch and advance its offsets, or raise Fenced and write nothing."""
-        unique = {each.event["meta"]["event_id"]: each for each in accepted}
+        """Write a batch and advance its offsets, or raise Fenced and write nothing.
+
+        Of two events with one id the first counts, however they fall into batches.
+        """
+        unique: dict[str, Accepted] = {}
+        for each in accepted:
+            unique.setdefault(each.event["meta"]["event_id"], each)
         with self.connection.transaction():
             self._advance(spans)
             fresh = self._accept(unique)
@@ -238,6 +263,21 @@ def offsets_of(connection: psycopg.Connection[Any], consumer: str) -> dict[Place
     """Return the next offset of every partition that `consumer` has begun."""
     rows = connection.execute(SQL["progress"], {"consumer": consumer}).fetchall()
     return {(topic, partition): next_offset for topic, partition, next_offset in rows}
+
+
+def lock_offsets(connection: psycopg.Connection[Any], consumer: str) -> None:
+    """Hold every worker of `consumer` before its next write, until the transaction ends."""
+    connection.execute(SQL["lock_offsets"], {"consumer": consumer})
+
+
+def replace_rows(connection: psycopg.Connection[Any], *, source: str) -> None:
+    """Replace the projections' rows by those of the same tables in the schema `source`."""
+    for table in REBUILT:
+        target = Identifier(table)
+        connection.execute(Statement("TRUNCATE {}").format(target))
+        connection.execute(
+            Statement("INSERT INTO {} SELECT * FROM {}").format(target, Identifier(source, table))
+        )
 
 
 def state_hash(connection: psycopg.Connection[Any]) -> str:

@@ -107,6 +107,9 @@ ON CONFLICT DO NOTHING
 -- name: progress
 SELECT topic, partition, next_offset FROM offsets WHERE consumer = %(consumer)s
 
+-- name: lock_offsets
+SELECT 1 FROM offsets WHERE consumer = %(consumer)s ORDER BY topic, partition FOR UPDATE
+
 -- name: hash_events
 COPY (SELECT event_id, event_type, department, community, case_ref, transition, state, unit,
              extract(epoch FROM occurred_at)

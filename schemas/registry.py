@@ -25,7 +25,13 @@ class RegistryClient:
 
     def __init__(self, url: str, *, timeout_s: float = 10.0) -> None:
         self.url = url
-        self._http = httpx.Client(base_url=url + API, timeout=timeout_s)
+        # no connection is kept: a process asks a handful of times in its life
+        self._http = httpx.Client(
+            base_url=url + API,
+            timeout=timeout_s,
+            limits=httpx.Limits(max_keepalive_connections=0),
+            trust_env=False,
+        )
 
     def close(self) -> None:
         self._http.close()

@@ -79,7 +79,7 @@ def run(
     topic: str = TOPIC,
     group: str = GROUP,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, on the port of `key_broker_url`, on loopback.
+    """Serve until SIGTERM or SIGINT at `key_broker_listen`, on the port of `key_broker_url`.
 
     Raises InputError if `provision` has not run, IntegrityError if the root is
     another, StoreUnavailable.
@@ -92,7 +92,7 @@ def run(
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(broker, ready=lambda: intake.alive),
-            host="127.0.0.1",
+            host=settings.key_broker_listen,
             port=urlsplit(settings.key_broker_url).port or 8200,
             access_log=False,
             log_config=None,

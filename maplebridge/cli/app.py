@@ -6,15 +6,15 @@ SDK alone can publish, and every command starts sooner.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-import click
 import typer
 
-from maplebridge.cli.output import complaints, print_error
+from maplebridge.cli.output import print_error
 from maplebridge.errors import InputError, MapleBridgeError
 
 COMMANDS = {
@@ -23,6 +23,7 @@ COMMANDS = {
     "status": "stack:status",
     "doctor": "stack:doctor",
     "serve": "stack:serve",
+    "provision": "deploy:provision",
     "demo": "demo:demo",
     "publish": "data:publish",
     "import": "data:import_",
@@ -66,18 +67,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code; see `maplebridge.errors` for the codes."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     named = given[0] if given and given[0] in {*COMMANDS, *GROUPS} else None
+    # a person is told by errors; only `serve` writes the log out
+    logging.getLogger("maplebridge").addHandler(logging.NullHandler())
     try:
-        code = make_app(named)(given, standalone_mode=False)
+        make_app(named)(given)
     except MapleBridgeError as error:
         print_error(error, as_json="--json" in given)
         sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        complaints.print("stopped")
-        sys.exit(130)
-    sys.exit(code or 0)
+    except OSError as exc:
+        if exc.filename is None:
+            raise
+        unusable = InputError(
+            f"{exc.filename} cannot be used ({exc.strerror}).",
+            todo="Give a path that is there and that you may use.",
+        )
+        print_error(unusable, as_json="--json" in given)
+        sys.exit(unusable.exit_code)
 
 
 def _load(place: str) -> Any:

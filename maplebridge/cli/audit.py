@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,7 +17,7 @@ from maplebridge.access_policy.audit import (
     verify_log,
     write_export,
 )
-from maplebridge.cli.options import HOME, Home, Json
+from maplebridge.cli.options import HOME, Home, Json, Limit
 from maplebridge.cli.output import console, moment, print_json, print_table
 from maplebridge.errors import AuditCorrupt
 from maplebridge.settings import Profile
@@ -35,20 +35,22 @@ def search(
     who: Annotated[str, typer.Option(help="An app, officer or service.")] = "",
     resource: Annotated[str, typer.Option(help="An event type or read model.")] = "",
     field: Annotated[str, typer.Option(help="A field's path.")] = "",
-    decision: Annotated[str, typer.Option(help="permit or deny.")] = "",
+    decision: Annotated[
+        Literal["permit", "deny"] | None, typer.Option(help="What was decided.")
+    ] = None,
     subject: Annotated[str, typer.Option("--id", help="An event's or key reference's id.")] = "",
-    limit: Annotated[int, typer.Option(help="At most so many entries.")] = 20,
+    limit: Limit = 20,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
     """Find audit entries, the newest first."""
-    profile = city.running_profile(home)
+    profile = city.running_profile(home, needs=(city.POSTGRESQL,))
     with AuditLog(profile.settings("query")) as log:
         found = log.search(
             who=who or None,
             resource=resource or None,
             field=field or None,
-            decision=decision or None,
+            decision=decision,
             identifier=subject or None,
             limit=limit,
         )
@@ -71,9 +73,12 @@ def search(
                 }
             )
         return
+    if not found:
+        console.print("No entries.")
+        return
     print_table(
         "Audit log",
-        ("#", "at (UTC)", "action", "for", "purpose", "resource", "rows", "rule"),
+        ("#", "at", "action", "for", "purpose", "resource", "rows", "rule"),
         [
             (
                 each.index,
@@ -104,7 +109,7 @@ def verify(
             file, verifier=Verifier.parse(profile.audit_public_key), held=_held(home)
         )
     else:
-        report = verify_running(city.running_profile(home))
+        report = verify_running(city.running_profile(home, needs=(city.POSTGRESQL,)))
     if as_json:
         print_json(
             {
@@ -138,7 +143,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write the log to a file that `audit verify FILE` checks without a server."""
-    profile = city.running_profile(home)
+    profile = city.running_profile(home, needs=(city.POSTGRESQL,))
     count = write_export(profile.settings("query"), file)
     if as_json:
         print_json({"leaves": count, "file": str(file)})

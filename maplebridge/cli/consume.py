@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from maplebridge import city
-from maplebridge.cli.options import HOME, App, Home, Json, Purpose
-from maplebridge.cli.output import console, print_json, print_table
-from maplebridge.errors import AccessDenied, InputError
-from maplebridge.processors.subscriber import Subscriber, View
+from maplebridge.cli.options import HOME, App, Home, Json, Limit, Purpose
+from maplebridge.cli.output import console, print_json, print_table, text_of
+from maplebridge.cli.views import asks, print_view
+from maplebridge.errors import AccessDenied
+from maplebridge.processors.subscriber import Subscriber
+from maplebridge.projections.queries import Row
 from maplebridge.reading import Reader
-from maplebridge.settings import Profile
 from maplebridge.wiring import make_policies
 
-IDLE_S = 3.0
+ONLY_IN_JSON = ("history", "warning_id", "rule")
+HISTORY = ("occurred_at", "department", "event_type", "transition", "state", "unit")
 
 
 def watch(
     event_type: Annotated[str, typer.Argument(help="The event type, such as mediation.case.")],
     app: App,
     purpose: Purpose,
-    limit: Annotated[int, typer.Option(help="Stop after so many events; 0 goes on.")] = 0,
+    limit: Annotated[int, typer.Option(min=0, help="Stop after so many events; 0 goes on.")] = 0,
     case: Annotated[str, typer.Option("--case", help="Only events of this case.")] = "",
     follow: Annotated[
         bool, typer.Option("--follow/--no-follow", help="Wait for new events at the end.")
@@ -32,20 +35,26 @@ def watch(
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
-    """Show events as an app sees them; each hidden field says which rule hides it."""
-    profile = city.running_profile(home)
+    """Show events as an app sees them; each hidden field says which rule hides it.
+
+    From the first event on, and then whatever comes, until Ctrl-C. Times are UTC; with
+    --json they are microseconds since 1970, as in the SDK.
+    """
+    profile = city.running_profile(home, needs=(city.KAFKA, city.KEY_BROKER))
     policies = make_policies(profile.settings("query"))
     contract = policies.catalogue.get(event_type)
-    consumer = policies.consumers.get(app)
-    if consumer is None:
-        known = ", ".join(policies.consumers.consumers)
-        raise InputError(f"there is no app {app}.", todo=f"Apps: {known}.")
+    consumer = policies.consumers.known(app)
+    department = contract.department
     row = policies.stream(app, purpose, contract, consumer.region)
     if not row.allowed:
         raise AccessDenied(
             f"{app} gets no {event_type} for {purpose}: {policies.rules.doc(row.rule)}",
             rule=row.rule,
-            todo=f"`maplebridge policy explain` says more. Ask {consumer.contact}.",
+            todo=policies.advice(
+                row.rule,
+                app=app,
+                ask=policies.whom_to_ask(row.rule, app=app, department=department),
+            ),
         )
     shown = 0
     settings = profile.settings(f"app-{app}")
@@ -56,7 +65,12 @@ def watch(
                 in_case = not case or view.fields.get("meta", {}).get("case_ref") == case
                 if view.event_type != event_type or not in_case:
                     continue
-                _show(view, as_json=as_json, contacts=policies.rules.doc)
+                if as_json:
+                    ask = asks(view, policies, app=app)
+                    told = {"event_id": view.event_id, "event_type": event_type}
+                    print_json({**told, "fields": view.fields, "hidden": view.hidden, "ask": ask})
+                else:
+                    print_view(view, contract, policies, app=app)
                 shown += 1
                 if shown == limit:
                     return
@@ -72,14 +86,16 @@ def query(
         str, typer.Option("--region", help="A region's code; the app's own if not given.")
     ] = "",
     case: Annotated[str, typer.Option("--case", help="One case, with its history.")] = "",
-    since: Annotated[datetime | None, typer.Option(help="From this hour, UTC.")] = None,
-    until: Annotated[datetime | None, typer.Option(help="Before this hour, UTC.")] = None,
-    limit: Annotated[int, typer.Option(help="At most so many rows.")] = 20,
+    since: Annotated[datetime | None, typer.Option(help="Tallies from this hour on; UTC.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Tallies before this hour; UTC.")] = None,
+    limit: Limit = 20,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
     """Read a read model as an app may; every reading is audited before it is shown."""
-    with open_reader(city.running_profile(home)) as reader:
+    profile = city.running_profile(home, needs=(city.POSTGRESQL,))
+    policies = make_policies(profile.settings("query"))
+    with Reader(profile.settings("query"), policies) as reader:
         rows = reader.query(
             model,
             app=app,
@@ -97,46 +113,22 @@ def query(
     if not rows:
         console.print("No rows.")
         return
+    names = {region.code: region.name for region in policies.regions}
+    shown = [_shown(model, row, names) for row in rows]
+    print_table(model, tuple(shown[0]), [tuple(row.values()) for row in shown])
     for row in rows:
-        history = row.pop("history", None)
-        print_table(model, ("column", "value"), row.items()) if history else None
-        if history:
-            print_table("History", tuple(history[0]), [tuple(h.values()) for h in history])
-            return
-    print_table(model, tuple(rows[0]), [tuple(row.values()) for row in rows])
+        if "history" in row:
+            history = [{name: each[name] for name in HISTORY} for each in row["history"]]
+            print_table("history", HISTORY, [tuple(each.values()) for each in history])
 
 
-def open_reader(profile: Profile) -> Reader:
-    settings = profile.settings("query")
-    return Reader(settings, make_policies(settings))
-
-
-def _show(view: View, *, as_json: bool, contacts: Any) -> None:
-    if as_json:
-        print_json(
-            {
-                "event_id": view.event_id,
-                "event_type": view.event_type,
-                "fields": view.fields,
-                "hidden": view.hidden,
-            }
+def _shown(model: str, row: Row, names: Mapping[str, str]) -> Row:
+    """Return the columns of a row that a person wants; --json has them all."""
+    kept = {name: value for name, value in row.items() if name not in ONLY_IN_JSON}
+    kept["community"] = f"{row['community']} {names.get(row['community'], '')}".strip()
+    if model == "cases":
+        kept["parts"] = "\n".join(
+            f"{part}: {text_of(each['state']) or each['transition']}"
+            for part, each in sorted(row["parts"].items())
         )
-        return
-    rows = [(path, value, "") for path, value in _flat(view.fields)]
-    rows += [
-        (path, "—", f"hidden by {rule}: {contacts(rule)}") for path, rule in view.hidden.items()
-    ]
-    print_table(f"{view.event_type} {view.event_id}", ("field", "value", "hidden by"), rows)
-
-
-def _flat(fields: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for name, value in fields.items():
-        if isinstance(value, dict):
-            found += _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, list):
-            for index, item in enumerate(value):
-                found += _flat(item, f"{prefix}{name}[{index}].")
-        else:
-            found.append((prefix + name, value))
-    return found
+    return kept

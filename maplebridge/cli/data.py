@@ -10,13 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
-from maplebridge.cli.options import HOME, Home, Json
+from maplebridge.cli.options import HOME, Home, Json, regions_of, settings_of
 from maplebridge.cli.output import complaints, console, print_json
 from maplebridge.errors import EventInvalid, InputError
 from maplebridge.producers import Department, ImportProgress, import_file
 from maplebridge.producers.mapping import load_mapping
-from maplebridge.schemas import load_catalogue, load_code_lists, load_regions
-from maplebridge.settings import Settings, load_settings
+from maplebridge.schemas import Contract, load_catalogue, load_code_lists
 
 ENVELOPE = (
     "community", "transition", "occurred_at", "case_ref", "purpose", "legal_basis", "event_id",
@@ -37,17 +36,19 @@ def publish(
     legal_basis, case_ref ...) and `fields`. Good lines are published, bad ones
     are named with their line and field; exit code 3 if there were any.
     """
-    contract = load_catalogue().get(event_type)
+    contract = _own_contract(event_type)
     lines = _read(file)
     rows = rejected = 0
-    with Department(contract.department, settings=_settings(contract.department, home)) as dept:
+    with Department(
+        contract.department, settings=settings_of(f"dept-{contract.department}", home)
+    ) as dept:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             rows += 1
             try:
                 envelope, fields = _event_of(line)
-                dept.publish(event_type, fields, **envelope)
+                dept.publish(event_type, with_times(contract, fields), **envelope)
             except InputError as error:
                 rejected += 1
                 _reject(number, error, as_json=as_json)
@@ -64,25 +65,23 @@ def import_(
     rejects: Annotated[
         Path | None, typer.Option("--rejects", help="Where refused rows go.")
     ] = None,
-    region: Annotated[
-        list[Path] | None, typer.Option("--regions", help="A further region scheme (YAML).")
-    ] = None,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
     """Publish the rows of a foreign CSV file by a mapping; repeat it at will.
 
-    Every row ends as published, published before, or in the reject file.
+    Every row ends as published, published before, or in the reject file, which names
+    row, column and reason; that is no failure of the import, so its exit code is 0.
     """
     catalogue, codes = load_catalogue(), load_code_lists()
-    regions = load_regions(region or ())
+    regions = regions_of(home)
     rules = load_mapping(mapping, catalogue=catalogue, codes=codes, regions=regions)
     department = rules.contract.department
     if not file.is_file():
         raise InputError(f"there is no file {file}.", todo="Give the path of a CSV file.")
     with Department(
         department,
-        settings=_settings(department, home),
+        settings=settings_of(f"dept-{department}", home),
         catalogue=catalogue,
         codes=codes,
         regions=regions,
@@ -100,8 +99,15 @@ def import_(
     _conclude(summary, as_json=as_json)
 
 
-def _settings(department: str, home: Path) -> Settings:
-    return load_settings(f"dept-{department}", home=None if home == HOME else home)
+def _own_contract(event_type: str) -> Contract:
+    catalogue = load_catalogue()
+    contract = catalogue.get(event_type)
+    if contract not in catalogue.published:
+        known = ", ".join(each.event_type for each in catalogue.published)
+        raise InputError(
+            f"{event_type} is made by Maple Bridge itself.", todo=f"Departments publish: {known}."
+        )
+    return contract
 
 
 def _read(file: Path) -> Iterator[str]:
@@ -110,7 +116,8 @@ def _read(file: Path) -> Iterator[str]:
             yield from handle
     except (OSError, UnicodeDecodeError) as exc:
         raise InputError(
-            f"{file} cannot be read ({type(exc).__name__}).", todo="Give a UTF-8 file."
+            f"{file} cannot be read ({getattr(exc, 'strerror', None) or 'not UTF-8'}).",
+            todo="Give a file of JSON lines in UTF-8.",
         ) from exc
 
 
@@ -129,18 +136,41 @@ def _event_of(line: str) -> tuple[dict[str, Any], Mapping[str, Any]]:
     if missing:
         raise EventInvalid("the field is missing.", path=f"meta.{min(missing)}")
     for name in _MOMENTS:
-        if isinstance(envelope.get(name), str):
-            envelope[name] = _moment(name, envelope[name])
+        if name in envelope:
+            envelope[name] = _moment(f"meta.{name}", envelope[name])
     return envelope, told["fields"]
 
 
-def _moment(name: str, text: str) -> datetime:
+def with_times(contract: Contract, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields with their times as datetimes; in JSON they are ISO 8601 texts."""
+    made = dict(fields)
+    for spec in contract.fields:
+        name, in_list, rest = spec.path.partition("[].")
+        if not spec.is_time or spec.path.startswith("meta."):
+            continue
+        if not in_list:
+            if name in made:
+                made[name] = _moment(name, made[name])
+            continue
+        items = made.get(name)
+        if isinstance(items, list):
+            made[name] = [
+                {**item, rest: _moment(f"{name}[{index}].{rest}", item[rest])}
+                if isinstance(item, dict) and rest in item
+                else item
+                for index, item in enumerate(items)
+            ]
+    return made
+
+
+def _moment(path: str, given: Any) -> Any:
+    """Return a text as the time it tells; anything else is left to the validator."""
+    if not isinstance(given, str):
+        return given
     try:
-        return datetime.fromisoformat(text)
+        return datetime.fromisoformat(given)
     except ValueError:
-        raise EventInvalid(
-            "not a time.", path=f"meta.{name}", todo="Use ISO 8601 with an offset."
-        ) from None
+        raise EventInvalid("not a time.", path=path, todo="Use ISO 8601 with an offset.") from None
 
 
 def _reject(number: int, error: InputError, *, as_json: bool) -> None:

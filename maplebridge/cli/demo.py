@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from maplebridge import city
 from maplebridge.cli.options import HOME, Home, Json
-from maplebridge.cli.output import console, print_json, print_table
+from maplebridge.cli.output import console, print_json, print_table, show
+from maplebridge.cli.views import read_value
 from maplebridge.demo.generator import SHOWN_CASE
+from maplebridge.demo.ownership import must_wipe
 from maplebridge.demo.run import PURPOSES, Told, run_demo
 from maplebridge.localstack import Stack, choose_renderer
+from maplebridge.schemas import Contract, load_catalogue
 from maplebridge.wiring import make_policies
 
 SHOWN = (
@@ -23,11 +29,20 @@ SHOWN = (
 )  # fmt: skip
 
 
-def demo(home: Home = HOME, as_json: Json = False) -> None:
+def demo(
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Wipe an earlier demo first; never other events.")
+    ] = False,
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
     """Start the stack, run a made-up day of 20,000 events and show who sees what."""
     stack = Stack(home)
     with choose_renderer(as_json=as_json, console=console) as renderer:
         profile = city.up(stack, renderer.progress)
+        if fresh and must_wipe(profile):
+            stack.down(wipe=True, progress=renderer.progress)
+            profile = city.up(stack, renderer.progress)
         told = run_demo(profile, renderer.progress)
     if as_json:
         print_json(json.loads(told.to_json()))
@@ -38,24 +53,25 @@ def demo(home: Home = HOME, as_json: Json = False) -> None:
 
 
 def _show(told: Told, doc: Any) -> None:
-    table = Table(title=f"\nThe mediation case {SHOWN_CASE}, as three consumers see it")
-    table.title_justify = "left"
-    table.add_column("field")
+    title = f"\nThe mediation case {SHOWN_CASE}, as three consumers see it"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("field", overflow="fold")
     for app, purpose in PURPOSES.items():
         table.add_column(f"{app}\n[dim]{purpose}[/]", overflow="fold")
-    rules: dict[str, None] = {}
+    contract = load_catalogue().get("mediation.case")
+    rules: dict[str, int] = {}
     for path in SHOWN:
         cells = []
         for view in told.views.values():
             if path in view.hidden:
-                rules[view.hidden[path]] = None
-                cells.append(f"[dim]— {view.hidden[path]}[/]")
+                number = rules.setdefault(view.hidden[path], len(rules) + 1)
+                cells.append(Text(f"— ({number})", "dim"))
             else:
-                cells.append(_cell(view.fields, path))
-        table.add_row(path, *cells)
-    console.print(table)
-    for rule in rules:
-        console.print(f"  {rule}: {doc(rule)}", markup=False, style="dim")
+                cells.append(Text(_cell(contract, view.fields, path, path)))
+        table.add_row(Text(path), *cells)
+    show(table)
+    for rule, number in rules.items():
+        console.print(f"  ({number}) {rule}: {doc(rule)}", markup=False, style="dim")
     history = told.case["history"]
     print_table(
         f"\nThe same case joined across departments ({told.case['events']} events)",
@@ -85,13 +101,13 @@ def _show(told: Told, doc: Any) -> None:
     console.print("seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in told.seconds.items()))
 
 
-def _cell(fields: Any, path: str) -> str:
+def _cell(contract: Contract, fields: Any, path: str, whole: str) -> str:
     head, _, rest = path.partition(".")
     if head.endswith("[]"):
-        return "\n".join(_cell(item, rest) for item in fields.get(head[:-2], []))
+        return "\n".join(_cell(contract, item, rest, whole) for item in fields.get(head[:-2], []))
     value = fields.get(head)
     if rest:
-        return _cell(value or {}, rest)
+        return _cell(contract, value or {}, rest, whole)
     if isinstance(value, dict):
         return "\n".join(f"{scope}: {str(ref)[:12]}…" for scope, ref in value.items())
-    return "" if value is None else str(value)
+    return read_value(contract, whole, value)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from maplebridge.errors import MapleBridgeError, StageFailed
 
 console = Console(highlight=False, soft_wrap=True)
 complaints = Console(stderr=True, highlight=False, soft_wrap=True)
+
+FILE_WIDTH = 200
+"""Columns of a table that goes to a file or a pipe, where no line is too long."""
 
 
 def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
@@ -24,12 +29,33 @@ def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    table = Table(title=title, title_justify="left", header_style="bold")
+    """Print a table; nulls stay empty, times are UTC."""
+    table = Table(
+        title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False
+    )
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-    console.print(table)
+        # a value may hold brackets, which are no markup
+        table.add_row(*(Text(text_of(cell)) for cell in row))
+    show(table)
+
+
+def show(table: Table) -> None:
+    """Print as wide as the terminal is, or as a file may be."""
+    to_file = Console(file=console.file, width=FILE_WIDTH, soft_wrap=True)
+    (console if console.is_terminal else to_file).print(table)
+
+
+def text_of(value: Any) -> str:
+    """Return a value as a person reads it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+    return str(value)
 
 
 def print_error(error: MapleBridgeError, *, as_json: bool) -> None:
@@ -52,9 +78,9 @@ def print_error(error: MapleBridgeError, *, as_json: bool) -> None:
         complaints.print(f"  {error.todo}", markup=False)
 
 
-def moment(micros: int) -> str:
-    """Return microseconds since 1970 as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(micros / 1_000_000, UTC).isoformat(timespec="seconds")
+def moment(micros: int) -> datetime:
+    """Return the time that is so many microseconds after 1970, in UTC."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
 
 
 def _plain(value: Any) -> str:

@@ -11,6 +11,7 @@ from maplebridge.access_policy.acl import sync_rules, wanted_rules
 from maplebridge.access_policy.policy import Policies
 from maplebridge.cli.options import HOME, App, Home, Json, Purpose
 from maplebridge.cli.output import console, print_json
+from maplebridge.provision import served_apps
 from maplebridge.schemas import load_catalogue, load_regions, without_indexes
 
 
@@ -41,10 +42,13 @@ def explain(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Tell why an app sees a field, or does not, and whom to ask."""
+    """Tell why an app sees a field, or does not, and whom to ask.
+
+    Without a field it tells about the rows: whether the app gets any of it at all.
+    """
     policies = Policies(load_catalogue(), load_regions())
-    consumer = policies.consumers.get(app)
-    where = community or (consumer.region if consumer else "")
+    where = community or policies.consumers.known(app).region
+    policies.regions.get(where)
     told = policies.explain(
         app, purpose, resource, without_indexes(path), where, restricted=restricted
     )
@@ -65,9 +69,9 @@ def check(as_json: Json = False) -> None:
 
 def acl_sync(home: Home = HOME, as_json: Json = False) -> None:
     """Make Kafka hold exactly the access rules that follow from contracts and consumers."""
-    profile = city.running_profile(home)
+    profile = city.running_profile(home, needs=(city.KAFKA,))
     policies = Policies(load_catalogue(), load_regions())
-    apps = policies.consumers.consumers
+    apps = served_apps(policies)
     added, removed = sync_rules(profile.settings("admin"), wanted_rules(policies.catalogue, apps))
     if as_json:
         print_json({"added": added, "removed": removed})

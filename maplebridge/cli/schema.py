@@ -47,7 +47,7 @@ def lint(
         try:
             text = path.read_text(encoding="utf-8")
         except OSError as exc:
-            raise InputError(f"{path} cannot be read ({type(exc).__name__}).") from exc
+            raise InputError(f"{path} cannot be read ({exc.strerror}).") from exc
         found += [(path, finding) for finding in lint_schema(text, meta, codes)]
     for path, finding in found:
         if as_json:
@@ -63,7 +63,9 @@ def lint(
             )
         else:
             console.print(f"{path.name}:{finding}", markup=False)
-    if not as_json:
+    if as_json:
+        print_json({"contracts": len(paths), "findings": len(found)})
+    else:
         console.print(f"{len(paths)} contracts, {len(found)} findings")
     if found:
         raise typer.Exit(InputError.exit_code)
@@ -72,7 +74,7 @@ def lint(
 def register(home: Home = HOME, as_json: Json = False) -> None:
     """Register the contracts, FULL_TRANSITIVE, after the linter has passed them."""
     lint(None, as_json)
-    profile = city.running_profile(home)
+    profile = city.running_profile(home, needs=(city.REGISTRY,))
     registry = RegistryClient(profile.registry_url)
     count = register_schemas(registry, load_catalogue(), load_consumers().consumers)
     if as_json:

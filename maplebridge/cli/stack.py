@@ -6,17 +6,18 @@ import logging
 import signal
 import sys
 import threading
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from maplebridge import city
-from maplebridge.cli.options import HOME, Home, Json
+from maplebridge.cli.options import HOME, Home, Json, settings_of
 from maplebridge.cli.output import console, print_json, print_table
 from maplebridge.errors import InputError
-from maplebridge.localstack import Stack, choose_renderer
+from maplebridge.localstack import ServerStatus, Stack, choose_renderer
 from maplebridge.localstack.doctor import doctor as examine
-from maplebridge.settings import Profile, load_settings
 from maplebridge.wiring import SERVICES
 from maplebridge.wiring import serve as serve_service
 
@@ -27,12 +28,18 @@ def up(
     servers_only: Annotated[
         bool, typer.Option("--servers-only", help="Start no service of Maple Bridge.")
     ] = False,
+    regions: Annotated[
+        list[Path] | None,
+        typer.Option("--regions", help="A further region scheme (YAML); it is remembered."),
+    ] = None,
 ) -> None:
     """Start Kafka, the schema registry, PostgreSQL and Maple Bridge's services."""
     stack = Stack(home)
     with choose_renderer(as_json=as_json, console=console) as renderer:
-        city.up(stack, renderer.progress, services=not servers_only)
-    if not as_json:
+        city.up(stack, renderer.progress, services=not servers_only, regions=regions or ())
+    if as_json:
+        print_json(_told(city.status(stack)))
+    else:
         console.print("Running. `maplebridge status` lists it, `maplebridge down` stops it.")
 
 
@@ -44,30 +51,22 @@ def down(
     """Stop everything that `up` started."""
     with choose_renderer(as_json=as_json, console=console) as renderer:
         stopped = Stack(home).down(wipe=wipe, progress=renderer.progress)
-    if not as_json and not stopped:
+    if as_json:
+        print_json({"stopped": stopped, "wiped": wipe})
+    elif not stopped:
         console.print("Nothing was running.")
 
 
 def status(home: Home = HOME, as_json: Json = False) -> None:
     """Tell each server's address and state. Exit code 6 if one is not running."""
-    states = Stack(home).status()
+    states = city.status(Stack(home))
     if as_json:
-        print_json(
-            {
-                each.name: {
-                    "address": each.address,
-                    "state": each.state,
-                    "pid": each.pid,
-                    "detail": each.detail,
-                }
-                for each in states
-            }
-        )
+        print_json(_told(states))
     else:
         print_table(
             "Stack",
             ("server", "address", "state", "pid", "detail"),
-            [(s.name, s.address, s.state, s.pid or "", s.detail) for s in states],
+            [(s.name, s.address, s.state, s.pid, s.detail) for s in states],
         )
     if any(each.state != "running" for each in states):
         raise typer.Exit(6)
@@ -103,10 +102,18 @@ def serve(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    settings = load_settings(name, home=None if home == HOME else home)
+    settings = settings_of(name, home)
     logging.getLogger("maplebridge").info("%s is ready", name)
     serve_service(name, settings, stop)
 
 
-def profile_of(home: Home) -> Profile:
-    return city.running_profile(home)
+def _told(states: Iterable[ServerStatus]) -> dict[str, dict[str, str | int | None]]:
+    return {
+        each.name: {
+            "address": each.address,
+            "state": each.state,
+            "pid": each.pid,
+            "detail": each.detail,
+        }
+        for each in states
+    }

@@ -19,7 +19,9 @@ ZONE = ZoneInfo("Asia/Shanghai")
 DAY = datetime(2026, 3, 2, tzinfo=ZONE)
 COUNTY = "330681000000"
 TOWN = "330681001000"
-SHOWN_CASE = "ZJ-2026-0302-SHOWN"
+CASES = "ZJ-2026-0302-"
+"""What every case reference of the demo begins with."""
+SHOWN_CASE = f"{CASES}SHOWN"
 EVENTS = 20_000
 BURST_ORDERS = 4
 
@@ -99,7 +101,7 @@ class Day:
         }
 
     def _case(self, number: int, community: str) -> Iterator[Made]:
-        case_ref = f"ZJ-2026-0302-{number:05d}"
+        case_ref = f"{CASES}{number:05d}"
         start = DAY + timedelta(seconds=self._random.randrange(6 * 3600, 16 * 3600))
         kind = self._random.random()
         if kind < 0.55:
@@ -124,7 +126,7 @@ class Day:
         community = sorted(self.regions.within(TOWN))[1]
         for minute in range(BURST_ORDERS):
             start = DAY + timedelta(hours=9, minutes=7 * minute)
-            case_ref = f"ZJ-2026-0302-GAS{minute}"
+            case_ref = f"{CASES}GAS{minute}"
             yield from self._orders(case_ref, community, start, "gas", steps=2)
 
     def _orders(

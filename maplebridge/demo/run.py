@@ -151,7 +151,7 @@ def run_demo(profile: Profile, progress: Progress) -> Told:
     if _totals(profile)["combined"]:
         raise StackError(
             "this stack already holds events.",
-            todo="Run `maplebridge down --wipe` first: the demo's totals are those of one day.",
+            todo="Run `maplebridge demo --fresh`: it wipes them if they are all the demo's own.",
         )
     told = Told()
     events = Day(load_regions(), count=EVENTS - POISONED).events()

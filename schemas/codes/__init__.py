@@ -1,0 +1,1 @@
+"""Code lists and region codes: data with their sources, and how the regions were taken."""

@@ -1,0 +1,84 @@
+"""Which topics each stage reads and writes, and that no event can come round again."""
+
+from __future__ import annotations
+
+from graphlib import TopologicalSorter
+
+from maplebridge.access_policy.acl import KEYS_TOPIC, Rule, out_topic, wanted_rules
+from maplebridge.access_policy.consumers import load_consumers
+from maplebridge.processors.rules import EVENT_TYPE
+from maplebridge.provision import wanted_topics
+from maplebridge.schemas import Catalogue, load_catalogue
+
+APPS = list(load_consumers().consumers)
+
+
+def edges(catalogue: Catalogue) -> set[tuple[str, str]]:
+    """Return (topic read, topic written) over all stages."""
+    reactions = [each for each in catalogue if each.department == "react"]
+    combine = {
+        (each.topic, written)
+        for each in catalogue
+        for written in (each.core_topic, f"mb.dlq.{each.topic}")
+        # a reaction's own topic is its core topic: combine sends nothing onward
+        if written != each.topic
+    }
+    react = {(catalogue.get(EVENT_TYPE).core_topic, each.topic) for each in reactions}
+    deliver = {(each.core_topic, out_topic(app)) for each in catalogue for app in APPS}
+    return combine | react | deliver
+
+
+def rights(rules: frozenset[Rule], principal: str, operation: str, topic: str) -> bool:
+    return any(
+        who == principal
+        and kind == "TOPIC"
+        and allowed == operation
+        and (topic == name if pattern == "LITERAL" else topic.startswith(name))
+        for who, kind, name, pattern, allowed in rules
+    )
+
+
+def test_the_graph_of_topics_has_no_cycle() -> None:
+    below: dict[str, set[str]] = {}
+    for read, written in edges(load_catalogue()):
+        below.setdefault(written, set()).add(read)
+    order = list(TopologicalSorter(below).static_order())
+    assert order[-1].startswith(("mb.out.", "mb.dlq."))
+
+
+def test_every_topic_of_the_graph_is_made_and_no_other() -> None:
+    catalogue = load_catalogue()
+    made = {topic.name for topic in wanted_topics(catalogue, APPS, record_max_bytes=1_000_000)}
+    assert made == {topic for edge in edges(catalogue) for topic in edge} | {KEYS_TOPIC}
+
+
+def test_kafka_lets_each_stage_do_its_part() -> None:
+    catalogue = load_catalogue()
+    rules = wanted_rules(catalogue, APPS)
+    for contract in catalogue:
+        assert rights(rules, "combine", "READ", contract.topic)
+        assert rights(rules, "deliver", "READ", contract.core_topic)
+        assert rights(rules, "relay", "WRITE", contract.core_topic)
+        assert rights(rules, "relay", "WRITE", f"mb.dlq.{contract.topic}")
+    assert rights(rules, "react", "READ", catalogue.get(EVENT_TYPE).core_topic)
+
+
+def test_only_departments_write_the_record_and_only_combine_reads_it() -> None:
+    catalogue = load_catalogue()
+    rules = wanted_rules(catalogue, APPS)
+    principals = {rule[0] for rule in rules}
+    for contract in catalogue.published:
+        readers = {who for who in principals if rights(rules, who, "READ", contract.topic)}
+        writers = {who for who in principals if rights(rules, who, "WRITE", contract.topic)}
+        assert readers == {"combine"}
+        assert writers == {f"dept-{contract.department}"}
+
+
+def test_an_app_reads_its_own_topic_alone() -> None:
+    catalogue = load_catalogue()
+    rules = wanted_rules(catalogue, APPS)
+    topics = [topic.name for topic in wanted_topics(catalogue, APPS, record_max_bytes=1_000_000)]
+    for app in APPS:
+        readable = {name for name in topics if rights(rules, f"app-{app}", "READ", name)}
+        assert readable == {out_topic(app)}
+        assert not any(rights(rules, f"app-{app}", "WRITE", name) for name in topics)

@@ -1,0 +1,48 @@
+"""The real servers, with a lane of the bulk lane's own per test."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+
+import pytest
+from lanes import RECORD_TOPICS, Kafka, Lane, make_producer
+from made_events import catalogue
+
+from maplebridge.projections.migrate import migrate
+from maplebridge.projections.store import Place, connect
+from maplebridge.schemas import Codec, RegistryClient
+from maplebridge.settings import Profile
+
+
+@pytest.fixture(scope="session")
+def kafka(provisioned: Profile) -> Iterator[Kafka]:
+    registry = RegistryClient(provisioned.registry_url)
+    yield Kafka(provisioned, Codec(catalogue(), registry), make_producer(provisioned))
+    registry.close()
+
+
+@pytest.fixture
+def lanes(kafka: Kafka) -> Iterator[Callable[..., Lane]]:
+    made: list[Lane] = []
+
+    def make(since: dict[Place, int] | None = None) -> Lane:
+        schema = f"t_{secrets.token_hex(4)}"
+        admin = kafka.profile.settings("admin")
+        with connect(admin, schema="public") as owner:
+            migrate(owner, schema=schema)
+        lane = Lane(
+            kafka, schema, connect(admin, schema=schema), since or kafka.ends(RECORD_TOPICS)
+        )
+        made.append(lane)
+        lane.begin()
+        return lane
+
+    yield make
+    for lane in made:
+        lane.close()
+
+
+@pytest.fixture
+def lane(lanes: Callable[..., Lane]) -> Lane:
+    return lanes()

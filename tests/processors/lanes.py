@@ -1,0 +1,182 @@
+"""Kafka as its administrator sees it, and lanes of the bulk lane of a test's own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from confluent_kafka import Consumer, Producer, TopicPartition
+from made_events import catalogue
+
+from maplebridge.projections.migrate import drop
+from maplebridge.projections.store import Place, ProjectionStore, Written, state_hash
+from maplebridge.schemas import Codec, Event
+from maplebridge.settings import Profile
+from maplebridge.wiring import make_combine, open_stores
+
+Kept = tuple[int, int, bytes | None, bytes | None, dict[str, bytes]]
+"""partition, offset, key, value, headers"""
+
+
+@dataclass(frozen=True)
+class Kafka:
+    """Kafka as its administrator sees it."""
+
+    profile: Profile
+    codec: Codec
+    producer: Producer
+
+    def publish(self, events: Iterable[Event]) -> None:
+        """Write events to their departments' topics as the departments would."""
+        for event in events:
+            contract = self.codec.catalogue.get(event["meta"]["event_type"])
+            self.write(contract.topic, self.codec.encode(contract, event), key=key_of(event))
+        self.flush()
+
+    def write(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        partition: int = -1,
+        headers: dict[str, bytes] | None = None,
+    ) -> None:
+        self.producer.produce(topic, value, key=key, partition=partition, headers=headers or {})
+        self.producer.poll(0)
+
+    def flush(self) -> None:
+        assert self.producer.flush(30) == 0
+
+    def ends(self, topics: Sequence[str]) -> dict[Place, int]:
+        consumer = self._consumer()
+        try:
+            found: dict[Place, int] = {}
+            for topic in topics:
+                for partition in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
+                    marks = consumer.get_watermark_offsets(
+                        TopicPartition(topic, partition), timeout=10
+                    )
+                    found[topic, partition] = marks[1]
+            return found
+        finally:
+            consumer.close()
+
+    def read(self, since: Mapping[Place, int]) -> list[Kept]:
+        """Return what was written since then, up to the present end."""
+        until = self.ends(sorted({topic for topic, _ in since}))
+        left = sum(until.values()) - sum(since.values())
+        consumer = self._consumer()
+        found: list[Kept] = []
+        try:
+            consumer.assign([TopicPartition(*place, offset) for place, offset in since.items()])
+            while left > 0:
+                for message in consumer.consume(1000, 1.0):
+                    assert message.error() is None
+                    left -= 1
+                    found.append(
+                        (
+                            message.partition() or 0,
+                            message.offset() or 0,
+                            message.key(),
+                            message.value(),
+                            dict(message.headers() or ()),
+                        )
+                    )
+        finally:
+            consumer.close()
+        return found
+
+    def _consumer(self) -> Consumer:
+        return Consumer(
+            self.profile.settings("admin").kafka_config(
+                **{"group.id": "test-reader", "enable.auto.commit": False}
+            )
+        )
+
+
+def key_of(event: Event) -> bytes:
+    made: str = event["meta"]["case_ref"] or event["meta"]["event_id"]
+    return made.encode()
+
+
+RECORD_TOPICS = [contract.topic for contract in catalogue()]
+
+
+@dataclass
+class Lane:
+    """Projections in a schema of their own, over the records that a test writes."""
+
+    kafka: Kafka
+    schema: str
+    connection: psycopg.Connection[Any]
+    since: dict[Place, int]
+    opened: list[ProjectionStore] = field(default_factory=list)
+
+    @property
+    def consumer(self) -> str:
+        return f"combine-{self.schema}"
+
+    def stores(self, consumer: str = "") -> tuple[ProjectionStore, ProjectionStore]:
+        made = open_stores(
+            self.kafka.profile.settings("combine"),
+            consumer=consumer or self.consumer,
+            schema=self.schema,
+        )
+        self.opened += made
+        return made
+
+    def begin(self) -> None:
+        """Let the consumer start at `since`."""
+        for (topic, partition), offset in self.since.items():
+            self.connection.execute(
+                "INSERT INTO offsets VALUES (%s, %s, %s, %s, 0)",
+                (self.consumer, topic, partition, offset),
+            )
+
+    def ends(self) -> dict[Place, int]:
+        return self.kafka.ends(RECORD_TOPICS)
+
+    def combine(self, ends: Mapping[Place, int] | None = None) -> Written:
+        """Combine up to the present end, in this process; return the sums."""
+        written: list[Written] = []
+        make_combine(
+            self.kafka.profile.settings("combine"),
+            self.stores(),
+            ends=ends or self.ends(),
+            on_written=written.append,
+        ).run(threading.Event())
+        return Written(
+            sum(each.combined for each in written),
+            sum(each.repeated for each in written),
+            sum(each.dead_lettered for each in written),
+        )
+
+    def hash(self) -> str:
+        return state_hash(self.connection)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        return self.connection.execute(query).fetchall()  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        for store in self.opened:
+            store.connection.close()
+        drop(self.connection, schema=self.schema)
+        self.connection.close()
+
+
+def make_producer(profile: Profile) -> Producer:
+    return Producer(
+        profile.settings("admin").kafka_config(**{"message.max.bytes": 4_000_000, "linger.ms": 5})
+    )
+
+
+def await_true(told: Callable[[], bool], timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not told():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.05)

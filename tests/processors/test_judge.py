@@ -1,0 +1,214 @@
+"""Every reason for which a record is refused, and what is not one."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from made_events import AT, TOKEN, catalogue, event_id, grid_case, mediation, order, warning
+
+from maplebridge.errors import ContractRefused, EventInvalid, RegistryUnavailable
+from maplebridge.processors.judge import Judge, reason_of
+from maplebridge.schemas import AvroCodec, Codec, Event, load_regions
+from maplebridge.schemas.registry import RegistryClient
+
+NOW_MS = AT // 1000 + 60_000
+AHEAD_US = 300 * 1_000_000
+FOREIGN, DOWN = 66, 99
+CANARY = "13800138000-canary"
+
+
+class Registry(RegistryClient):
+    """The catalogue's contracts as ids 1, 2, ...; one whose grade was lowered as 66."""
+
+    def __init__(self) -> None:
+        self.schemas = dict(enumerate((each.schema for each in catalogue()), 1))
+        self.schemas[FOREIGN] = lowered(catalogue().get("hotline.order").schema)
+
+    def id_of(self, subject: str, schema: dict[str, Any]) -> int:
+        return next(number for number, each in self.schemas.items() if each == schema)
+
+    def schema(self, schema_id: int) -> dict[str, Any]:
+        if schema_id == DOWN:
+            raise RegistryUnavailable("http://127.0.0.1:1")
+        if schema_id not in self.schemas:
+            raise ContractRefused("no such schema.")
+        return self.schemas[schema_id]
+
+
+def lowered(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema with the caller's phone graded L1."""
+    changed = copy.deepcopy(schema)
+    phone = next(each for each in changed["fields"] if each["name"] == "caller_phone")
+    phone["confluent:tags"] = ["L1"]
+    return changed
+
+
+CODEC = Codec(catalogue(), Registry())
+JUDGE = Judge(CODEC, load_regions(), max_bytes=100_000, ahead_limit_s=300)
+
+
+def judged(event: Event, *, topic: str = "", key: bytes | None = None) -> None:
+    contract = catalogue().get(event["meta"]["event_type"])
+    named = (event["meta"]["case_ref"] or event["meta"]["event_id"]).encode()
+    JUDGE.judge(topic or contract.topic, key or named, CODEC.encode(contract, event), NOW_MS)
+
+
+def refusal(judge: Callable[[], object]) -> tuple[str, str]:
+    with pytest.raises((EventInvalid, ContractRefused)) as caught:
+        judge()
+    reason = reason_of(caught.value)
+    assert CANARY not in str(caught.value) + str(reason)
+    return reason
+
+
+def refused(value: bytes | None) -> tuple[str, str]:
+    topic = catalogue().get("hotline.order").topic
+    return refusal(lambda: JUDGE.judge(topic, b"k", value, NOW_MS))
+
+
+@pytest.mark.parametrize("event", [order(), order(case_ref="C"), grid_case(), mediation()])
+def test_good_events_pass(event: Event) -> None:
+    judged(event)
+
+
+def test_an_empty_record_is_refused() -> None:
+    assert refused(None) == ("the record is empty.", "")
+
+
+def test_an_oversized_record_is_refused_before_it_is_decoded() -> None:
+    """F6, T18."""
+    assert refused(b"\xff" * 100_001)[0] == "larger than 100000 bytes."
+
+
+@pytest.mark.parametrize("value", [b"", b"\x00\x00", b"not framed at all", b"{}" * 30])
+def test_an_unframed_record_is_refused(value: bytes) -> None:
+    """F6."""
+    assert "not framed" in refused(value)[0]
+
+
+def test_an_unknown_schema_id_is_refused() -> None:
+    """F6."""
+    assert refused(b"\x00\x00\x00\x11\x11abc") == ("schema id 4369 is not in the registry.", "")
+
+
+def test_a_schema_that_is_not_pinned_is_refused_though_registered() -> None:
+    """T16: the registry took a lowered grade; the fingerprint does not match."""
+    codec = AvroCodec(lowered(catalogue().get("hotline.order").schema), FOREIGN)
+    reason, _ = refused(codec.encode(order({"order_no": CANARY})))
+    assert reason == "schema id 66 is not one of the pinned contracts."
+
+
+def test_a_registry_that_is_down_condemns_nothing() -> None:
+    """F7."""
+    with pytest.raises(RegistryUnavailable):
+        JUDGE.judge("mb.dept.hotline.hotline.order", b"", b"\x00\x00\x00\x00\x63abc", NOW_MS)
+
+
+@pytest.mark.parametrize("cut", [6, 20, 60, -1])
+def test_a_truncated_event_is_refused(cut: int) -> None:
+    """F6."""
+    contract = catalogue().get("hotline.order")
+    assert "not Avro" in refused(CODEC.encode(contract, order())[:cut])[0]
+
+
+def test_bytes_after_the_event_are_refused() -> None:
+    contract = catalogue().get("hotline.order")
+    assert "left over" in refused(CODEC.encode(contract, order()) + b"\x00")[0]
+
+
+def test_another_departments_topic_is_refused() -> None:
+    """T5."""
+    topic = catalogue().get("grid.case").topic
+    assert "on another topic" in refusal(lambda: judged(order(), topic=topic))[0]
+
+
+META = {
+    "meta.department": {"department": "grid"},
+    "meta.event_type": {"event_type": "grid.case"},
+    "meta.event_id": {"event_id": event_id(1).upper().replace("0", "G")},
+    "meta.community": {"community": "999999999999"},
+    "meta.transition": {"transition": CANARY},
+    "meta.case_ref": {"case_ref": "x" * 201},
+}
+
+
+@pytest.mark.parametrize("path", META)
+def test_an_envelope_that_does_not_hold_is_refused_by_its_path(path: str) -> None:
+    event = order()
+    event["meta"] |= META[path]
+    contract = catalogue().get("hotline.order")
+    value = CODEC.encode(contract, event)
+    key = (event["meta"]["case_ref"] or event["meta"]["event_id"]).encode()
+    assert refusal(lambda: JUDGE.judge(contract.topic, key, value, NOW_MS))[1] == path
+
+
+@pytest.mark.parametrize("community", ["330681001000", "330681", ""])
+def test_only_a_communitys_code_is_a_place(community: str) -> None:
+    assert refusal(lambda: judged(order(community=community)))[1] == "meta.community"
+
+
+def test_five_minutes_ahead_passes_and_a_microsecond_more_does_not() -> None:
+    """F9: judged against the record's broker timestamp, so a replay judges alike."""
+    limit = NOW_MS * 1000 + AHEAD_US
+    judged(order(occurred_at=limit))
+    assert refusal(lambda: judged(order(occurred_at=limit + 1)))[1] == "meta.occurred_at"
+
+
+@pytest.mark.parametrize("occurred_at", [-(2**63), -62_135_596_800_000_001])
+def test_a_time_that_no_calendar_has_is_refused(occurred_at: int) -> None:
+    """F6: PostgreSQL could not hold it, and the partition would stand still."""
+    assert refusal(lambda: judged(order(occurred_at=occurred_at)))[1] == "meta.occurred_at"
+
+
+@pytest.mark.parametrize("text", ["unit\0", "u" * 201])
+@pytest.mark.parametrize("name", ["unit", "state", "category"])
+def test_a_text_that_no_table_or_index_can_hold_is_refused(name: str, text: str) -> None:
+    """F6: PostgreSQL could not hold it, and the partition would stand still."""
+    assert refusal(lambda: judged(order({name: text})))[1] == name
+
+
+@pytest.mark.parametrize("case_ref", ["", "C\0"])
+def test_a_case_reference_is_a_text(case_ref: str) -> None:
+    assert refusal(lambda: judged(order(case_ref=case_ref)))[1] == "meta.case_ref"
+
+
+def test_a_warnings_id_is_a_uuid() -> None:
+    assert refusal(lambda: judged(warning("w1", 1)))[1] == "warning_id"
+
+
+@pytest.mark.parametrize("key", [b"another", b"\xff"])
+def test_a_record_under_another_key_is_refused(key: bytes) -> None:
+    """F6: it would lie in another partition than its case."""
+    assert refusal(lambda: judged(order(case_ref="C"), key=key))[1] == "meta.case_ref"
+
+
+@pytest.mark.parametrize("name", ["caller_name", "caller_phone", "address", "content"])
+@pytest.mark.parametrize("value", [CANARY.encode(), b"", TOKEN[:87], b"XX" + TOKEN])
+def test_a_field_that_should_be_sealed_is_refused_in_plain(name: str, value: bytes) -> None:
+    assert refusal(lambda: judged(order({name: value}))) == ("the field is not sealed.", name)
+
+
+@pytest.mark.parametrize("name", ["name", "phone", "id_no"])
+def test_a_plain_field_in_an_array_is_refused_by_its_index(name: str) -> None:
+    event = mediation()
+    event["parties"][1][name] = CANARY.encode()
+    assert refusal(lambda: judged(event))[1] == f"parties[1].{name}"
+
+
+def test_no_refusal_repeats_a_value() -> None:
+    """The texts that go to logs and headers name fields alone."""
+    bad = [
+        order({"unit": CANARY * 20}),
+        order({"caller_phone": CANARY.encode()}),
+        order(community=CANARY),
+        order(transition=CANARY),
+        order(event_id=CANARY),
+        order(department=CANARY),
+        order(case_ref=CANARY * 20),
+    ]
+    for event in bad:
+        assert CANARY not in json.dumps(refusal(lambda event=event: judged(event)))  # type: ignore[misc]

@@ -1,0 +1,119 @@
+"""The reaction as it runs: the Faust worker between the real Kafka and PostgreSQL."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable
+from itertools import permutations
+from typing import Any
+
+import psycopg
+import pytest
+from lanes import Kafka, await_true, key_of
+from made_events import AT, MINUTE, catalogue, communities, order, warning
+
+from maplebridge.projections.store import connect
+from maplebridge.schemas import Event
+from maplebridge.settings import Profile
+
+CORE = catalogue().get("hotline.order").core_topic
+WARNINGS = catalogue().get("reaction.warning").topic
+SETTLED_S = 1.5
+
+
+def gas(community: str, minute: int, **changes: Any) -> Event:
+    number = f"n{minute}-{secrets.token_hex(4)}"
+    fields = {"category": "gas", "order_no": number}
+    return order(fields, community=community, occurred_at=AT + minute * MINUTE, **changes)
+
+
+def warnings_of(
+    connection: psycopg.Connection[Any], communities_: Iterable[str]
+) -> list[tuple[str, int, bool]]:
+    """Return (community, orders, withdrawn) of the projection."""
+    return connection.execute(
+        "SELECT community, orders, withdrawn FROM warnings WHERE community = ANY(%s)"
+        " ORDER BY community, withdrawn",
+        (list(communities_),),
+    ).fetchall()
+
+
+def settle(connection: psycopg.Connection[Any], kafka: Kafka) -> None:
+    """Publish three orders elsewhere and wait for their warning: what came before is done."""
+    marker = communities()[-1]
+    before = len(warnings_of(connection, [marker]))
+    far = secrets.randbelow(10_000) * 200 - 3_000_000
+    kafka.publish(gas(marker, far + minute) for minute in (0, 1, 2))
+    await_true(lambda: len(warnings_of(connection, [marker])) > before)
+    time.sleep(SETTLED_S)
+
+
+@pytest.fixture
+def connection(city: Profile) -> Any:
+    with connect(city.settings("admin")) as made:
+        yield made
+
+
+def test_three_urgent_orders_raise_one_warning_in_whatever_order_they_arrive(
+    kafka: Kafka, connection: psycopg.Connection[Any]
+) -> None:
+    """F5: late earlier orders move it, history and repetition raise none."""
+    places = communities()[4:10]
+    arrivals = dict(zip(places, permutations((0, 10, 30)), strict=True))
+    quiet, moved = communities()[10], places[0]
+    since = kafka.ends([WARNINGS])
+    first = {
+        place: [gas(place, minute) for minute in minutes] for place, minutes in arrivals.items()
+    }
+    for step in range(3):
+        kafka.publish(orders[step] for orders in first.values())
+    kafka.publish(gas(quiet, minute, backfill=True) for minute in (0, 1, 2))
+    kafka.publish(gas(communities()[11], minute) for minute in (0, 10, 31))
+    await_true(lambda: len(warnings_of(connection, places)) == 6)
+    settle(connection, kafka)
+    assert warnings_of(connection, places) == [(place, 3, False) for place in places]
+    assert warnings_of(connection, [quiet, communities()[11]]) == []
+
+    late = gas(moved, -5)
+    kafka.publish([late])
+    await_true(lambda: len(warnings_of(connection, [moved])) == 2)
+    assert warnings_of(connection, [moved]) == [(moved, 4, False), (moved, 3, True)]
+
+    for orders in first.values():
+        for event in orders:
+            value = kafka.codec.encode(catalogue().get("hotline.order"), event)
+            kafka.write(CORE, value, key=key_of(event))
+    kafka.publish([late])
+    settle(connection, kafka)
+    assert len(warnings_of(connection, places)) == 7
+    told = [kafka.codec.decode(each[3] or b"").event for each in kafka.read(since)]
+    steps = [each["meta"]["transition"] for each in told if each["meta"]["community"] in places]
+    assert sorted(steps) == ["raised"] * 7 + ["withdrawn"]
+
+
+def test_a_lost_database_connection_loses_no_order(
+    kafka: Kafka, connection: psycopg.Connection[Any]
+) -> None:
+    """F4: what was read but not stored is read again."""
+    place = communities()[12]
+    settle(connection, kafka)
+    connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'mb_react'"
+    )
+    kafka.publish(gas(place, minute) for minute in (0, 1, 2))
+    await_true(lambda: warnings_of(connection, [place]) == [(place, 3, False)])
+
+
+def test_a_warning_comes_to_its_projection_by_the_record_and_not_twice(
+    kafka: Kafka, connection: psycopg.Connection[Any]
+) -> None:
+    """T4: a relay that sent it twice changes nothing."""
+    place = communities()[13]
+    told = warning("b7e151c9-5f0e-5b6c-9a0e-6d61706c6599", 1, community=place)
+    kafka.publish([told, told])
+    await_true(lambda: warnings_of(connection, [place]) == [(place, 3, False)])
+    events = connection.execute(
+        "SELECT count(*) FROM events WHERE event_id = %s", (told["meta"]["event_id"],)
+    ).fetchone()
+    assert events == (1,)

@@ -1,0 +1,132 @@
+"""What is kept and told of windows comes to the same however the orders arrive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from random import Random
+from typing import Any, TypeVar
+
+import psycopg
+import pytest
+from lanes import Kafka, Lane
+from made_events import AT, MINUTE, catalogue, communities, event_id
+
+from maplebridge.processors.rules import Order, windows
+from maplebridge.processors.windows_store import WindowStore
+from maplebridge.projections.folds import fold_all
+from maplebridge.projections.store import DATABASE
+from maplebridge.schemas import Event
+
+PLACE = (communities()[0], "gas")
+Told = list[Event]
+Done = TypeVar("Done")
+
+
+def made(*minutes: int) -> list[Order]:
+    return [
+        Order(AT + minute * MINUTE, event_id(number), f"n{number}")
+        for number, minute in enumerate(minutes)
+    ]
+
+
+def with_store(lane: Lane, work: Callable[[WindowStore], Coroutine[Any, Any, Done]]) -> Done:
+    settings = lane.kafka.profile.settings("react")
+
+    async def run() -> Done:
+        connection = await psycopg.AsyncConnection.connect(
+            settings.postgres_dsn(DATABASE),
+            password=settings.secret.get_secret_value(),
+            options=f"-c search_path={lane.schema} -c timezone=UTC",
+            autocommit=True,
+        )
+        async with connection:
+            return await work(WindowStore(connection, lane.kafka.codec))
+
+    return asyncio.run(run())
+
+
+def add(lane: Lane, batches: Sequence[Sequence[Order]]) -> int:
+    async def work(store: WindowStore) -> int:
+        return sum([await store.add({PLACE: batch}) for batch in batches])
+
+    return with_store(lane, work)
+
+
+def told(lane: Lane) -> Told:
+    """Return every statement so far, in its order."""
+    rows = lane.rows("SELECT value FROM outbox ORDER BY id")
+    return [lane.kafka.codec.decode(bytes(row[0])).event for row in rows]
+
+
+def standing(lane: Lane) -> set[tuple[str, int, int, int]]:
+    """Return the warnings that hold for one who folded all that was told."""
+    contract = catalogue().get("reaction.warning")
+    held = fold_all((contract, event) for event in told(lane)).warnings.values()
+    return {
+        (each.warning_id, each.window_from, each.window_to, each.orders)
+        for each in held
+        if not each.withdrawn
+    }
+
+
+def expected(orders: Sequence[Order]) -> set[tuple[str, int, int, int]]:
+    return {
+        (each.warning_id(PLACE), each.window_from, each.window_to, each.orders)
+        for each in windows(orders)
+    }
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_any_arrival_in_any_batches_comes_to_what_the_whole_set_says(lane: Lane, seed: int) -> None:
+    """F5: late, repeated and out of order; withdrawn windows are taken back."""
+    random = Random(seed)
+    orders = made(*(random.randrange(0, 240) for _ in range(random.randrange(4, 24))))
+    arriving = orders + random.choices(orders, k=5)
+    random.shuffle(arriving)
+    batches: list[list[Order]] = []
+    while arriving:
+        size = random.randrange(1, 6)
+        batches.append(arriving[:size])
+        arriving = arriving[size:]
+    add(lane, batches)
+    assert standing(lane) == expected(orders)
+    said = len(told(lane))
+    assert add(lane, batches) == 0
+    assert len(told(lane)) == said
+
+
+def test_a_late_earlier_order_takes_the_old_warning_back_and_raises_the_new(lane: Lane) -> None:
+    early, *orders = made(0, 10, 20, 30)
+    assert add(lane, [orders]) == 1
+    assert add(lane, [[early]]) == 2
+    assert [each["meta"]["transition"] for each in told(lane)] == ["raised", "withdrawn", "raised"]
+    old, gone, new = told(lane)
+    assert old["warning_id"] == gone["warning_id"] != new["warning_id"]
+    assert old["revision"] < gone["revision"] < new["revision"]
+    assert standing(lane) == expected([early, *orders])
+
+
+def test_an_order_told_again_with_an_earlier_stamp_moves(lane: Lane) -> None:
+    """Its first stamp holds, whichever comes first."""
+    orders = made(100, 110, 120)
+    again = Order(AT, event_id(99), "n2")
+    add(lane, [orders, [again]])
+    assert standing(lane) == set() == expected([*orders[:2], again])
+    assert add(lane, [orders]) == 0
+
+
+def test_statements_have_ids_of_their_own(lane: Lane) -> None:
+    add(lane, [[each] for each in made(10, 20, 30, 0, 40)])
+    ids = [each["meta"]["event_id"] for each in told(lane)]
+    assert len(set(ids)) == len(ids) > 2
+
+
+def test_places_do_not_meet(lane: Lane) -> None:
+    one, two, three = made(0, 1, 2)
+
+    async def work(store: WindowStore) -> int:
+        return await store.add({PLACE: [one, two], (communities()[1], "gas"): [three]})
+
+    assert with_store(lane, work) == 0
+    assert told(lane) == []

@@ -1,0 +1,226 @@
+"""The store: fenced writes, registers, first come first kept."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import Any
+
+import psycopg
+import pytest
+from made_events import (
+    AT,
+    MINUTE,
+    catalogue,
+    corpus,
+    event_id,
+    grid_case,
+    mediation,
+    order,
+    warning,
+)
+
+from maplebridge.errors import StoreUnavailable
+from maplebridge.projections.migrate import drop, migrate
+from maplebridge.projections.store import (
+    Accepted,
+    DeadLetter,
+    Fenced,
+    ProjectionStore,
+    Span,
+    connect,
+    state_hash,
+    translated,
+)
+from maplebridge.schemas import Event
+from maplebridge.settings import Profile
+from maplebridge.wiring import open_stores
+
+TOPIC = catalogue().get("hotline.order").topic
+WARNING = "b7e151c9-5f0e-5b6c-9a0e-6d61706c6500"
+
+
+def accepted(events: Sequence[Event], partition: int = 0) -> list[Accepted]:
+    return [
+        Accepted(
+            partition, catalogue().get(each["meta"]["event_type"]), each, b"k", repr(each).encode()
+        )
+        for each in events
+    ]
+
+
+def letter(offset: int, partition: int = 0) -> DeadLetter:
+    return DeadLetter(TOPIC, partition, offset, "r", "p", 1, b"k", b"v", {"h": "1"})
+
+
+@pytest.fixture
+def schema(provisioned: Profile) -> Iterator[str]:
+    name = f"t_{secrets.token_hex(4)}"
+    with connect(provisioned.settings("admin"), schema="public") as owner:
+        migrate(owner, schema=name)
+        yield name
+        drop(owner, schema=name)
+
+
+@pytest.fixture
+def stores(provisioned: Profile, schema: str) -> Iterator[tuple[ProjectionStore, ProjectionStore]]:
+    made = open_stores(provisioned.settings("combine"), schema=schema)
+    yield made
+    for store in made:
+        store.connection.close()
+
+
+@pytest.fixture
+def store(stores: tuple[ProjectionStore, ProjectionStore]) -> ProjectionStore:
+    return stores[0]
+
+
+@pytest.fixture
+def admin(provisioned: Profile, schema: str) -> Iterator[psycopg.Connection[Any]]:
+    with connect(provisioned.settings("admin"), schema=schema) as connection:
+        yield connection
+
+
+def counts(connection: psycopg.Connection[Any]) -> tuple[int, ...]:
+    row = connection.execute(
+        "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM outbox),"
+        " (SELECT count(*) FROM dead_letters)"
+    ).fetchone()
+    assert row is not None
+    return tuple(row)
+
+
+def test_a_stale_epoch_writes_nothing(
+    stores: tuple[ProjectionStore, ProjectionStore], admin: psycopg.Connection[Any]
+) -> None:
+    """T15, F2."""
+    paused, successor = stores
+    start, epoch = paused.claim(TOPIC, 0)
+    assert successor.claim(TOPIC, 0) == (start, epoch + 1)
+    with pytest.raises(Fenced) as fenced:
+        paused.write([Span(TOPIC, 0, epoch, 0, 2)], accepted([order()]), [letter(1)])
+    assert fenced.value.places == ((TOPIC, 0),)
+    assert counts(admin) == (0, 0, 0)
+    successor.write([Span(TOPIC, 0, epoch + 1, 0, 2)], accepted([order()]), [letter(1)])
+    assert counts(admin) == (1, 2, 1)
+
+
+def test_an_offset_that_is_not_the_next_is_refused(
+    store: ProjectionStore, admin: psycopg.Connection[Any]
+) -> None:
+    _, epoch = store.claim(TOPIC, 0)
+    with pytest.raises(Fenced):
+        store.write([Span(TOPIC, 0, epoch, 5, 6)], accepted([order()]), [])
+    assert counts(admin) == (0, 0, 0)
+
+
+def test_one_lost_partition_of_a_batch_is_named_and_the_rest_can_be_written(
+    stores: tuple[ProjectionStore, ProjectionStore], admin: psycopg.Connection[Any]
+) -> None:
+    """T15."""
+    worker, successor = stores
+    mine, lost = worker.claim(TOPIC, 0)[1], worker.claim(TOPIC, 1)[1]
+    successor.claim(TOPIC, 1)
+    spans = [Span(TOPIC, 0, mine, 0, 1), Span(TOPIC, 1, lost, 0, 1)]
+    events = accepted([order()]) + accepted([order()], partition=1)
+    with pytest.raises(Fenced) as fenced:
+        worker.write(spans, events, [])
+    assert fenced.value.places == ((TOPIC, 1),)
+    assert counts(admin) == (0, 0, 0)
+    assert worker.write(spans[:1], events[:1], []).combined == 1
+
+
+def test_a_claim_waits_for_a_paused_writer_to_be_ended(provisioned: Profile, schema: str) -> None:
+    """F2: its transaction has a limit, so its successor is not held up for ever."""
+    settings = provisioned.settings("combine")
+    paused, successor = (
+        ProjectionStore(connect(settings, schema=schema), transaction_limit_s=1.5) for _ in range(2)
+    )
+    _, epoch = paused.claim(TOPIC, 0)
+
+    def pause_in_a_transaction() -> None:
+        with translated(settings), paused.connection.transaction():
+            paused.connection.execute("UPDATE offsets SET next_offset = 9")
+            assert successor.claim(TOPIC, 0) == (0, epoch + 1)
+            paused.connection.execute("SELECT 1")
+
+    with pytest.raises(StoreUnavailable):
+        pause_in_a_transaction()
+    for each in (paused, successor):
+        each.connection.close()
+
+
+def test_any_order_and_any_batches_give_one_hash(provisioned: Profile) -> None:
+    """T4, F5: repeated events and warnings among them."""
+    events = corpus(120, seed=3) + [
+        warning(WARNING, number, transition=("raised", "withdrawn")[number % 2])
+        for number in range(1, 6)
+    ]
+    hashes = {_hash_of(provisioned, events, Random(seed)) for seed in range(4)}
+    assert len(hashes) == 1
+
+
+def _hash_of(profile: Profile, events: Sequence[Event], random: Random) -> str:
+    schema = f"t_{secrets.token_hex(4)}"
+    arriving = [*events, *random.sample(list(events), 40)]
+    random.shuffle(arriving)
+    with connect(profile.settings("admin"), schema="public") as owner:
+        migrate(owner, schema=schema)
+        stores = open_stores(profile.settings("combine"), schema=schema)
+        store, at = stores[0], 0
+        _, epoch = store.claim(TOPIC, 0)
+        while arriving:
+            size = random.randrange(1, 40)
+            batch, arriving = arriving[:size], arriving[size:]
+            store.write([Span(TOPIC, 0, epoch, at, at + len(batch))], accepted(batch), [])
+            at += len(batch)
+        told = state_hash(store.connection)
+        for each in stores:
+            each.connection.close()
+        drop(owner, schema=schema)
+    return told
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_of_two_events_with_one_id_the_first_counts_however_they_are_batched(
+    store: ProjectionStore, admin: psycopg.Connection[Any], together: bool
+) -> None:
+    """T4: a replay may cut the batches elsewhere."""
+    first = order({"state": "open"}, case_ref="C", event_id=event_id(1))
+    second = order({"state": "closed"}, case_ref="C", event_id=event_id(1), occurred_at=AT + MINUTE)
+    _, epoch = store.claim(TOPIC, 0)
+    if together:
+        written = store.write([Span(TOPIC, 0, epoch, 0, 2)], accepted([first, second]), [])
+        assert (written.combined, written.repeated) == (1, 1)
+    else:
+        store.write([Span(TOPIC, 0, epoch, 0, 1)], accepted([first]), [])
+        store.write([Span(TOPIC, 0, epoch, 1, 2)], accepted([second]), [])
+    assert admin.execute("SELECT state, events FROM case_parts").fetchall() == [("open", 1)]
+
+
+def test_a_late_revision_of_a_warning_changes_nothing(
+    store: ProjectionStore, admin: psycopg.Connection[Any]
+) -> None:
+    _, epoch = store.claim(TOPIC, 0)
+    for at, revision in enumerate((5, 3)):
+        told = accepted([warning(WARNING, revision)])
+        store.write([Span(TOPIC, 0, epoch, at, at + 1)], told, [])
+    assert admin.execute("SELECT revision FROM warnings").fetchall() == [(5,)]
+    assert counts(admin)[1] == 0
+
+
+def test_a_case_is_joined_across_departments_with_its_history(
+    store: ProjectionStore, admin: psycopg.Connection[Any]
+) -> None:
+    events = [
+        order({"state": "open"}, case_ref="C", occurred_at=AT),
+        grid_case({"state": "filed"}, case_ref="C", occurred_at=AT + MINUTE),
+        mediation({"state": "applied"}, case_ref="C", occurred_at=AT + 2 * MINUTE),
+    ]
+    _, epoch = store.claim(TOPIC, 0)
+    store.write([Span(TOPIC, 0, epoch, 0, 3)], accepted(events), [])
+    row = admin.execute("SELECT case_ref, state, events, parts FROM cases").fetchone()
+    assert row is not None
+    assert row[:3] == ("C", "applied", 3)
+    assert set(row[3]) == {"hotline.order", "grid.case", "mediation.case"}

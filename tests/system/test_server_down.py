@@ -1,0 +1,206 @@
+"""With a server down, each command says which one and what to do, and the city goes on after."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tests.system.stack_user import DASHBOARD, EXAMPLES, TOWN, User, order, write_lines
+
+from maplebridge import Department, Subscriber
+from maplebridge.errors import KafkaUnavailable, KeyBrokerUnavailable, RegistryUnavailable
+
+SECONDS = 15
+UNAVAILABLE, NOT_RUNNING = 5, 6
+IMPORT = (
+    "import",
+    EXAMPLES / "hotline" / "orders.csv",
+    "--mapping",
+    EXAMPLES / "hotline" / "orders.yaml",
+)
+WATCH = ("watch", "mediation.case", *TOWN, "--no-follow", "--limit", 1)
+QUERY = ("query", "warnings", *DASHBOARD)
+AUDIT = ("audit", "search"), ("audit", "verify"), ("audit", "export")
+REBUILD = ("projection", "rebuild")
+
+NEEDING = {
+    "kafka": [("publish",), IMPORT, WATCH, ("acl", "sync"), REBUILD],
+    "registry": [("publish",), IMPORT, ("schema", "register"), REBUILD],
+    "postgresql": [QUERY, *AUDIT, ("projection", "status"), ("deadletter", "list"), REBUILD],
+    "key-broker": [WATCH],
+}
+NAMES = {
+    "kafka": "kafka",
+    "registry": "registry",
+    "postgresql": "postgresql",
+    "key-broker": "key",
+}
+
+
+@contextmanager
+def _stopped(user: User, server: str) -> Iterator[None]:
+    user.supervisor.stop_service(server)
+    try:
+        yield
+    finally:
+        ran = user.run("up", timeout_s=120)
+        assert ran.code == 0, ran.said
+
+
+def _whole(command: tuple[object, ...], folder: Path) -> tuple[object, ...]:
+    if command == ("publish",):
+        file = write_lines(folder / "one.jsonl", order(time.time_ns()))
+        return ("publish", "hotline.order", file)
+    if command == IMPORT:
+        return (*IMPORT, "--rejects", folder / "rejects.csv")
+    if command == ("audit", "export"):
+        return (*command, folder / "log.jsonl")
+    return command
+
+
+@pytest.mark.parametrize("server", NEEDING)
+def test_every_command_that_needs_a_stopped_server_names_it_and_what_to_do(
+    user: User, server: str, tmp_path: Path
+) -> None:
+    faults = []
+    with _stopped(user, server):
+        for command in NEEDING[server]:
+            ran = user.run(*_whole(command, tmp_path))
+            message, _, todo = ran.err.partition("\n")
+            fits = (
+                ran.code in (UNAVAILABLE, NOT_RUNNING)
+                and NAMES[server] in message.lower()
+                and "maplebridge" in todo
+                and "Traceback" not in ran.said
+                and ran.seconds < SECONDS
+            )
+            if not fits:
+                faults.append((command[:2], ran))
+        status = user.run("status", "--json")
+    assert not faults
+    assert status.code == NOT_RUNNING
+    assert status.last[server]["state"] == "stopped"
+    assert status.last[server]["address"]
+
+
+def _publish(department: Department, number: int) -> None:
+    line = order(number)
+    fields = line.pop("fields")
+    line["occurred_at"] = datetime.now(UTC) - timedelta(hours=1)
+    department.publish("hotline.order", fields, **line)
+
+
+def _in_time(call: Callable[[], object], error: type[Exception]) -> None:
+    began = time.monotonic()
+    with pytest.raises(error):
+        call()
+    assert time.monotonic() - began < SECONDS
+
+
+def test_the_sdk_says_that_kafka_is_down_and_publishes_when_it_is_back(user: User) -> None:
+    settings = user.profile.settings("dept-hotline")
+    before = user.totals()["combined"]
+    with Department("hotline", settings=settings) as department:
+        _publish(department, time.time_ns())
+        department.flush()
+        with _stopped(user, "kafka"):
+            _publish(department, time.time_ns())
+            _in_time(department.flush, KafkaUnavailable)
+            _in_time(lambda: Department("grid", settings=settings).open(), Exception)
+        _publish(department, time.time_ns())
+        department.flush()
+    # the one that was reported as failed may have been taken by Kafka or not
+    assert user.wait_for_combined(before + 2)["combined"] <= before + 3
+
+
+def test_a_subscriber_says_that_kafka_is_down_and_goes_on_when_it_is_back(user: User) -> None:
+    settings = user.profile.settings("app-town-mediation")
+    group = f"town-mediation.down-{time.time_ns()}"
+    with Subscriber(
+        "town-mediation", purpose="dispute_resolution", settings=settings, group=group
+    ) as subscriber:
+        assert _first(subscriber)
+        with _stopped(user, "kafka"):
+            _in_time(lambda: [subscriber.poll(1.0) for _ in range(SECONDS)], KafkaUnavailable)
+        assert _first(subscriber)
+
+
+def _first(subscriber: Subscriber) -> bool:
+    """Tell whether a view comes within half a minute."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            if subscriber.poll(1.0):
+                return True
+        except KafkaUnavailable:
+            continue
+    return False
+
+
+def test_with_the_registry_down_the_first_event_is_refused_with_its_name(user: User) -> None:
+    settings = user.profile.settings("dept-hotline")
+    before = user.totals()["combined"]
+    with Department("hotline", settings=settings) as known:
+        _publish(known, time.time_ns())
+        known.flush()
+        with _stopped(user, "registry"):
+            # a schema that was looked up once is not asked for again
+            _publish(known, time.time_ns())
+            known.flush()
+            with Department("grid", settings=user.profile.settings("dept-grid")) as fresh:
+                _in_time(lambda: _publish_grid(fresh), RegistryUnavailable)
+    user.wait_for_combined(before + 2)
+
+
+def _publish_grid(department: Department) -> None:
+    department.publish(
+        "grid.case",
+        {
+            "case_no": "G1",
+            "part_or_event": "event",
+            "class_code": "appearance",
+            "state": "collected",
+        },
+        community="330681001001",
+        transition="collected",
+        occurred_at=datetime.now(UTC),
+        purpose="case_handling",
+        legal_basis="statutory_duty",
+    )
+
+
+def test_publishing_goes_on_without_the_key_broker_and_reading_after_it(user: User) -> None:
+    before = user.totals()["combined"]
+    app = user.profile.settings("app-town-mediation")
+    with _stopped(user, "key-broker"):
+        with Department("hotline", settings=user.profile.settings("dept-hotline")) as department:
+            for number in range(20):
+                _publish(department, time.time_ns() + number)
+        user.wait_for_combined(before + 20)
+        group = f"town-mediation.keys-{time.time_ns()}"
+        with Subscriber(
+            "town-mediation", purpose="dispute_resolution", settings=app, group=group
+        ) as subscriber:
+            _in_time(
+                lambda: [subscriber.poll(1.0) for _ in range(SECONDS)], KeyBrokerUnavailable
+            )
+    with Subscriber(
+        "town-mediation", purpose="dispute_resolution", settings=app, group=group
+    ) as subscriber:
+        assert _first(subscriber)
+
+
+def test_what_is_published_while_postgresql_is_down_is_combined_after(user: User) -> None:
+    before = user.totals()["combined"]
+    with (
+        _stopped(user, "postgresql"),
+        Department("hotline", settings=user.profile.settings("dept-hotline")) as department,
+    ):
+        for number in range(20):
+            _publish(department, time.time_ns() + number)
+    after = user.wait_for_combined(before + 20)
+    assert after["combined"] == before + 20
