@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from maplebridge.localstack.ports import port_of
+
 _PROC = Path("/proc")
 
 
@@ -96,3 +98,17 @@ def _send(pid: int, birth: str, number: signal.Signals) -> None:
     if is_alive(pid, birth):
         with suppress(ProcessLookupError):
             os.kill(pid, number)
+
+
+def holds_port(pid: int, address: str) -> bool:
+    """Return whether the process listens at `host:port`; True too where that cannot be seen."""
+    if not address:
+        return True
+    port = port_of(address)
+    try:
+        sockets = psutil.Process(pid).net_connections("tcp")
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+    return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in sockets)

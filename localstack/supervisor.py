@@ -19,7 +19,7 @@ from typing import TypedDict
 
 from maplebridge.errors import StageFailed
 from maplebridge.localstack.locks import file_lock
-from maplebridge.localstack.processes import birth_mark, is_alive, stop
+from maplebridge.localstack.processes import birth_mark, holds_port, is_alive, stop
 
 READY_TIMEOUT_S = 120.0
 TAIL_LINES = 10
@@ -205,7 +205,8 @@ class Supervisor:
             if not running.alive:
                 self._fail(running.name, "it ended while starting.")
             try:
-                if ready():
+                # another home's server may answer at the same port
+                if ready() and holds_port(running.pid, running.address):
                     return
             except OSError:
                 pass

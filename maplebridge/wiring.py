@@ -76,9 +76,7 @@ def make_combine(
         ahead_limit_s=settings.ahead_limit_s,
     )
     topics = [contract.topic for contract in catalogue]
-    return Combine(
-        settings, topics, judge, *stores, ends=ends, on_written=on_written, batch=batch
-    )
+    return Combine(settings, topics, judge, *stores, ends=ends, on_written=on_written, batch=batch)
 
 
 def open_stores(

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 TAKE = 200
 WITHIN_S = 0.05
 STOP_POLL_S = 0.2
+SESSION_S = 10.0
 
 
 class Reaction:
@@ -39,7 +40,6 @@ class Reaction:
         self._categories = categories
         self._store = store
         self._failure: Exception | None = None
-        self._batches: list[Any] = []
         self._app = faust.App(
             "react",
             broker=f"kafka://{settings.kafka_bootstrap}",
@@ -50,6 +50,9 @@ class Reaction:
             ),
             datadir=settings.home / "react",
             consumer_auto_offset_reset="earliest",
+            # a worker that died is missed after so long, and its successor waits as long
+            broker_session_timeout=SESSION_S,
+            broker_heartbeat_interval=SESSION_S / 3,
             topic_disable_leader=True,
             topic_allow_declare=False,
             web_enabled=False,
@@ -80,16 +83,16 @@ class Reaction:
             raise self._failure
 
     async def _warn(self, stream: Any) -> None:
-        batches = stream.take(TAKE, within=WITHIN_S)
-        # closing `take` acknowledges the batch in hand, stored or not: keep it open
-        self._batches.append(batches)
-        async for values in batches:
+        # not `take`: when it is closed it acknowledges the batch in hand, stored or not
+        async for events in stream.noack_take(TAKE, within=WITHIN_S):
             try:
-                await self._react(values)
+                await self._react([event.value for event in events])
             except Exception as failure:
                 # nothing more is read or acknowledged; `serve` ends the application
                 self._failure = failure
                 await asyncio.Event().wait()
+            for event in events:
+                await stream.ack(event)
 
     async def _react(self, values: list[bytes]) -> None:
         found = orders_of(values, self._codec, self._categories)

@@ -16,11 +16,13 @@ from maplebridge.access_policy.keyclient import KeyClient, request_for
 from maplebridge.access_policy.keys import FieldKey, KeyRequest, Withheld
 from maplebridge.errors import AccessDenied, KafkaUnavailable, TokenInvalid
 from maplebridge.processors.views import nested
+from maplebridge.producers.kafka_errors import AUTHENTICATION, translate
 from maplebridge.schemas import AvroCodec, Catalogue, Contract, load_catalogue, load_schema
 from maplebridge.schemas.values import read_value
 from maplebridge.settings import Settings
 
 BATCH = 200
+PROBE_S = 2.0
 ALTERED = "sealed-field-altered"
 log = logging.getLogger(__name__)
 
@@ -76,9 +78,12 @@ class Subscriber:
                     "isolation.level": "read_committed",
                     "enable.partition.eof": True,
                     "fetch.wait.max.ms": 50,
+                    # it tells of a lost connection here alone, never among the messages
+                    "error_cb": self._on_error,
                 }
             )
         )
+        self._trouble: KafkaError | None = None
         self._ends: set[tuple[str | None, int | None]] = set()
         self._next: dict[tuple[str, int], int] = {}
         self._consumer.subscribe([out_topic(app)])
@@ -95,6 +100,7 @@ class Subscriber:
         self.close()
 
     def close(self) -> None:
+        """Leave the group; `with` does it."""
         self._consumer.close()
         self._keys.close()
 
@@ -115,6 +121,8 @@ class Subscriber:
             messages = self._consumer.consume(BATCH, timeout_s)
         except KafkaException as exc:
             raise KafkaUnavailable(self._settings.kafka_bootstrap, exc.args[0].name()) from exc
+        if not messages:
+            self._check_connection()
         taken = [message for message in messages if message.error() is None]
         try:
             for message in messages:
@@ -152,6 +160,27 @@ class Subscriber:
             yield from views
             if views:
                 self.commit()
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() in (*AUTHENTICATION, KafkaError._ALL_BROKERS_DOWN):
+            self._trouble = error
+
+    def _check_connection(self) -> None:
+        """Ask Kafka whether it is there, if there was trouble; raises what a caller is told."""
+        trouble, self._trouble = self._trouble, None
+        if trouble is None:
+            return
+        try:
+            self._consumer.list_topics(timeout=PROBE_S)
+        except KafkaException as exc:
+            # until it answers, every call that gets nothing says so
+            self._trouble = trouble
+            refused = trouble.code() in AUTHENTICATION
+            raise translate(
+                trouble if refused else exc.args[0],
+                address=self._settings.kafka_bootstrap,
+                principal=self._settings.principal,
+            ) from exc
 
     def _rewind(self, messages: Sequence[Message]) -> None:
         """Go back to the first of `messages`: none may be lost for an error."""

@@ -52,6 +52,7 @@ class CodeLists:
 
 
 def load_code_lists(path: Path | None = None) -> CodeLists:
+    """Read a file of code lists, the built-in one by default."""
     source = path or Path(str(files("maplebridge.schemas").joinpath("codes/lists.yaml")))
     rows = yaml.safe_load(source.read_text(encoding="utf-8"))
     return CodeLists(

@@ -64,16 +64,24 @@ class Regions:
             return
         region = self._by_code.get(code)
         if region is None:
-            raise EventInvalid(
-                "unknown community code.",
-                path=path,
-                todo="Use a community's code of a scheme in MAPLEBRIDGE_REGIONS.",
-            )
+            raise EventInvalid("unknown community code.", path=path, todo=self._nearest(code))
         raise EventInvalid(
             f"the code is that of a {region.level}, not of a community.",
             path=path,
             todo="Give the code of the community inside it.",
         )
+
+    def _nearest(self, code: str) -> str:
+        """Say which known region the code would lie in; never repeats the wrong code."""
+        around = [
+            region
+            for region in self
+            if region.level != "community" and code.startswith(region.prefix)
+        ]
+        if not around:
+            return "Use a community's code of a scheme in MAPLEBRIDGE_REGIONS."
+        nearest = max(around, key=lambda region: len(region.prefix))
+        return f"Use the code of a community of {nearest.name} ({nearest.code}), if it is there."
 
     def ancestors(self, code: str) -> tuple[str, ...]:
         """Return the codes above `code`, the nearest first."""

@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 def signing_key_path(home: Path) -> Path:
+    """Return where the key that signs checkpoints is kept."""
     return home / "audit" / "signing.key"
 
 

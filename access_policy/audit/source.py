@@ -131,7 +131,7 @@ def _entries(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
                 yield _entry(line, number)
-    except OSError as exc:
+    except (OSError, UnicodeDecodeError) as exc:
         raise InputError(
             f"the export {path} cannot be read.", todo="Make one with `maplebridge audit export`."
         ) from exc

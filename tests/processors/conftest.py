@@ -6,20 +6,17 @@ import secrets
 from collections.abc import Callable, Iterator
 
 import pytest
-from lanes import RECORD_TOPICS, Kafka, Lane, make_producer
-from made_events import catalogue
+from lanes import RECORD_TOPICS, Kafka, Lane, opened
 
 from maplebridge.projections.migrate import migrate
 from maplebridge.projections.store import Place, connect
-from maplebridge.schemas import Codec, RegistryClient
 from maplebridge.settings import Profile
 
 
 @pytest.fixture(scope="session")
 def kafka(provisioned: Profile) -> Iterator[Kafka]:
-    registry = RegistryClient(provisioned.registry_url)
-    yield Kafka(provisioned, Codec(catalogue(), registry), make_producer(provisioned))
-    registry.close()
+    with opened(provisioned) as made:
+        yield made
 
 
 @pytest.fixture

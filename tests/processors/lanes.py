@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ from made_events import catalogue
 
 from maplebridge.projections.migrate import drop
 from maplebridge.projections.store import Place, ProjectionStore, Written, state_hash
-from maplebridge.schemas import Codec, Event
+from maplebridge.schemas import Codec, Event, RegistryClient
 from maplebridge.settings import Profile
 from maplebridge.wiring import make_combine, open_stores
 
@@ -169,10 +170,16 @@ class Lane:
         self.connection.close()
 
 
-def make_producer(profile: Profile) -> Producer:
-    return Producer(
-        profile.settings("admin").kafka_config(**{"message.max.bytes": 4_000_000, "linger.ms": 5})
+@contextmanager
+def opened(profile: Profile) -> Iterator[Kafka]:
+    registry = RegistryClient(profile.registry_url)
+    config = profile.settings("admin").kafka_config(
+        **{"message.max.bytes": 4_000_000, "linger.ms": 5}
     )
+    try:
+        yield Kafka(profile, Codec(catalogue(), registry), Producer(config))
+    finally:
+        registry.close()
 
 
 def await_true(told: Callable[[], bool], timeout_s: float = 60) -> None:

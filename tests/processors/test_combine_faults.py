@@ -152,15 +152,24 @@ def test_two_workers_share_the_partitions_and_one_leaves_in_mid_run(
     lane = lanes()
     clean = lanes(lane.since)
     first, second = Member(lane), Member(lane)
+    published = 0
+
+    def publish(count: int) -> None:
+        nonlocal published
+        published += count
+        kafka.publish(corpus(count, seed=1000 + published, live_ids=True))
+
+    def both_work() -> bool:
+        publish(20)
+        time.sleep(0.2)
+        return first.combined > 0 and second.combined > 0
+
     try:
-        kafka.publish(corpus(50, seed=13, live_ids=True))
-        await_true(lambda: first.combined + second.combined == 50)
-        kafka.publish(corpus(1500, seed=14, live_ids=True))
-        await_true(lambda: first.combined > 50 and second.combined > 50)
-        kafka.publish(corpus(1500, seed=15, live_ids=True))
+        await_true(both_work)
+        publish(3000)
         second.leave()
-        kafka.publish(corpus(500, seed=16, live_ids=True))
-        await_true(lambda: first.combined + second.combined == 3550)
+        publish(500)
+        await_true(lambda: first.combined + second.combined == published)
     finally:
         first.leave()
         second.leave()

@@ -137,7 +137,7 @@ def test_every_kind_of_poison_is_set_aside_whole_and_the_partition_moves_on(
         assert headers["mb_partition"] == b"0"
         assert headers["ce_id"] == b"x"
         assert headers["traceparent"].decode() == "00-枫"
-        assert headers["binary"] == rb"\x00\xff\x01"
+        assert headers["binary"] == b"\\x00\\xff\x01"
     assert by_offset[first + 3][4]["mb_schema_id"] == str(0x7FFFFFFF).encode()
 
 

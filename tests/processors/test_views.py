@@ -13,6 +13,7 @@ from maplebridge.processors.views import Projection, is_restricted, nested
 from maplebridge.schemas import Event, load_regions
 
 POLICIES = Policies(catalogue(), load_regions())
+HERE = communities()[0]
 REFS = {"subject:parties[0]": "ref-a", "case": "ref-c"}
 
 
@@ -33,7 +34,7 @@ def projection_of(app: str, purpose: str, event: Event) -> Projection:
 
 def test_a_mediation_centre_gets_names_sealed_and_nothing_of_l4() -> None:
     """T6."""
-    event = mediation(key_refs=REFS)
+    event = mediation(key_refs=REFS, community=HERE)
     projection = projection_of("town-mediation", "dispute_resolution", event)
     fields = projection.fields(event, {})
     assert fields["parties[0].name"] == {"token": TOKEN}
@@ -79,7 +80,7 @@ def test_a_data_officer_gets_the_envelope_with_pseudonyms() -> None:
 
 def test_a_value_that_raises_its_grade_takes_the_parties_with_it() -> None:
     """T6: whose case of family violence it is, is as sensitive as what it is."""
-    event = mediation({"dispute_type": "restricted"}, key_refs=REFS)
+    event = mediation({"dispute_type": "restricted"}, key_refs=REFS, community=HERE)
     projection = projection_of("town-mediation", "dispute_resolution", event)
     fields = projection.fields(event, {})
     assert not [path for path in fields if path.endswith((".name", ".phone")) or "refs" in path]

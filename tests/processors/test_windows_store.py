@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import psycopg
 import pytest
-from lanes import Kafka, Lane
+from lanes import Lane
 from made_events import AT, MINUTE, catalogue, communities, event_id
 
 from maplebridge.processors.rules import Order, windows

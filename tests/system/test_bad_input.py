@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.system.stack_user import EXAMPLES, User, order, write_lines
 
 NUMBERS = itertools.count(time.time_ns())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 import time
 from collections.abc import Iterator
@@ -11,13 +12,15 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
-from tests.system.on_disk import files, find, writings
-from tests.system.stack_user import User
 
 from maplebridge import Department, Subscriber
 from maplebridge.localstack.postgresql import PostgresServer
+from maplebridge.schemas import load_regions
+from tests.system.on_disk import files, find, writings
+from tests.system.stack_user import User
 
-TOWN = "330681001002"
+TOWN = "330681001000"
+COMMUNITY = sorted(load_regions().within(TOWN))[7]
 PATIENCE_S = 60
 
 
@@ -90,7 +93,7 @@ def _publish_disputes(user: User, secret: dict[str, str], plain: dict[str, str])
         "agreement_text": secret["agreement L4"],
     }
     how: dict[str, Any] = {
-        "community": TOWN,
+        "community": COMMUNITY,
         "transition": "applied",
         "occurred_at": datetime.now(UTC) - timedelta(hours=1),
         "purpose": "dispute_resolution",
@@ -118,7 +121,7 @@ def _publish_orders(user: User, secret: dict[str, str]) -> None:
         "content": secret["text L3"],
     }
     how: dict[str, Any] = {
-        "community": TOWN,
+        "community": COMMUNITY,
         "transition": "received",
         "purpose": "case_handling",
         "legal_basis": "statutory_duty",
@@ -180,7 +183,7 @@ def _records(user: User) -> Iterator[tuple[str, bytes]]:
                 left -= 1
                 continue
             parts += [_bytes(message.key()), _bytes(message.value())]
-            parts += [_bytes(value) for _, value in message.headers() or []]
+            parts += [_bytes(value) for value in dict(message.headers() or ()).values()]
     consumer.close()
     yield "Kafka's records", b"\n".join(parts)
 
@@ -207,8 +210,6 @@ def test_a_canary_in_sealed_fields_is_in_no_record_of_any_topic(user: User, told
 
 @pytest.mark.parametrize("shift", range(3))
 def test_the_search_finds_a_value_at_every_alignment_of_base64(shift: int) -> None:
-    import base64
-
     text = "枫桥1234567"
     around = base64.b64encode(b"x" * shift + text.encode() + b"yz")
     assert any(writing in around for writing in writings(text).values())

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from tests.system.conftest import Demo
 
 EVENTS = 20_000
@@ -40,9 +41,9 @@ def test_the_demo_file_has_its_documented_shape(told: dict[str, Any]) -> None:
         "seconds",
     }
     assert list(told["views"]) == ["town-mediation", "city-dashboard", "data-officer"]
-    assert {type(told[name]) for name in ("published", "combined", "dead_lettered", "warnings")} == {
-        int
-    }
+    assert {
+        type(told[name]) for name in ("published", "combined", "dead_lettered", "warnings")
+    } == {int}
     assert all(isinstance(taken, float) for taken in told["seconds"].values())
 
 

@@ -6,13 +6,14 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
-from tests.system.stack_user import User, order, write_lines
 
 from maplebridge.localstack.postgresql import PostgresServer
+from tests.system.stack_user import User, order, write_lines
 
 NOT_RUNNING = 6
 
@@ -27,6 +28,12 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
         yield user
     finally:
         user.run("down", "--wipe")
+
+
+def _all_of(user: User) -> list[psutil.Process]:
+    """Return every process of the stack, also of PostgreSQL's, which may lie elsewhere."""
+    outside = PostgresServer(user.supervisor).folder
+    return [*_of_home(user.home), *_of_home(outside)]
 
 
 def _of_home(home: Path) -> list[psutil.Process]:
@@ -74,23 +81,26 @@ def test_after_a_restart_of_the_machine_up_brings_all_back_and_nothing_is_lost(
 ) -> None:
     file = write_lines(tmp_path / "o.jsonl", *(order(number) for number in range(5)))
     assert own.run("publish", "hotline.order", file).code == 0
-    for process in _of_home(own.home):
-        os.kill(process.pid, signal.SIGKILL)
-    psutil.wait_procs(_of_home(own.home), timeout=10)
+    for process in _all_of(own):
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+    psutil.wait_procs(_all_of(own), timeout=10)
     status = own.run("status", "--json")
     assert status.code == NOT_RUNNING
     assert {each["state"] for each in status.last.values()} == {"crashed"}
     ran = own.run("up", timeout_s=120)
     assert ran.code == 0, ran.said
     assert own.wait_for_combined(5)["combined"] == 5
-    assert own.run("status").code == 0
+    status = own.run("status", "--json")
+    ended = [name for name, each in status.last.items() if each["state"] != "running"]
+    assert not ended, [own.supervisor.log_tail(name, 30) for name in ended]
 
 
 def test_down_leaves_no_process_and_up_starts_where_it_ended(own: User) -> None:
     ran = own.run("down", "--json")
     assert (ran.code, ran.err) == (0, "")
     assert set(ran.last["stopped"]) >= {"kafka", "registry", "postgresql", "combine", "deliver"}
-    assert _of_home(own.home) == []
+    assert _all_of(own) == []
     assert own.run("status").code == NOT_RUNNING
     assert "Nothing was running." in own.run("down").out
     assert own.run("up", "--servers-only", timeout_s=120).code == 0
@@ -103,4 +113,4 @@ def test_down_and_wipe_leaves_no_file(own: User) -> None:
     assert ran.code == 0, ran.said
     assert not own.home.exists()
     assert not outside.exists()
-    assert _of_home(own.home) == []
+    assert _all_of(own) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 import psutil
+
 from tests.system.stack_user import User
 
 
@@ -12,6 +13,12 @@ def _family(user: User) -> list[psutil.Process]:
     states = user.run("status", "--json").last
     parents = [psutil.Process(each["pid"]) for each in states.values()]
     return [*parents, *(child for each in parents for child in each.children(recursive=True))]
+
+
+def _is_loopback(text: str) -> bool:
+    address = ipaddress.ip_address(text)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def test_every_listener_of_the_city_is_on_loopback(user: User) -> None:
@@ -22,11 +29,7 @@ def test_every_listener_of_the_city_is_on_loopback(user: User) -> None:
         for connection in process.net_connections(kind="inet")
         if connection.status in (psutil.CONN_LISTEN, psutil.CONN_NONE) and connection.laddr
     }
-    outside = [
-        (name, address)
-        for name, address in listening
-        if not ipaddress.ip_address(address.ip).is_loopback
-    ]
+    outside = [(name, address) for name, address in listening if not _is_loopback(address.ip)]
     ports = {address.port for _, address in listening}
     assert not outside
     # the probe sees what is known to listen

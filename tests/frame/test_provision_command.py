@@ -1,0 +1,111 @@
+"""`maplebridge provision`: servers that run already, told of by the environment alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from maplebridge import city
+from maplebridge.cli import main
+from maplebridge.deployment import NEEDED
+from maplebridge.errors import InputError
+from maplebridge.settings import Profile, load_settings
+
+
+def told(profile: Profile, home: Path) -> dict[str, str]:
+    return {
+        "MAPLEBRIDGE_HOME": str(home),
+        "MAPLEBRIDGE_KAFKA_BOOTSTRAP": profile.kafka_bootstrap,
+        "MAPLEBRIDGE_REGISTRY_URL": profile.registry_url,
+        "MAPLEBRIDGE_POSTGRES_HOST": profile.postgres_host,
+        "MAPLEBRIDGE_POSTGRES_PORT": str(profile.postgres_port),
+        "MAPLEBRIDGE_KEY_BROKER_URL": profile.key_broker_url,
+        "MAPLEBRIDGE_ROOT_PASSPHRASE": profile.root_passphrase,
+        "MAPLEBRIDGE_SECRETS": json.dumps({name: profile.secret(name) for name in NEEDED}),
+    }
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["provision", *arguments])
+    code = ended.value.code
+    return code if isinstance(code, int) else 0
+
+
+def give(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_what_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MAPLEBRIDGE_HOME", str(tmp_path))
+    assert run() == InputError.exit_code
+    complaint = capsys.readouterr().err
+    assert "MAPLEBRIDGE_KAFKA_BOOTSTRAP" in complaint
+    assert "docs/deployment.md" in complaint
+
+
+def test_a_principal_without_a_secret_is_named(
+    provisioned: Profile,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    variables = told(provisioned, tmp_path)
+    secrets = json.loads(variables["MAPLEBRIDGE_SECRETS"])
+    del secrets["relay"]
+    give(monkeypatch, {**variables, "MAPLEBRIDGE_SECRETS": json.dumps(secrets)})
+    assert run() == InputError.exit_code
+    complaint = capsys.readouterr().err
+    assert "relay" in complaint
+    assert secrets["combine"] not in complaint
+
+
+def test_accounts_that_are_there_are_left_alone(
+    provisioned: Profile,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    give(monkeypatch, told(provisioned, tmp_path))
+    assert run("--accounts-only", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["kafka_users_made"] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_provisioned_city_is_provisioned_again_and_its_profile_serves_commands(
+    provisioned: Profile,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    home = tmp_path / "home"
+    # the key broker's root and the audit log's signing key are files of the servers' home
+    for folder in ("key-broker", "audit"):
+        (home / folder).mkdir(parents=True, mode=0o700)
+        for file in (provisioned.home / folder).iterdir():
+            (home / folder / file.name).write_bytes(file.read_bytes())
+            (home / folder / file.name).chmod(0o600)
+    give(monkeypatch, told(provisioned, home))
+    assert run("--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["key_broker_public_key"] == provisioned.key_broker_public_key
+    assert answer["audit_public_key"] == provisioned.audit_public_key
+    assert (home / "profile.json").stat().st_mode & 0o077 == 0
+    assert city.running_profile(home).settings("query") == Profile.load(home).settings("query")
+
+
+def test_a_service_takes_the_environment_of_its_own_principal(
+    provisioned: Profile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment = {**provisioned.environment("relay"), "MAPLEBRIDGE_HOME": str(tmp_path)}
+    give(monkeypatch, environment)
+    settings = load_settings("relay")
+    assert settings.principal == "relay"
+    assert settings.home == tmp_path
+    assert settings.secret.get_secret_value() == provisioned.secret("relay")

@@ -1,0 +1,49 @@
+"""A rebuild from zero gives the state that is, and says nothing to anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+from lanes import Kafka, await_true, opened
+from made_events import catalogue, corpus
+
+from maplebridge.projections.store import connect, offsets_of
+from maplebridge.rebuild import SCHEMA, rebuild
+from maplebridge.settings import Profile
+
+
+@pytest.fixture
+def kafka(city: Profile) -> Iterator[Kafka]:
+    with opened(city) as made:
+        yield made
+
+
+def test_a_rebuild_gives_the_live_hash_and_sends_nothing(city: Profile, kafka: Kafka) -> None:
+    """F5: with repeated and refused records among them, while the live lane stands."""
+    events = corpus(400, seed=31, live_ids=True)
+    arriving = [*events, *Random(31).choices(events, k=100)]
+    topic = catalogue().get("grid.case").topic
+    record = [contract.topic for contract in catalogue()]
+    kafka.publish(arriving)
+    kafka.write(topic, b"not framed", key=b"broken")
+    kafka.flush()
+    with connect(city.settings("admin")) as live:
+
+        def caught_up() -> bool:
+            waiting = live.execute("SELECT count(*) FROM outbox").fetchone()
+            ends = {place: end for place, end in kafka.ends(record).items() if end}
+            return waiting == (0,) and offsets_of(live, "combine").items() >= ends.items()
+
+        await_true(caught_up)
+        sent = [*(f"mb.dlq.{name}" for name in record), *(c.core_topic for c in catalogue())]
+        before = kafka.ends(sent)
+        told = rebuild(city)
+        assert told.live_hash == told.rebuilt_hash
+        assert told.records == sum(offsets_of(live, "combine").values()) >= 501
+        assert kafka.ends(sent) == before
+        assert live.execute("SELECT count(*) FROM outbox").fetchone() == (0,)
+        schemas = live.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (SCHEMA,))
+        assert schemas.fetchall() == []
+        assert rebuild(city).rebuilt_hash == told.rebuilt_hash

@@ -1,0 +1,108 @@
+"""Contracts: what the files say, and that a grade is part of a contract's identity."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maplebridge.errors import ContractRefused
+from maplebridge.schemas import load_catalogue, load_code_lists, without_indexes
+from maplebridge.schemas.contracts import fingerprint, parse_contract
+from tests.schemas.made_contracts import META, field, schema, text
+
+CATALOGUE = load_catalogue()
+
+
+def test_three_departments_publish_and_a_reaction_warns() -> None:
+    assert {each.event_type: each.department for each in CATALOGUE.published} == {
+        "hotline.order": "hotline",
+        "grid.case": "grid",
+        "mediation.case": "justice",
+    }
+    warning = CATALOGUE.get("reaction.warning")
+    assert warning.topic == warning.core_topic == "mb.react.reaction.warning"
+
+
+def test_a_contract_has_its_topics() -> None:
+    contract = CATALOGUE.get("mediation.case")
+    assert contract.topic == "mb.dept.justice.mediation.case"
+    assert contract.core_topic == "mb.core.mediation.case"
+    assert contract.ce_type == "mediation.case.v1"
+
+
+def test_every_field_has_a_grade_and_what_is_l3_or_higher_is_sealed() -> None:
+    for contract in CATALOGUE:
+        for spec in contract.fields:
+            assert spec.grade in (1, 2, 3, 4), spec.path
+            assert (spec.seal is not None) == (spec.grade >= 3), spec.path
+
+
+def test_every_code_list_that_a_contract_names_is_there() -> None:
+    codes = load_code_lists()
+    for contract in CATALOGUE:
+        for spec in contract.fields:
+            assert spec.code_list is None or spec.code_list in codes
+
+
+def test_fields_inside_lists_are_found_with_an_index() -> None:
+    contract = CATALOGUE.get("mediation.case")
+    assert without_indexes("parties[12].name") == "parties[].name"
+    assert contract.field("parties[3].name") is contract.by_path["parties[].name"]
+    with pytest.raises(ContractRefused, match="has no field parties"):
+        contract.field("parties[].nothing")
+
+
+def test_an_unknown_event_type_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ContractRefused, match=r"hotline\.order"):
+        CATALOGUE.get("hotline.ordre")
+
+
+@pytest.mark.parametrize("change", ["grade", "doc", "seal"])
+def test_any_change_of_a_field_changes_the_fingerprint(change: str) -> None:
+    contract = CATALOGUE.get("hotline.order")
+    changed: dict[str, Any] = copy.deepcopy(contract.schema)
+    (phone,) = (each for each in changed["fields"] if each["name"] == "caller_phone")
+    if change == "grade":
+        phone["confluent:tags"] = ["L2", "PI"]
+    elif change == "doc":
+        phone["doc"] += "."
+    else:
+        phone["mb:seal"]["key"] = "case"
+    assert fingerprint(changed) != contract.fingerprint
+
+
+def test_the_order_of_attributes_does_not_change_the_fingerprint() -> None:
+    contract = CATALOGUE.get("hotline.order")
+    turned = json.loads(json.dumps(contract.schema), object_pairs_hook=lambda p: dict(reversed(p)))
+    assert fingerprint(turned) == contract.fingerprint
+
+
+def test_two_versions_of_a_contract_are_two_contracts() -> None:
+    one = parse_contract(schema(field("note", "L1")), META)
+    other = parse_contract(schema(field("note", "L2")), META)
+    assert one != other
+    assert one.fingerprint != other.fingerprint
+
+
+def test_a_file_that_is_no_contract_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "meta.avsc").write_text(json.dumps(META))
+    folder = tmp_path / "test"
+    folder.mkdir()
+    whole = schema()
+    del whole["mb:unit"]
+    (folder / "test.thing.v1.avsc").write_text(text(whole))
+    with pytest.raises(ContractRefused, match=r"test\.thing\.v1\.avsc.*mb:unit"):
+        load_catalogue(tmp_path)
+
+
+def test_a_catalogue_of_another_folder_is_read(tmp_path: Path) -> None:
+    (tmp_path / "meta.avsc").write_text(json.dumps(META))
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "test.thing.v1.avsc").write_text(text(schema(field("note", "L2"))))
+    (contract,) = load_catalogue(tmp_path)
+    assert contract.by_path["note"].grade == 2
+    assert contract.by_path["meta.case_ref"].grade == 2
