@@ -133,8 +133,8 @@ def test_a_subscriber_says_that_kafka_is_down_and_goes_on_when_it_is_back(user: 
 
 
 def _first(subscriber: Subscriber) -> bool:
-    """Tell whether a view comes within half a minute."""
-    deadline = time.monotonic() + 30
+    """Tell whether a view comes within a minute."""
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             if subscriber.poll(1.0):
@@ -197,11 +197,28 @@ def test_publishing_goes_on_without_the_key_broker_and_reading_after_it(user: Us
 
 def test_what_is_published_while_postgresql_is_down_is_combined_after(user: User) -> None:
     before = user.totals()["combined"]
-    with (
-        _stopped(user, "postgresql"),
-        Department("hotline", settings=user.profile.settings("dept-hotline")) as department,
-    ):
-        for number in range(20):
-            _publish(department, time.time_ns() + number)
-    after = user.wait_for_combined(before + 20)
-    assert after["combined"] == before + 20
+    with Department("hotline", settings=user.profile.settings("dept-hotline")) as department:
+        # the registry keeps its schemas in PostgreSQL: one looked up before is not asked for
+        _publish(department, time.time_ns())
+        department.flush()
+        with _stopped(user, "postgresql"):
+            for number in range(20):
+                _publish(department, time.time_ns() + number)
+            department.flush()
+    after = user.wait_for_combined(before + 21)
+    assert after["combined"] == before + 21
+
+
+def test_after_postgresql_was_down_the_reaction_goes_on(user: User, tmp_path: Path) -> None:
+    with _stopped(user, "postgresql"):
+        pass
+    before = user.totals()["warnings"]
+    urgent = {"category": "gas", "urgency": "emergency"}
+    lines = [
+        {**order(time.time_ns() + number, **urgent), "community": "330681001001"}
+        for number in range(3)
+    ]
+    assert user.run("publish", "hotline.order", write_lines(tmp_path / "o", *lines)).code == 0
+    deadline = time.monotonic() + 45
+    while user.totals()["warnings"] == before:
+        assert time.monotonic() < deadline, user.supervisor.log_tail("react")
