@@ -48,16 +48,17 @@ class Reader:
         case_ref: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
-        limit: int = ROWS_MAX,
+        limit: int | None = None,
     ) -> list[Row]:
-        """Return rows of `model` in `region` (the app's own by default), at most 500.
+        """Return rows of `model` in `region` (the app's own by default), all or the first `limit`.
 
-        The audit entry is on disk before a row is returned; a refusal is audited too.
+        The audit entries, one for every 500 rows, are on disk before a row is returned; a
+        refusal is audited too.
         Raises AccessDenied with the rule, InputError, StoreUnavailable, AuditUnavailable.
         """
         consumer = self._policies.consumers.known(app)
-        if limit < 1:
-            raise InputError("the limit is less than 1.", todo=f"Ask for 1 to {ROWS_MAX} rows.")
+        if limit is not None and limit < 1:
+            raise InputError("the limit is less than 1.", todo="Ask for 1 row or more.")
         if model not in READ_MODELS:
             raise InputError(
                 f"there is no read model {model}.", todo=f"Read models: {', '.join(READ_MODELS)}."
@@ -83,8 +84,9 @@ class Reader:
                 rule=plan.rule,
                 todo=self._policies.advice(plan.rule, app=app, ask=plan.ask),
             )
-        rows = self._read(model, where, case_ref, since, until, min(limit, ROWS_MAX))
-        self._audit.append([_covering(leaf, model, rows, self._policies)])
+        rows = self._read(model, where, case_ref, since, until, limit)
+        parts = [rows[at : at + ROWS_MAX] for at in range(0, max(len(rows), 1), ROWS_MAX)]
+        self._audit.append([_covering(leaf, model, part, self._policies) for part in parts])
         return rows
 
     def _read(
@@ -94,7 +96,7 @@ class Reader:
         case_ref: str | None,
         since: datetime | None,
         until: datetime | None,
-        limit: int,
+        limit: int | None,
     ) -> list[Row]:
         prefix = self._policies.regions.get(region).prefix
         with translated(self._settings), connect(self._settings) as connection:

@@ -31,11 +31,12 @@ def read_model(
     case_ref: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
-    limit: int = 500,
+    limit: int | None = None,
 ) -> list[Row]:
     """Return rows of a read model in the communities whose codes begin with `prefix`.
 
-    case_ref: one case only, with its history. since, until: hours of the tallies, half open.
+    limit: None for all. case_ref: one case only, with its history. since, until: hours of
+    the tallies, half open.
     Raises InputError if there is no such read model.
     """
     if name not in READ_MODELS:

@@ -120,6 +120,8 @@ def query(
         if "history" in row:
             history = [{name: each[name] for name in HISTORY} for each in row["history"]]
             print_table("history", HISTORY, [tuple(each.values()) for each in history])
+    if len(rows) == limit:
+        console.print(f"The first {limit} rows; --limit shows more.")
 
 
 def _shown(model: str, row: Row, names: Mapping[str, str]) -> Row:

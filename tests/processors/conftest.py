@@ -6,11 +6,11 @@ import secrets
 from collections.abc import Callable, Iterator
 
 import pytest
-from lanes import RECORD_TOPICS, Kafka, Lane, opened
 
 from maplebridge.projections.migrate import migrate
 from maplebridge.projections.store import Place, connect
 from maplebridge.settings import Profile
+from tests.processors.lanes import RECORD_TOPICS, Kafka, Lane, opened
 
 
 @pytest.fixture(scope="session")

@@ -11,13 +11,13 @@ from typing import Any
 
 import psycopg
 from confluent_kafka import Consumer, Producer, TopicPartition
-from made_events import catalogue
 
 from maplebridge.projections.migrate import drop
 from maplebridge.projections.store import Place, ProjectionStore, Written, state_hash
 from maplebridge.schemas import Codec, Event, RegistryClient
 from maplebridge.settings import Profile
 from maplebridge.wiring import make_combine, open_stores
+from tests.processors.made_events import catalogue
 
 Kept = tuple[int, int, bytes | None, bytes | None, dict[str, bytes]]
 """partition, offset, key, value, headers"""

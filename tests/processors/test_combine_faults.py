@@ -13,12 +13,12 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from lanes import Kafka, Lane, await_true
-from made_events import corpus
 
 from maplebridge.errors import StoreUnavailable
 from maplebridge.projections.store import Place, Written
 from maplebridge.wiring import make_combine
+from tests.processors.lanes import Kafka, Lane, await_true
+from tests.processors.made_events import corpus
 
 WORKER = Path(__file__).with_name("combine_worker.py")
 KILLS = 10

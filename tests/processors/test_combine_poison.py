@@ -11,13 +11,13 @@ from typing import Any
 
 import psycopg
 import pytest
-from lanes import Kafka, Lane, key_of
-from made_events import AT, catalogue, event_id, grid_case, mediation, order
 from psycopg import sql
 
 from maplebridge.processors.relay import Relay
 from maplebridge.projections.migrate import migrate
 from maplebridge.schemas import AvroCodec, Event, RegistryClient
+from tests.processors.lanes import Kafka, Lane, key_of
+from tests.processors.made_events import AT, catalogue, event_id, grid_case, mediation, order
 
 HOTLINE = catalogue().get("hotline.order")
 CANARY = "13800138000-canary"

@@ -15,8 +15,6 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from lanes import Kafka, await_true
-from made_events import AT, OTHER_TOWN, TOKEN, catalogue, communities, mediation
 from pydantic import SecretStr
 
 from maplebridge.access_policy.audit.log import AuditLog
@@ -40,6 +38,8 @@ from maplebridge.provision import served_apps, wanted_topics
 from maplebridge.schemas import load_regions
 from maplebridge.settings import Profile
 from maplebridge.wiring import PolicyDecider, make_deliver
+from tests.processors.lanes import Kafka, await_true
+from tests.processors.made_events import AT, OTHER_TOWN, TOKEN, catalogue, communities, mediation
 
 PURPOSES = {
     "town-mediation": "dispute_resolution",

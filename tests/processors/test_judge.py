@@ -8,12 +8,21 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from made_events import AT, TOKEN, catalogue, event_id, grid_case, mediation, order, warning
 
 from maplebridge.errors import ContractRefused, EventInvalid, RegistryUnavailable
 from maplebridge.processors.judge import Judge, reason_of
 from maplebridge.schemas import AvroCodec, Codec, Event, load_regions
 from maplebridge.schemas.registry import RegistryClient
+from tests.processors.made_events import (
+    AT,
+    TOKEN,
+    catalogue,
+    event_id,
+    grid_case,
+    mediation,
+    order,
+    warning,
+)
 
 NOW_MS = AT // 1000 + 60_000
 AHEAD_US = 300 * 1_000_000

@@ -10,12 +10,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from lanes import Kafka, await_true, key_of
-from made_events import AT, MINUTE, catalogue, communities, order, warning
 
 from maplebridge.projections.store import connect
 from maplebridge.schemas import Event
 from maplebridge.settings import Profile
+from tests.processors.lanes import Kafka, await_true, key_of
+from tests.processors.made_events import AT, MINUTE, catalogue, communities, order, warning
 
 CORE = catalogue().get("hotline.order").core_topic
 WARNINGS = catalogue().get("reaction.warning").topic

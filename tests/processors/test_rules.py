@@ -6,10 +6,10 @@ from itertools import permutations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from made_events import AT, MINUTE, communities, order
 
 from maplebridge.processors.rules import ORDERS, WINDOW_US, Order, Window, order_of, windows
 from maplebridge.schemas import load_code_lists
+from tests.processors.made_events import AT, MINUTE, communities, order
 
 CATEGORIES = load_code_lists().get("hotline_category")
 HALF_HOUR = 30 * MINUTE

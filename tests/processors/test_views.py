@@ -5,12 +5,20 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_events import OTHER_TOWN, TOKEN, catalogue, communities, grid_case, mediation, order
 
 from maplebridge.access_policy.plans import ViewPlan, at_stream
 from maplebridge.access_policy.policy import Policies
 from maplebridge.processors.views import Projection, is_restricted, nested
 from maplebridge.schemas import Event, load_regions
+from tests.processors.made_events import (
+    OTHER_TOWN,
+    TOKEN,
+    catalogue,
+    communities,
+    grid_case,
+    mediation,
+    order,
+)
 
 POLICIES = Policies(catalogue(), load_regions())
 HERE = communities()[0]

@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 import psycopg
 import pytest
-from lanes import Lane
-from made_events import AT, MINUTE, catalogue, communities, event_id
 
 from maplebridge.processors.rules import Order, windows
 from maplebridge.processors.windows_store import WindowStore
 from maplebridge.projections.folds import fold_all
 from maplebridge.projections.store import DATABASE
 from maplebridge.schemas import Event
+from tests.processors.lanes import Lane
+from tests.processors.made_events import AT, MINUTE, catalogue, communities, event_id
 
 PLACE = (communities()[0], "gas")
 Told = list[Event]

@@ -8,10 +8,19 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
-from made_events import AT, MINUTE, catalogue, corpus, event_id, mediation, order, warning
 
 from maplebridge.projections.folds import CasePart, Change, Warning, fold_all
 from maplebridge.schemas import Event
+from tests.processors.made_events import (
+    AT,
+    MINUTE,
+    catalogue,
+    corpus,
+    event_id,
+    mediation,
+    order,
+    warning,
+)
 
 EVENTS = corpus(60, seed=1)
 WARNING = "b7e151c9-5f0e-5b6c-9a0e-6d61706c6500"

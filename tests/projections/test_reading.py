@@ -9,8 +9,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from lanes import await_true, opened
-from made_events import OTHER_TOWN, TOWN, catalogue, communities, grid_case, order
 
 from maplebridge.access_policy.audit.log import AuditLog, Found
 from maplebridge.access_policy.policy import Policies
@@ -19,6 +17,8 @@ from maplebridge.projections.store import connect
 from maplebridge.reading import Reader
 from maplebridge.schemas import load_regions
 from maplebridge.settings import Profile
+from tests.processors.lanes import await_true, opened
+from tests.processors.made_events import OTHER_TOWN, TOWN, catalogue, communities, grid_case, order
 
 POLICIES = Policies(catalogue(), load_regions())
 COUNTY = "330681000000"

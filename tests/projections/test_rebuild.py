@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from random import Random
 
 import pytest
-from lanes import Kafka, await_true, opened
-from made_events import catalogue, corpus
 
-from maplebridge.projections.store import connect, offsets_of
+from maplebridge.projections.store import connect, offsets_of, state_hash
 from maplebridge.rebuild import SCHEMA, rebuild
 from maplebridge.settings import Profile
+from tests.processors.lanes import Kafka, await_true, opened
+from tests.processors.made_events import catalogue, corpus
 
 
 @pytest.fixture
@@ -47,3 +47,28 @@ def test_a_rebuild_gives_the_live_hash_and_sends_nothing(city: Profile, kafka: K
         schemas = live.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (SCHEMA,))
         assert schemas.fetchall() == []
         assert rebuild(city).rebuilt_hash == told.rebuilt_hash
+
+
+def test_a_rebuild_can_replace_a_live_state_that_went_wrong(city: Profile, kafka: Kafka) -> None:
+    kafka.publish(corpus(50, seed=32, live_ids=True))
+    kafka.flush()
+    with connect(city.settings("admin")) as live:
+        record = [contract.topic for contract in catalogue()]
+
+        def caught_up() -> bool:
+            ends = {place: end for place, end in kafka.ends(record).items() if end}
+            return offsets_of(live, "combine").items() >= ends.items()
+
+        await_true(caught_up)
+        sound = state_hash(live)
+        live.execute("UPDATE community_hour_tallies SET events = events + 1")
+        told = rebuild(city)
+        assert told.live_hash != told.rebuilt_hash == sound
+        assert state_hash(live) != sound
+        assert rebuild(city, replace=True).replaced
+        assert state_hash(live) == sound
+        kafka.publish(corpus(20, seed=33, live_ids=True))
+        kafka.flush()
+        await_true(caught_up)
+        again = rebuild(city)
+        assert again.live_hash == again.rebuilt_hash

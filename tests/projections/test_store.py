@@ -9,17 +9,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from made_events import (
-    AT,
-    MINUTE,
-    catalogue,
-    corpus,
-    event_id,
-    grid_case,
-    mediation,
-    order,
-    warning,
-)
 
 from maplebridge.errors import StoreUnavailable
 from maplebridge.projections.migrate import drop, migrate
@@ -36,6 +25,17 @@ from maplebridge.projections.store import (
 from maplebridge.schemas import Event
 from maplebridge.settings import Profile
 from maplebridge.wiring import open_stores
+from tests.processors.made_events import (
+    AT,
+    MINUTE,
+    catalogue,
+    corpus,
+    event_id,
+    grid_case,
+    mediation,
+    order,
+    warning,
+)
 
 TOPIC = catalogue().get("hotline.order").topic
 WARNING = "b7e151c9-5f0e-5b6c-9a0e-6d61706c6500"
