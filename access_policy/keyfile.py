@@ -70,6 +70,8 @@ def open_database(path: Path) -> sqlite3.Connection:
     """Return the store's connection, its tables made; to be used under a mutex."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     db = sqlite3.connect(path, timeout=30, check_same_thread=False)
+    # nobody else may hold the store, so no lock is taken for each statement
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
     db.execute("PRAGMA journal_mode = WAL")
     # a master that was announced must survive a power failure; batches make it cheap
     db.execute("PRAGMA synchronous = FULL")

@@ -108,6 +108,7 @@ def unindexed(path: str) -> str:
     return _INDEX.sub("[]", path) if "[" in path else path
 
 
+@functools.lru_cache(maxsize=1024)
 def prefixed(text: str) -> bytes:
     """Return `text` in UTF-8 after its length as u16, big-endian.
 

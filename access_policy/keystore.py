@@ -90,8 +90,13 @@ class DepartmentKeys:
             kek, self._index_key = read_or_make_keys(path.with_suffix(".kek"), path)
             self._aead = AESGCM(kek)
             self._db = open_database(path)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        try:
             self._check_key_file()
         except BaseException:
+            self._db.close()
             os.close(self._lock)
             raise
         self._recent: dict[tuple[str, str, int, str], Master] = {}

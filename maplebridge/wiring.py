@@ -152,7 +152,9 @@ def run_combine(settings: Settings, stop: threading.Event) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     stores = open_stores(settings)
     try:
-        make_combine(settings, stores).run(stop)
+        combine = make_combine(settings, stores)
+        log.info("combine is ready")
+        combine.run(stop)
     finally:
         for store in stores:
             store.connection.close()

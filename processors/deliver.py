@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 BATCH = 1000
 POLL_S = 0.1
 TRANSACTION_S = 30
+STEP_S = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class Deliver:
         self._audit = audit
         self._keys = keys
         self._projections: dict[tuple[str, str, int], Projection] = {}
+        self._lost: KafkaError | None = None
         self._subscribers: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for app in policies.consumers.consumers:
             for purpose, event_type in policies.subscriptions(app):
@@ -89,9 +91,9 @@ class Deliver:
         """
         consumer, producer = self._consumer(), self._producer()
         try:
-            producer.init_transactions(TRANSACTION_S)
-            consumer.subscribe([each.core_topic for each in self._codec.catalogue])
+            self._begin(consumer, producer)
             while not stop.is_set():
+                self._check_connection(producer)
                 messages = [m for m in consumer.consume(BATCH, POLL_S) if not self._fault(m)]
                 if messages:
                     self._deliver(consumer, producer, messages)
@@ -99,6 +101,28 @@ class Deliver:
             raise KafkaUnavailable(self._settings.kafka_bootstrap, exc.args[0].name()) from exc
         finally:
             consumer.close()
+
+    def _begin(self, consumer: Consumer, producer: Producer) -> None:
+        producer.init_transactions(STEP_S)
+        # what was lost before the first transaction left nothing behind
+        producer.poll(0)
+        self._lost = None
+        consumer.subscribe([each.core_topic for each in self._codec.catalogue])
+        log.info("deliver is ready")
+
+    def _check_connection(self, producer: Producer) -> None:
+        """Raise KafkaException if the producer lost Kafka: it must not begin a transaction.
+
+        librdkafka remembers the group's coordinator by a broker that it gives up when Kafka
+        restarts, and then waits for that broker without end (librdkafka issues 5456, 5511).
+        """
+        producer.poll(0)
+        if self._lost is not None:
+            raise KafkaException(self._lost)
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
+            self._lost = error
 
     def _consumer(self) -> Consumer:
         return Consumer(
@@ -123,6 +147,9 @@ class Deliver:
                     "compression.type": "lz4",
                     "message.max.bytes": self._settings.record_max_bytes,
                     "linger.ms": 5,
+                    "error_cb": self._on_error,
+                    # Kafka closes idle connections: that is no loss, a refused one is
+                    "log.connection.close": False,
                 }
             )
         )
@@ -147,10 +174,36 @@ class Deliver:
             producer.produce(
                 out_topic(each.plan.app), key=each.out_key, value=self._view(each, tokens)
             )
-        producer.send_offsets_to_transaction(
-            _after(messages), consumer.consumer_group_metadata(), TRANSACTION_S
-        )
+        self._send_offsets(consumer, producer, _after(messages))
         producer.commit_transaction(TRANSACTION_S)
+
+    def _send_offsets(
+        self, consumer: Consumer, producer: Producer, offsets: list[TopicPartition]
+    ) -> None:
+        """Add the offsets to the transaction; raises KafkaException, also if Kafka is lost.
+
+        The call may not return (see `_check_connection`), so it has a thread that can be
+        left behind with its producer: the next run's producer fences it.
+        """
+        group = consumer.consumer_group_metadata()
+        done = threading.Event()
+        failed: list[KafkaException] = []
+
+        def send() -> None:
+            try:
+                producer.send_offsets_to_transaction(offsets, group, STEP_S)
+            except KafkaException as exc:
+                failed.append(exc)
+            done.set()
+
+        threading.Thread(target=send, name="deliver-offsets", daemon=True).start()
+        deadline = time.monotonic() + STEP_S
+        while not done.wait(POLL_S):
+            self._check_connection(producer)
+            if time.monotonic() > deadline:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        if failed:
+            raise failed[0]
 
     def _grants(self, message: Message) -> Iterable[Granted]:
         try:

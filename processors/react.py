@@ -71,6 +71,7 @@ class Reaction:
         """
         try:
             async with self._app:
+                log.info("react is ready")
                 while not stop.is_set() and self._failure is None:
                     await asyncio.sleep(STOP_POLL_S)
                     if self._app.crashed:

@@ -54,13 +54,21 @@ class Relay:
         """Relay until `stop` is set. Raises KafkaUnavailable or StoreUnavailable."""
         try:
             with translated(self._settings):
-                while not stop.is_set() and not self._lock():
-                    stop.wait(LOCK_RETRY_S)
+                self._begin(stop)
                 while not stop.is_set():
                     if self.relay_once() == 0:
                         stop.wait(POLL_S)
         except KafkaException as exc:
             raise KafkaUnavailable(self._settings.kafka_bootstrap, exc.args[0].name()) from exc
+
+    def _begin(self, stop: threading.Event) -> None:
+        """Wait until this relay is the one; it is of use, and ready, while it stands by."""
+        if self._lock():
+            log.info("relay is ready")
+            return
+        log.info("relay is ready, and stands by: another one sends")
+        while not stop.wait(LOCK_RETRY_S) and not self._lock():
+            pass
 
     def relay_once(self) -> int:
         """Send up to one batch of rows; return how many were sent and deleted."""

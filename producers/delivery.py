@@ -75,8 +75,8 @@ class Delivery:
             raise self._error
         return Receipt(self.topic, self._partition, self._offset)
 
-    def report(self, error: KafkaError | None, message: Message) -> None:
-        """Called by Kafka's client alone."""
+    def __call__(self, error: KafkaError | None, message: Message) -> None:
+        """Take Kafka's report; called by its client alone."""
         if error is None:
             self._partition, self._offset = message.partition() or 0, message.offset() or 0
         self._pump.settled(self, error)

@@ -190,9 +190,7 @@ class Department:
         topic = path.contract.topic
         delivery = Delivery(identity, topic, self._lane)
         key = (case_ref or identity).encode()
-        self._lane.add(
-            Outgoing(topic, key, value, path.headers.of(identity, occurred_at), delivery)
-        )
+        self._lane.add(Outgoing(topic, key, value, path.headers, occurred_at, delivery))
         return delivery
 
     def flush(self, timeout_s: float = 60.0) -> None:

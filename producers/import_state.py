@@ -4,36 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import sqlite3
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
 from maplebridge.errors import StackError
+from maplebridge.settings import Settings
+from maplebridge.sql import load_queries
 
-_SQL_FILE = Path(__file__).with_suffix(".sql")
+SQL = load_queries("maplebridge.producers", "import_state.sql")
 _DIGEST_BYTES = 16
+
+
+def imports_path(settings: Settings, department: str) -> Path:
+    """Return the SQLite file of what a department has imported."""
+    return settings.home / "departments" / f"{department}.imports.db"
 
 
 class ImportState:
     """The table of acknowledged rows; a row is in it only after Kafka has acknowledged it."""
 
     def __init__(self, path: Path) -> None:
-        """path: the department's SQLite file. Raises StackError if it cannot be used."""
+        """path: see `imports_path`. Raises StackError if it cannot be used."""
         self._path = path
-        statements = dict(
-            re.findall(r"-- name: (\w+)\n(.*?)(?=\n-- name:|\Z)", _SQL_FILE.read_text(), re.S)
-        )
-        self._find, self._add = statements["find"], statements["add"]
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._db = sqlite3.connect(path, timeout=30)
             self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.executescript(statements["schema"])
+            self._db.executescript(SQL["schema"])
             with self._db:
-                self._db.execute(statements["make_secret"], (os.urandom(32),))
-            self._secret: bytes = self._db.execute(statements["secret"]).fetchone()[0]
+                self._db.execute(SQL["make_secret"], (os.urandom(32),))
+            self._secret: bytes = self._db.execute(SQL["secret"]).fetchone()[0]
         except (sqlite3.Error, OSError) as exc:
             raise self._unusable(exc) from exc
 
@@ -45,7 +47,7 @@ class ImportState:
     def find(self, event_id: str) -> bytes | None:
         """Return the digest under which a row was acknowledged, None if it was not."""
         try:
-            row = self._db.execute(self._find, (uuid.UUID(event_id).bytes,)).fetchone()
+            row = self._db.execute(SQL["find"], (uuid.UUID(event_id).bytes,)).fetchone()
         except sqlite3.Error as exc:
             raise self._unusable(exc) from exc
         return None if row is None else bytes(row[0])
@@ -55,7 +57,7 @@ class ImportState:
         values = [(uuid.UUID(event_id).bytes, digest) for event_id, digest in rows]
         try:
             with self._db:
-                self._db.executemany(self._add, values)
+                self._db.executemany(SQL["add"], values)
         except sqlite3.Error as exc:
             raise self._unusable(exc) from exc
 

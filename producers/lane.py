@@ -12,13 +12,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, Self
+from datetime import datetime
+from typing import NamedTuple, Protocol, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from maplebridge.errors import AccessDenied, KafkaUnavailable, MapleBridgeError, Unavailable
 from maplebridge.producers.delivery import Delivery
-from maplebridge.producers.headers import Headers
+from maplebridge.producers.headers import CloudEventsHeaders, Headers
 from maplebridge.producers.kafka_config import producer_config
 from maplebridge.producers.kafka_errors import AUTHENTICATION, translate
 from maplebridge.settings import Settings
@@ -48,12 +49,14 @@ class Announcer(Protocol):
     def announced(self, number: int) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
+    """One event on its way."""
+
     topic: str
     key: bytes
     value: bytes
-    headers: Headers
+    headers: CloudEventsHeaders
+    occurred_at: datetime
     delivery: Delivery
 
 
@@ -215,15 +218,14 @@ class Lane:
         while self._waiting and not any(
             number in self._unacknowledged for number in self._waiting[0].needs
         ):
-            for event in self._waiting.popleft().events:
-                self._send(event)
-
-    def _send(self, event: Outgoing) -> None:
-        self._in_flight += 1
-        try:
-            self._produce(event.topic, event.key, event.value, event.headers, event.delivery.report)
-        except KafkaException as exc:
-            self.settled(event.delivery, exc.args[0])
+            events = self._waiting.popleft().events
+            self._in_flight += len(events)
+            for topic, key, value, headers, occurred_at, delivery in events:
+                made = headers.of(delivery.event_id, occurred_at)
+                try:
+                    self._produce(topic, key, value, made, delivery)
+                except KafkaException as exc:
+                    self.settled(delivery, exc.args[0])
 
     def settled(self, delivery: Delivery, error: KafkaError | None) -> None:
         """Called by a delivery when Kafka has reported on it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from maplebridge.errors import EventInvalid
 from maplebridge.schemas.code_lists import CodeLists
@@ -15,16 +15,46 @@ from maplebridge.schemas.regions import Regions
 Check = Callable[[Any, str], None]
 
 _RANGES = {"int": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
-_PYTHON: Mapping[str, type | tuple[type, ...]] = {
-    "string": str,
-    "boolean": bool,
-    "int": int,
-    "long": int,
-    "bytes": bytes,
+_PYTHON: Mapping[str, tuple[type, ...]] = {
+    "string": (str,),
+    "boolean": (bool,),
+    "int": (int,),
+    "long": (int,),
+    "bytes": (bytes,),
     "double": (int, float),
-    "map": dict,
+    "map": (dict,),
+}
+_NEEDED = {
+    "string": "text",
+    "boolean": "true or false",
+    "int": "a whole number",
+    "long": "a whole number",
+    "bytes": "bytes",
+    "double": "a number",
+    "map": "an object",
+}
+_GIVEN: Mapping[type, str] = {
+    str: "text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    bytes: "bytes",
+    list: "a list",
+    dict: "an object",
 }
 _CASE_REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
+
+
+class _Rule(NamedTuple):
+    """One field: the types and codes that need no further look, and the whole check."""
+
+    name: str
+    kinds: frozenset[type]
+    codes: frozenset[str] | None
+    check: Check
+
+
+Rules = Mapping[str, _Rule]
 
 
 class Validator:
@@ -38,13 +68,13 @@ class Validator:
         self._codes = codes
         self._regions = regions
         top = [spec for spec in contract.fields if "." not in spec.path]
-        self._top = self._checks(top, "")
-        self._meta = self._checks(
+        self._top = self._rules(top, "")
+        self._meta = self._rules(
             [spec for spec in contract.fields if spec.path.startswith("meta.")], "meta."
         )
         arrays = {spec.path.partition("[]")[0] for spec in contract.fields if "[]" in spec.path}
         self._arrays = {
-            name: self._checks(
+            name: self._rules(
                 [spec for spec in contract.fields if spec.path.startswith(f"{name}[].")],
                 f"{name}[].",
             )
@@ -70,11 +100,17 @@ class Validator:
             raise _unknown(set(event) - self._names, self._names, "")
         self._meta_rules(event["meta"])
 
-    def _record(self, record: Mapping[str, Any], checks: Mapping[str, Check], prefix: str) -> None:
-        for name, check in checks.items():
-            if name not in record:
-                raise EventInvalid("the field is missing.", path=prefix + name)
-            check(record[name], prefix + name)
+    def _record(self, record: Mapping[str, Any], rules: Rules, prefix: str) -> None:
+        for name, kinds, codes, check in rules.values():
+            try:
+                value = record[name]
+            except KeyError:
+                raise EventInvalid("the field is missing.", path=prefix + name) from None
+            kind = type(value)
+            # most values pass here; the check says what is wrong with the others
+            if kind in kinds and (codes is None or kind is not str or value in codes):
+                continue
+            check(value, prefix + name)
 
     def _meta_rules(self, meta: Mapping[str, Any]) -> None:
         self._regions.check_community(meta["community"])
@@ -90,17 +126,18 @@ class Validator:
                 "a case reference is up to 128 letters, digits and . _ : / -", path="meta.case_ref"
             )
 
-    def _checks(self, specs: list[FieldSpec], prefix: str) -> dict[str, Check]:
-        return {spec.path.removeprefix(prefix): self._check_of(spec) for spec in specs}
+    def _rules(self, specs: list[FieldSpec], prefix: str) -> Rules:
+        rules = (self._rule(spec, spec.path.removeprefix(prefix)) for spec in specs)
+        return {rule.name: rule for rule in rules}
 
-    def _check_of(self, spec: FieldSpec) -> Check:
+    def _rule(self, spec: FieldSpec, name: str) -> _Rule:
         kind: Any = spec.seal.type if spec.seal else spec.type
         nullable = spec.nullable or (spec.seal is not None and spec.seal.nullable)
         if isinstance(kind, list):
             kind = next(each for each in kind if each != "null")
-        name = kind["type"] if isinstance(kind, dict) else kind
-        python = _PYTHON[name]
-        low, high = _RANGES.get(name, (None, None))
+        avro = kind["type"] if isinstance(kind, dict) else kind
+        python = _PYTHON[avro]
+        low, high = _RANGES.get(avro, (None, None))
         codes = self._codes.get(spec.code_list) if spec.code_list else None
 
         def check(value: Any, path: str) -> None:
@@ -109,14 +146,22 @@ class Validator:
                     return
                 raise EventInvalid("a value is needed.", path=path)
             fits: bool = isinstance(value, python)
-            if not fits or (name != "boolean" and type(value) is bool):
-                raise EventInvalid(f"a {name} is needed, not a {type(value).__name__}.", path=path)
+            if not fits or (avro != "boolean" and type(value) is bool):
+                given = _GIVEN.get(type(value), f"a {type(value).__name__}")
+                needed = "a time" if spec.is_time else _NEEDED[avro]
+                raise EventInvalid(f"{needed} is needed, not {given}.", path=path)
             if low is not None and high is not None and not low <= value <= high:
-                raise EventInvalid(f"out of the range of {name}.", path=path)
+                raise EventInvalid(f"out of the range of {avro}.", path=path)
             if codes is not None and value not in codes.codes:
                 raise EventInvalid("unknown code.", path=path, todo=codes.advice(value))
 
-        return check
+        plain: set[type] = set() if avro in _RANGES else set(python)
+        return _Rule(
+            name,
+            frozenset(plain | {type(None)} if nullable else plain),
+            frozenset(codes.codes) if codes else None,
+            check,
+        )
 
 
 def _unknown(names: set[str], known: set[str], prefix: str) -> EventInvalid:

@@ -146,8 +146,8 @@ def _serve(
     """Work on one connection until it breaks or `stop`."""
     with translated(settings), connect(settings, database=database) as connection:
         # one signer at a time: two would race for the same row
+        _log.info("audit is ready")
         connection.execute("SELECT pg_advisory_lock(hashtext('maplebridge audit signer'))")
-        _log.info("audit: ready")
         while not stop.is_set():
             _sign(checkpointer, connection)
             stop.wait(EVERY_S)

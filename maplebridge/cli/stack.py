@@ -102,9 +102,7 @@ def serve(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    settings = settings_of(name, home)
-    logging.getLogger("maplebridge").info("%s is ready", name)
-    serve_service(name, settings, stop)
+    serve_service(name, settings_of(name, home), stop)
 
 
 def _told(states: Iterable[ServerStatus]) -> dict[str, dict[str, str | int | None]]:

@@ -209,13 +209,19 @@ def test_what_is_published_while_postgresql_is_down_is_combined_after(user: User
     assert after["combined"] == before + 21
 
 
-def test_after_postgresql_was_down_the_reaction_goes_on(user: User, tmp_path: Path) -> None:
-    with _stopped(user, "postgresql"):
+@pytest.mark.parametrize(
+    ("server", "occurred_at"),
+    [("postgresql", "2026-03-02T10:00:00+08:00"), ("kafka", "2026-03-05T10:00:00+08:00")],
+)
+def test_after_a_server_was_down_the_reaction_goes_on(
+    user: User, tmp_path: Path, server: str, occurred_at: str
+) -> None:
+    with _stopped(user, server):
         pass
     before = user.totals()["warnings"]
     urgent = {"category": "gas", "urgency": "emergency"}
     lines = [
-        {**order(time.time_ns() + number, **urgent), "community": "330681001001"}
+        {**order(time.time_ns() + number, **urgent), "occurred_at": occurred_at}
         for number in range(3)
     ]
     assert user.run("publish", "hotline.order", write_lines(tmp_path / "o", *lines)).code == 0
