@@ -24,7 +24,7 @@ lint: $(READY) ## Check style, types, contracts and policies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p maplebridge
-	$(BIN)/mypy --explicit-package-bases tests/frame tests/schemas tests/localstack
+	$(BIN)/mypy --explicit-package-bases tests
 	$(BIN)/maplebridge schema lint
 	$(BIN)/maplebridge policy check
 

@@ -11,7 +11,6 @@ from typing import Any
 import cedarpy
 import pytest
 
-from maplebridge.access_policy import engine
 from maplebridge.access_policy.consumers import load_consumers
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.rules import load_rules, parse_rules
@@ -76,7 +75,7 @@ FAULTS: dict[str, Callable[..., Any]] = {
 def test_a_fault_in_evaluation_permits_nothing(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """T8: a fault injected where Cedar answers: 0 permits."""
     assert permits(Policies(CATALOGUE, REGIONS)) > 100
-    monkeypatch.setattr(engine.cedarpy, "is_authorized_batch", FAULTS[fault])
+    monkeypatch.setattr(cedarpy, "is_authorized_batch", FAULTS[fault])
     assert permits(Policies(CATALOGUE, REGIONS)) == 0
 
 
@@ -84,7 +83,7 @@ def test_a_fault_in_reading_the_entities_permits_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """T8: a fault injected where Cedar reads what it judges: 0 permits."""
-    monkeypatch.setattr(engine.cedarpy.Entities, "from_json_str", raising)
+    monkeypatch.setattr(cedarpy.Entities, "from_json_str", raising)
     assert permits(Policies(CATALOGUE, REGIONS)) == 0
 
 
@@ -101,7 +100,7 @@ def test_a_fault_in_the_nth_request_permits_nothing_of_it(
         calls += 1
         return raising() if calls == nth else real(*args, **more)
 
-    monkeypatch.setattr(engine.cedarpy, "is_authorized_batch", failing)
+    monkeypatch.setattr(cedarpy, "is_authorized_batch", failing)
     plan = Policies(CATALOGUE, REGIONS).plan(*ASKED)
     assert set(plan.shown()) <= set(whole.shown())
     if nth <= 2:
@@ -126,7 +125,7 @@ def test_a_forbid_that_cannot_be_evaluated_denies_all_the_same() -> None:
 def test_a_plan_made_in_a_fault_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     policies = Policies(CATALOGUE, REGIONS)
     with monkeypatch.context() as patch:
-        patch.setattr(engine.cedarpy, "is_authorized_batch", raising)
+        patch.setattr(cedarpy, "is_authorized_batch", raising)
         assert policies.plan(*ASKED).shown() == ()
     assert policies.plan(*ASKED).shown() != ()
 

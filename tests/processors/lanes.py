@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -45,7 +45,7 @@ class Kafka:
         *,
         key: bytes | None = None,
         partition: int = -1,
-        headers: dict[str, bytes] | None = None,
+        headers: dict[str, str | bytes | None] | None = None,
     ) -> None:
         self.producer.produce(topic, value, key=key, partition=partition, headers=headers or {})
         self.producer.poll(0)
@@ -85,7 +85,7 @@ class Kafka:
                             message.offset() or 0,
                             message.key(),
                             message.value(),
-                            dict(message.headers() or ()),
+                            cast("dict[str, bytes]", dict(message.headers() or ())),
                         )
                     )
         finally:
@@ -161,7 +161,7 @@ class Lane:
         return state_hash(self.connection)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        return self.connection.execute(query).fetchall()  # type: ignore[arg-type]
+        return self.connection.execute(query).fetchall()
 
     def close(self) -> None:
         for store in self.opened:

@@ -21,7 +21,11 @@ from tests.processors.made_events import AT, catalogue, event_id, grid_case, med
 
 HOTLINE = catalogue().get("hotline.order")
 CANARY = "13800138000-canary"
-HEADERS = {"ce_id": b"x", "binary": b"\x00\xff\x01", "traceparent": "00-枫".encode()}
+HEADERS: dict[str, str | bytes | None] = {
+    "ce_id": b"x",
+    "binary": b"\x00\xff\x01",
+    "traceparent": "00-枫".encode(),
+}
 Poison = tuple[str, str, bytes | None, bytes | None]
 """expected reason (a part of it), path, key, value"""
 
@@ -203,7 +207,7 @@ class DiesBeforeDelete:
     def execute(self, query: str, values: Any = None) -> Any:
         if query.startswith("DELETE"):
             raise psycopg.OperationalError
-        return self._connection.execute(query, values)  # type: ignore[arg-type]
+        return self._connection.execute(query, values)
 
 
 def test_one_relay_works_at_a_time_and_another_takes_over(

@@ -69,7 +69,9 @@ def judged(event: Event, *, topic: str = "", key: bytes | None = None) -> None:
 def refusal(judge: Callable[[], object]) -> tuple[str, str]:
     with pytest.raises((EventInvalid, ContractRefused)) as caught:
         judge()
-    reason = reason_of(caught.value)
+    error = caught.value
+    assert isinstance(error, EventInvalid | ContractRefused)
+    reason = reason_of(error)
     assert CANARY not in str(caught.value) + str(reason)
     return reason
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -69,7 +70,7 @@ class Bus:
                             message.offset() or 0,
                             message.key() or b"",
                             message.value() or b"",
-                            dict(message.headers() or []),
+                            cast("dict[str, bytes]", dict(message.headers() or [])),
                         )
                     )
         finally:

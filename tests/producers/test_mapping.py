@@ -128,7 +128,7 @@ def test_an_hour_that_comes_twice_is_the_first_and_one_that_never_was_is_refused
     ],
 )
 def test_a_bad_cell_is_named_but_not_repeated(
-    tmp_path: Path, cells: dict[str, str], column: str, reason: str
+    tmp_path: Path, cells: dict[str, Any], column: str, reason: str
 ) -> None:
     with pytest.raises(EventInvalid) as caught:
         mapped(tmp_path, **cells)

@@ -24,7 +24,7 @@ POLICIES = Policies(catalogue(), load_regions())
 COUNTY = "330681000000"
 # far from the times of other tests, whose rows lie in the same tables
 AT = datetime(1999, 5, 5, 5, tzinfo=UTC)
-DAY = {"since": AT, "until": AT + timedelta(days=1)}
+DAY: dict[str, Any] = {"since": AT, "until": AT + timedelta(days=1)}
 CASE = f"READ-{secrets.token_hex(4)}"
 DASHBOARD: dict[str, Any] = {"app": "city-dashboard", "purpose": "service_improvement"}
 CENTRE: dict[str, Any] = {"app": "town-mediation", "purpose": "dispute_resolution"}
