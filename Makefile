@@ -1,6 +1,6 @@
 # `make demo` and `make test` need nothing but Python 3.11 or later and a package registry.
 
-PYTHON ?= python3
+PYTHON ?= $(or $(shell command -v python3.11),python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from maplebridge.access_policy.audit.leaf import ROWS_MAX, AuditedField, Leaf, cover
-from maplebridge.access_policy.audit.log import AuditLog
+from maplebridge.access_policy.audit.log import AuditLog, Found
+from maplebridge.access_policy.audit.source import write_export
 from maplebridge.access_policy.policy import Policies
 from maplebridge.errors import AccessDenied, InputError
 from maplebridge.projections.queries import READ_MODELS, Row, read_model
@@ -64,14 +66,62 @@ class Reader:
                 f"there is no read model {model}.", todo=f"Read models: {', '.join(READ_MODELS)}."
             )
         where = self._policies.regions.get(region or consumer.region).code
-        plan = self._policies.read_model(app, purpose, model, where)
+        leaf = self._permitted(app, purpose, model, where)
+        rows = self._read(model, where, case_ref, since, until, limit)
+        parts = [rows[at : at + ROWS_MAX] for at in range(0, max(len(rows), 1), ROWS_MAX)]
+        self._audit.append([_covering(leaf, model, part, self._policies) for part in parts])
+        return rows
+
+    def search_audit(
+        self,
+        *,
+        app: str,
+        purpose: str,
+        resource: str | None = None,
+        who: str | None = None,
+        field: str | None = None,
+        decision: str | None = None,
+        identifier: str | None = None,
+        limit: int = 100,
+    ) -> list[Found]:
+        """Return audit entries, the newest first, at most 500; see `AuditLog.search`.
+
+        The search is an entry itself, on disk before anything is returned.
+        Raises AccessDenied with the rule, InputError, AuditUnavailable.
+        """
+        consumer = self._policies.consumers.known(app)
+        leaf = self._permitted(app, purpose, "audit", consumer.region)
+        found = self._audit.search(
+            who=who,
+            resource=resource,
+            field=field,
+            decision=decision,
+            identifier=identifier,
+            limit=min(limit, ROWS_MAX),
+        )
+        self._audit.append([replace(leaf, rows=len(found))])
+        return found
+
+    def export_audit(self, path: Path, *, app: str, purpose: str) -> int:
+        """Write the whole log to `path` and return how many leaves; asked and audited before."""
+        consumer = self._policies.consumers.known(app)
+        leaf = self._permitted(app, purpose, "audit", consumer.region)
+        self._audit.append([leaf])
+        return write_export(self._settings, path)
+
+    def _permitted(self, app: str, purpose: str, model: str, region: str) -> Leaf:
+        """Return the audit leaf of a reading that the policies permit; audit a refusal.
+
+        Raises AccessDenied with the rule.
+        """
+        plan = self._policies.read_model(app, purpose, model, region)
         leaf = Leaf(
             at=time.time_ns() // 1000,
             action="access.queried" if plan.allowed else "access.denied",
             who=self._settings.principal,
             on_behalf_of=app,
             purpose=purpose,
-            legal_basis=consumer.legal_basis,
+            legal_basis=self._policies.consumers.known(app).legal_basis,
             decision="permit" if plan.allowed else "deny",
             rule=plan.rule,
             policy_version=plan.policy_version,
@@ -84,10 +134,7 @@ class Reader:
                 rule=plan.rule,
                 todo=self._policies.advice(plan.rule, app=app, ask=plan.ask),
             )
-        rows = self._read(model, where, case_ref, since, until, limit)
-        parts = [rows[at : at + ROWS_MAX] for at in range(0, max(len(rows), 1), ROWS_MAX)]
-        self._audit.append([_covering(leaf, model, part, self._policies) for part in parts])
-        return rows
+        return leaf
 
     def _read(
         self,
@@ -118,5 +165,10 @@ def _covering(leaf: Leaf, model: str, rows: list[Row], policies: Policies) -> Le
         fields=tuple(AuditedField(name, grade, "clear") for name in (rows[0] if rows else ())),
         rows=len(rows),
         communities=len({row["community"] for row in rows}),
-        cover=cover(str(row[_IDS[model]]) for row in rows),
+        cover=cover(
+            [
+                *(str(row[_IDS[model]]) for row in rows),
+                *(str(each["event_id"]) for row in rows for each in row.get("history", ())),
+            ]
+        ),
     )

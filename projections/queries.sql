@@ -1,15 +1,23 @@
 -- name: cases
-SELECT c.case_ref, c.community, c.state, c.opened_at, c.changed_at, c.events, c.parts
-FROM cases c
-WHERE c.case_ref IN (SELECT p.case_ref FROM case_parts p WHERE p.community LIKE %(prefix)s || '%%')
-  AND (%(case_ref)s::text IS NULL OR c.case_ref = %(case_ref)s)
-  AND c.community LIKE %(prefix)s || '%%'
-ORDER BY c.changed_at DESC, c.case_ref
+SELECT case_ref,
+       (array_agg(community ORDER BY occurred_at DESC, event_id DESC))[1] AS community,
+       (array_agg(state ORDER BY occurred_at DESC, event_id DESC))[1] AS state,
+       min(opened_at) AS opened_at,
+       max(occurred_at) AS changed_at,
+       sum(events)::int AS events,
+       jsonb_object_agg(event_type, jsonb_build_object(
+           'department', department, 'state', state, 'transition', transition, 'unit', unit,
+           'occurred_at', occurred_at, 'events', events)) AS parts
+FROM case_parts
+WHERE community LIKE %(prefix)s || '%%'
+  AND (%(case_ref)s::text IS NULL OR case_ref = %(case_ref)s)
+GROUP BY case_ref
+ORDER BY changed_at DESC, case_ref
 LIMIT %(limit)s
 
 -- name: history
 SELECT occurred_at, department, event_type, transition, state, unit, event_id
-FROM events WHERE case_ref = %(case_ref)s
+FROM events WHERE case_ref = %(case_ref)s AND community LIKE %(prefix)s || '%%'
 ORDER BY occurred_at, event_id
 
 -- name: tallies

@@ -281,7 +281,11 @@ def replace_rows(connection: psycopg.Connection[Any], *, source: str) -> None:
 
 
 def state_hash(connection: psycopg.Connection[Any]) -> str:
-    """Return the hex SHA-256 of the projections' named columns in key order."""
+    """Return the hex SHA-256 of the projections' named columns in key order.
+
+    What a reaction said on the way to a warning, and took back, depends on the order in
+    which orders arrived; the warnings that hold in the end do not, so they alone count.
+    """
     digest = hashlib.sha256()
     with connection.cursor() as cursor:
         for name in HASHED:

@@ -113,7 +113,7 @@ SELECT 1 FROM offsets WHERE consumer = %(consumer)s ORDER BY topic, partition FO
 -- name: hash_events
 COPY (SELECT event_id, event_type, department, community, case_ref, transition, state, unit,
              extract(epoch FROM occurred_at)
-      FROM events ORDER BY event_id) TO STDOUT
+      FROM events WHERE event_type <> 'reaction.warning' ORDER BY event_id) TO STDOUT
 
 -- name: hash_case_parts
 COPY (SELECT case_ref, event_type, department, community, transition, state, unit,
@@ -126,5 +126,5 @@ COPY (SELECT community, extract(epoch FROM hour), event_type, transition, catego
 
 -- name: hash_warnings
 COPY (SELECT warning_id, rule, community, category, severity, extract(epoch FROM window_from),
-             extract(epoch FROM window_to), orders, withdrawn
-      FROM warnings ORDER BY warning_id) TO STDOUT
+             extract(epoch FROM window_to), orders
+      FROM warnings WHERE NOT withdrawn ORDER BY warning_id) TO STDOUT

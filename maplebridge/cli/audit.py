@@ -9,18 +9,20 @@ import typer
 
 from maplebridge import city
 from maplebridge.access_policy.audit import (
-    AuditLog,
     Report,
     Verifier,
     held_checkpoint_path,
     verify_export,
     verify_log,
-    write_export,
 )
-from maplebridge.cli.options import HOME, Home, Json, Limit
+from maplebridge.cli.options import HOME, App, Home, Json, Limit, Purpose
 from maplebridge.cli.output import console, moment, print_json, print_table
 from maplebridge.errors import AuditCorrupt
+from maplebridge.reading import Reader
 from maplebridge.settings import Profile
+from maplebridge.wiring import make_policies
+
+OFFICER, AUDIT = "data-officer", "audit"
 
 
 def commands() -> typer.Typer:
@@ -40,13 +42,17 @@ def search(
     ] = None,
     subject: Annotated[str, typer.Option("--id", help="An event's or key reference's id.")] = "",
     limit: Limit = 20,
+    app: App = OFFICER,
+    purpose: Purpose = AUDIT,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
-    """Find audit entries, the newest first."""
+    """Find audit entries, the newest first; the search is an entry itself."""
     profile = city.running_profile(home, needs=(city.POSTGRESQL,))
-    with AuditLog(profile.settings("query")) as log:
-        found = log.search(
+    with open_reader(profile) as reader:
+        found = reader.search_audit(
+            app=app,
+            purpose=purpose,
             who=who or None,
             resource=resource or None,
             field=field or None,
@@ -139,12 +145,15 @@ def verify_running(profile: Profile) -> Report:
 
 def export(
     file: Annotated[Path, typer.Argument(help="Where to write it.")],
+    app: App = OFFICER,
+    purpose: Purpose = AUDIT,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
     """Write the log to a file that `audit verify FILE` checks without a server."""
     profile = city.running_profile(home, needs=(city.POSTGRESQL,))
-    count = write_export(profile.settings("query"), file)
+    with open_reader(profile) as reader:
+        count = reader.export_audit(file, app=app, purpose=purpose)
     if as_json:
         print_json({"leaves": count, "file": str(file)})
     else:
@@ -154,3 +163,8 @@ def export(
 def _held(home: Path) -> list[str]:
     path = held_checkpoint_path(home)
     return [path.read_text("utf-8")] if path.exists() else []
+
+
+def open_reader(profile: Profile) -> Reader:
+    settings = profile.settings("query")
+    return Reader(settings, make_policies(settings))

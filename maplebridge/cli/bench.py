@@ -18,7 +18,7 @@ from maplebridge.cli.output import complaints, console, print_json
 from maplebridge.localstack import PlainLines, Stack
 from maplebridge.settings import Profile
 
-Events = Annotated[int, typer.Option("--events", help="Events in each round.")]
+Events = Annotated[int, typer.Option("--events", help="Events to measure with.")]
 
 
 def commands() -> typer.Typer:
@@ -30,7 +30,7 @@ def commands() -> typer.Typer:
     return app
 
 
-def publish(events: Events = 20_000, as_json: Json = False) -> None:
+def publish(events: Events = 100_000, as_json: Json = False) -> None:
     """Publish with three sealed fields, against fastavro, the same cryptography and produce."""
     with _servers() as profile:
         told = publish_bench.run(profile.settings("dept-hotline"), events=events)

@@ -40,7 +40,7 @@ def watch(
     From the first event on, and then whatever comes, until Ctrl-C. Times are UTC; with
     --json they are microseconds since 1970, as in the SDK.
     """
-    profile = city.running_profile(home, needs=(city.KAFKA, city.KEY_BROKER))
+    profile = city.running_profile(home, needs=(city.KAFKA, city.KEY_BROKER, "deliver"))
     policies = make_policies(profile.settings("query"))
     contract = policies.catalogue.get(event_type)
     consumer = policies.consumers.known(app)

@@ -39,20 +39,6 @@ CREATE TABLE case_parts (
 ) WITH (fillfactor = 60);  -- a row changes with each event of its case: room to do so in place
 CREATE INDEX case_parts_of_community ON case_parts (community text_pattern_ops);
 
--- A case is one row, however many departments work on it.
-CREATE VIEW cases AS
-SELECT case_ref,
-       (array_agg(community ORDER BY occurred_at DESC, event_id DESC))[1] AS community,
-       (array_agg(state ORDER BY occurred_at DESC, event_id DESC))[1] AS state,
-       min(opened_at) AS opened_at,
-       max(occurred_at) AS changed_at,
-       sum(events)::int AS events,
-       jsonb_object_agg(event_type, jsonb_build_object(
-           'department', department, 'state', state, 'transition', transition, 'unit', unit,
-           'occurred_at', occurred_at, 'events', events)) AS parts
-FROM case_parts
-GROUP BY case_ref;
-
 -- Towns and counties are summed by code prefix when read, so workers never meet on one row.
 CREATE TABLE community_hour_tallies (
     community  text        NOT NULL,
@@ -135,6 +121,6 @@ GRANT SELECT, INSERT, UPDATE ON window_orders TO mb_react;
 GRANT SELECT, INSERT, UPDATE, DELETE ON window_warnings TO mb_react;
 GRANT USAGE ON SEQUENCE warning_revision TO mb_react;
 GRANT INSERT ON outbox TO mb_react;
-GRANT SELECT ON events, case_parts, cases,
+GRANT SELECT ON events, case_parts,
     community_hour_tallies, warnings, dead_letters,
     offsets, outbox TO mb_query;
