@@ -53,7 +53,9 @@ def read_model(
     rows = _rows(connection, READ_MODELS[name], wanted)
     if name == "cases" and case_ref is not None:
         for row in rows:
-            row["history"] = _rows(connection, "history", {"case_ref": row["case_ref"], "prefix": prefix})
+            row["history"] = _rows(
+                connection, "history", {"case_ref": row["case_ref"], "prefix": prefix}
+            )
     return rows
 
 

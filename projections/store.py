@@ -143,6 +143,7 @@ class ProjectionStore:
         self.connection = connection
         self.consumer = consumer
         self._with_outbox = with_outbox
+        self._limit_s = transaction_limit_s
         limit_ms = int(transaction_limit_s * 1000)
         connection.execute(f"SET transaction_timeout = {limit_ms}")
         connection.execute(f"SET idle_in_transaction_session_timeout = {limit_ms}")
@@ -153,7 +154,8 @@ class ProjectionStore:
     def claim(self, topic: str, partition: int) -> tuple[int, int]:
         """Take over a partition: return (next offset, epoch); older epochs are fenced off.
 
-        The worker before may still hold the row, paused in a transaction; that ends in time.
+        The worker before may still hold the row, paused in a transaction. PostgreSQL ends it
+        by its own limit, but not while it waits for rows of a COPY; that is done here.
         """
         wanted = {"consumer": self.consumer, "topic": topic, "partition": partition}
         for left in reversed(range(CLAIM_TRIES)):
@@ -163,6 +165,7 @@ class ProjectionStore:
                 if not left:
                     raise
                 log.warning("%s[%d] is still held by another worker", topic, partition)
+                self.connection.execute(SQL["end_overdue"], {"limit_s": self._limit_s})
             else:
                 if row is not None:
                     return int(row[0]), int(row[1])

@@ -4,6 +4,11 @@ VALUES (%(consumer)s, %(topic)s, %(partition)s, 0, 1)
 ON CONFLICT (consumer, topic, partition) DO UPDATE SET epoch = o.epoch + 1
 RETURNING next_offset, epoch
 
+-- name: end_overdue
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE usename = current_user AND pid <> pg_backend_pid()
+  AND xact_start < clock_timestamp() - make_interval(secs => %(limit_s)s)
+
 -- name: advance
 WITH mine AS (
     SELECT * FROM unnest(%(topics)s::text[], %(partitions)s::int[], %(epochs)s::bigint[],

@@ -25,7 +25,7 @@ def _without(number: int, name: str) -> dict[str, Any]:
 
 BAD = {
     "a missing field": (_without(1, "order_no"), "order_no", "missing"),
-    "a wrong type": (order(1, order_no=int(SECRET)), "order_no", "string"),
+    "a wrong type": (order(1, order_no=int(SECRET)), "order_no", "text is needed"),
     "an unknown code": (order(1, demand_type=SECRET), "demand_type", "unknown code"),
     "an unknown community": ({**order(1), "community": SECRET}, "meta.community", "unknown"),
     "a town for a community": (
@@ -47,7 +47,7 @@ BAD = {
     ),
     "an unknown transition": ({**order(1), "transition": SECRET}, "meta.transition", "unknown"),
     "an unknown purpose": ({**order(1), "purpose": SECRET}, "meta.purpose", "unknown code"),
-    "a list for a name": ({**order(1), "case_ref": [SECRET]}, "meta.case_ref", "string"),
+    "a list for a name": ({**order(1), "case_ref": [SECRET]}, "meta.case_ref", "text is needed"),
     "no JSON": (f'{{"a": {SECRET}', "", "JSON"),
     "no object": (f"[{SECRET}]", "", "fields"),
     "an unknown key": ({**order(1), "comunity": SECRET}, "comunity", "unknown"),
