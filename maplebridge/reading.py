@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from maplebridge.access_policy.audit import Report, Verifier, held_checkpoint_path, verify_log
 from maplebridge.access_policy.audit.leaf import ROWS_MAX, AuditedField, Leaf, cover
 from maplebridge.access_policy.audit.log import AuditLog, Found
 from maplebridge.access_policy.audit.source import write_export
@@ -16,7 +17,8 @@ from maplebridge.access_policy.policy import Policies
 from maplebridge.errors import AccessDenied, InputError
 from maplebridge.projections.queries import READ_MODELS, Row, read_model
 from maplebridge.projections.store import connect, translated
-from maplebridge.settings import Settings
+from maplebridge.schemas import load_catalogue, load_regions
+from maplebridge.settings import Profile, Settings
 
 _IDS = {"cases": "case_ref", "warnings": "warning_id", "community_hour_tallies": "community"}
 
@@ -172,3 +174,23 @@ def _covering(leaf: Leaf, model: str, rows: list[Row], policies: Policies) -> Le
             ]
         ),
     )
+
+
+def make_reader(profile: Profile) -> Reader:
+    settings = profile.settings("query")
+    return Reader(settings, Policies(load_catalogue(), load_regions(settings.regions)))
+
+
+def verify_running(profile: Profile) -> Report:
+    """Verify the audit log in its database against the checkpoint held outside it."""
+    return verify_log(
+        profile.settings("query"),
+        verifier=Verifier.parse(profile.audit_public_key),
+        held=held_notes(profile.home),
+    )
+
+
+def held_notes(home: Path) -> list[str]:
+    """Return the newest checkpoint as it lies outside the log's database, if there is one."""
+    path = held_checkpoint_path(home)
+    return [path.read_text("utf-8")] if path.exists() else []

@@ -9,18 +9,14 @@ import typer
 
 from maplebridge import city
 from maplebridge.access_policy.audit import (
-    Report,
     Verifier,
-    held_checkpoint_path,
     verify_export,
-    verify_log,
 )
 from maplebridge.cli.options import HOME, App, Home, Json, Limit, Purpose
 from maplebridge.cli.output import console, moment, print_json, print_table
 from maplebridge.errors import AuditCorrupt
-from maplebridge.reading import Reader
+from maplebridge.reading import held_notes, make_reader, verify_running
 from maplebridge.settings import Profile
-from maplebridge.wiring import make_policies
 
 OFFICER, AUDIT = "data-officer", "audit"
 
@@ -49,7 +45,7 @@ def search(
 ) -> None:
     """Find audit entries, the newest first; the search is an entry itself."""
     profile = city.running_profile(home, needs=(city.POSTGRESQL,))
-    with open_reader(profile) as reader:
+    with make_reader(profile) as reader:
         found = reader.search_audit(
             app=app,
             purpose=purpose,
@@ -112,7 +108,7 @@ def verify(
     if file is not None:
         profile = Profile.load(home)
         report = verify_export(
-            file, verifier=Verifier.parse(profile.audit_public_key), held=_held(home)
+            file, verifier=Verifier.parse(profile.audit_public_key), held=held_notes(home)
         )
     else:
         report = verify_running(city.running_profile(home, needs=(city.POSTGRESQL,)))
@@ -134,15 +130,6 @@ def verify(
         raise typer.Exit(AuditCorrupt.exit_code)
 
 
-def verify_running(profile: Profile) -> Report:
-    """Verify the log in its database against the checkpoint held outside it."""
-    return verify_log(
-        profile.settings("query"),
-        verifier=Verifier.parse(profile.audit_public_key),
-        held=_held(profile.home),
-    )
-
-
 def export(
     file: Annotated[Path, typer.Argument(help="Where to write it.")],
     app: App = OFFICER,
@@ -152,19 +139,9 @@ def export(
 ) -> None:
     """Write the log to a file that `audit verify FILE` checks without a server."""
     profile = city.running_profile(home, needs=(city.POSTGRESQL,))
-    with open_reader(profile) as reader:
+    with make_reader(profile) as reader:
         count = reader.export_audit(file, app=app, purpose=purpose)
     if as_json:
         print_json({"leaves": count, "file": str(file)})
     else:
         console.print(f"{count} leaves written to {file}")
-
-
-def _held(home: Path) -> list[str]:
-    path = held_checkpoint_path(home)
-    return [path.read_text("utf-8")] if path.exists() else []
-
-
-def open_reader(profile: Profile) -> Reader:
-    settings = profile.settings("query")
-    return Reader(settings, make_policies(settings))

@@ -12,7 +12,6 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from maplebridge.access_policy.audit import Verifier, held_checkpoint_path, verify_log
 from maplebridge.demo.generator import EVENTS, SHOWN_CASE, Day, Made
 from maplebridge.errors import IntegrityError, StackError
 from maplebridge.localstack import Progress
@@ -20,10 +19,9 @@ from maplebridge.processors.subscriber import Subscriber, View
 from maplebridge.producers import Department
 from maplebridge.projections.queries import totals
 from maplebridge.projections.store import connect, translated
-from maplebridge.reading import Reader
+from maplebridge.reading import make_reader, verify_running
 from maplebridge.schemas import load_catalogue, load_regions
 from maplebridge.settings import Profile
-from maplebridge.wiring import make_policies
 
 PATIENCE_S = 300.0
 POISONED = 5
@@ -240,7 +238,7 @@ def _combined(profile: Profile, told: Told, say: Callable[[str], None]) -> bool:
 
 
 def _reacted(profile: Profile, told: Told) -> bool:
-    with _reader(profile) as reader:
+    with make_reader(profile) as reader:
         told.warnings = reader.query(
             "warnings", app="city-dashboard", purpose=PURPOSES["city-dashboard"]
         )
@@ -248,7 +246,7 @@ def _reacted(profile: Profile, told: Told) -> bool:
 
 
 def _query(profile: Profile, told: Told) -> None:
-    with _reader(profile) as reader:
+    with make_reader(profile) as reader:
         told.case = reader.query(
             "cases",
             app="town-mediation",
@@ -264,18 +262,8 @@ def _query(profile: Profile, told: Told) -> None:
 
 
 def _verify(profile: Profile, told: Told) -> None:
-    held = held_checkpoint_path(profile.home)
-    report = verify_log(
-        profile.settings("query"),
-        verifier=Verifier.parse(profile.audit_public_key),
-        held=[held.read_text("utf-8")] if held.exists() else [],
-    )
+    report = verify_running(profile)
     told.leaves, told.verified = report.size, report.verified
-
-
-def _reader(profile: Profile) -> Reader:
-    settings = profile.settings("query")
-    return Reader(settings, make_policies(settings))
 
 
 def _totals(profile: Profile) -> Mapping[str, int]:
