@@ -12,6 +12,7 @@ from typing import Any
 
 from maplebridge.access_policy.signatures import SignatureVerifier, event_leaf, without_proof
 from maplebridge.errors import ContractRefused, EventInvalid
+from maplebridge.projections.standing import RETRACTION, amendment_of
 from maplebridge.schemas import Codec, Contract, Event, Regions
 
 _EVENT_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -79,6 +80,7 @@ class Judge:
         if contract.department != "react":
             self._check_signature(topic, key or b"", value, event, timestamp_ms)
         self._check_registers(contract, event)
+        self._check_amendment(contract, event)
         self._check_sealed(contract.event_type, event)
         return contract, event
 
@@ -131,6 +133,18 @@ class Judge:
             _check_text(event[name] or "", name)
         if contract.department == "react" and not _EVENT_ID.fullmatch(event["warning_id"]):
             raise EventInvalid("not a UUID in lower-case text form.", path="warning_id")
+
+    def _check_amendment(self, contract: Contract, event: Event) -> None:
+        """An amendment names an event, and not itself."""
+        amendment = amendment_of(contract, event)
+        if amendment is None:
+            return
+        path = "retracts" if contract.event_type == RETRACTION else "meta.corrects"
+        if _EVENT_ID.fullmatch(amendment.target_id) is None:
+            raise EventInvalid("not a UUID in lower-case text form.", path=path)
+        if amendment.target_id == amendment.amending_id:
+            raise EventInvalid("an event that names itself.", path=path)
+        _check_text(amendment.event_type, "retracts_type", least=1)
 
     def _check_sealed(self, event_type: str, event: Event) -> None:
         for path in self._plain_sealed[event_type]:
