@@ -78,7 +78,7 @@ class Judge:
             raise EventInvalid(f"an event of {contract.event_type} on another topic.", path="")
         self._check_meta(contract, topic, event["meta"], key, timestamp_ms)
         if contract.department != "react":
-            self._check_signature(topic, key or b"", value, event, timestamp_ms)
+            self.check_signature(topic, key or b"", value, event, timestamp_ms)
         self._check_registers(contract, event)
         self._check_amendment(contract, event)
         self._check_sealed(contract.event_type, event)
@@ -118,9 +118,10 @@ class Judge:
         if key != (meta["case_ref"] or meta["event_id"]).encode():
             raise EventInvalid("the record's key is not the event's.", path="meta.case_ref")
 
-    def _check_signature(
+    def check_signature(
         self, topic: str, key: bytes, value: bytes, event: Event, timestamp_ms: int
     ) -> None:
+        """Raises EventInvalid unless the department it names signed the event."""
         proof = event["proof"]
         if proof is None:
             raise EventInvalid("not signed by its department.", path="proof")

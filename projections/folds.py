@@ -13,9 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
-from zlib import crc32
 
 from maplebridge.schemas import Contract, Event
 from maplebridge.schemas.contracts import SERVICES
@@ -30,8 +28,8 @@ TallyKey = tuple[str, int, str, str, str, str]
 class CasePart:
     """What the events of one type say of one case so far.
 
-    steps: one bit for each transition there was. doubled: some entry repeats another, or,
-    of a fold, may do so: one transition stands there twice.
+    steps: the transitions there were. doubled: some entry repeats another, or, of a fold,
+    may do so: one transition stands there twice.
     """
 
     case_ref: str
@@ -45,7 +43,7 @@ class CasePart:
     occurred_at: int
     event_id: str
     events: int
-    steps: int
+    steps: frozenset[str]
     doubled: bool
 
 
@@ -101,12 +99,6 @@ def is_of_cases(contract: Contract) -> bool:
     return contract.department not in SERVICES
 
 
-@cache
-def step_bit(transition: str) -> int:
-    """Return a transition's bit; that two may share one costs time and changes nothing."""
-    return 1 << crc32(transition.encode()) % 62
-
-
 def fold_all(events: Iterable[tuple[Contract, Event]]) -> Change:
     change = Change()
     for contract, event in events:
@@ -120,7 +112,7 @@ def _fold_part(
     case_ref, occurred_at, event_id = meta["case_ref"], meta["occurred_at"], meta["event_id"]
     key = (case_ref, contract.event_type)
     part = change.parts.get(key)
-    step = step_bit(meta["transition"])
+    step = meta["transition"]
     if part is None:
         change.parts[key] = CasePart(
             case_ref,
@@ -134,13 +126,13 @@ def _fold_part(
             occurred_at,
             event_id,
             1,
-            step,
+            frozenset((step,)),
             False,
         )
         return
     part.events += 1
-    part.doubled = part.doubled or bool(part.steps & step)
-    part.steps |= step
+    part.doubled = part.doubled or step in part.steps
+    part.steps |= {step}
     if occurred_at < part.opened_at:
         part.opened_at = occurred_at
     if (occurred_at, event_id) > (part.occurred_at, part.event_id):

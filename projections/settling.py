@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 
 from maplebridge.projections.answers import Recognised
-from maplebridge.projections.folds import HOUR_US, CasePart, Change, step_bit
+from maplebridge.projections.folds import HOUR_US, CasePart, Change
 from maplebridge.projections.standing import Amendment, Entry, repeated
 from maplebridge.schemas import Catalogue
 from maplebridge.schemas.contracts import SERVICES
@@ -193,9 +193,6 @@ class Settling:
 
 def _part(counted: Sequence[_Row], held: Sequence[_Row], *, doubled: bool) -> CasePart:
     last = max(counted, key=lambda row: row.entry.stamp)
-    steps = 0
-    for row in held:
-        steps |= step_bit(row.transition)
     return CasePart(
         case_ref=last.case_ref or "",
         event_type=last.event_type,
@@ -208,7 +205,7 @@ def _part(counted: Sequence[_Row], held: Sequence[_Row], *, doubled: bool) -> Ca
         occurred_at=last.occurred_at,
         event_id=last.event_id,
         events=len(counted),
-        steps=steps,
+        steps=frozenset(row.transition for row in held),
         doubled=doubled,
     )
 

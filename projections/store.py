@@ -282,7 +282,7 @@ class ProjectionStore:
                             part.occurred_at,
                             part.event_id,
                             part.events,
-                            part.steps,
+                            _array(part.steps),
                             part.doubled,
                         )
                     )
@@ -375,6 +375,11 @@ def _event_row(event_id: str, each: Accepted) -> tuple[Any, ...]:
         event.get("unit"),
         meta["occurred_at"],
     )
+
+
+def _array(names: Iterable[str]) -> str:
+    """Return names, which hold no quote, as COPY takes a text[]."""
+    return "{" + ",".join(f'"{name}"' for name in names) + "}"
 
 
 def _columns(letter: DeadLetter) -> dict[str, Any]:

@@ -33,7 +33,7 @@ CREATE TEMP TABLE IF NOT EXISTS incoming_tallies (
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS incoming_parts (
     case_ref text, event_type text, department text, community text, transition text, state text,
-    unit text, opened_us bigint, occurred_us bigint, event_id uuid, events int, steps bigint,
+    unit text, opened_us bigint, occurred_us bigint, event_id uuid, events int, steps text[],
     doubled boolean
 ) ON COMMIT DELETE ROWS
 
@@ -85,8 +85,8 @@ SELECT case_ref, event_type, department, community, transition, state, unit,
 FROM incoming_parts ORDER BY 1, 2
 ON CONFLICT (case_ref, event_type) DO UPDATE SET
     events = p.events + excluded.events,
-    steps = p.steps | excluded.steps,
-    doubled = p.doubled OR excluded.doubled OR p.steps & excluded.steps <> 0,
+    steps = p.steps || excluded.steps,
+    doubled = p.doubled OR excluded.doubled OR p.steps && excluded.steps,
     opened_at = least(p.opened_at, excluded.opened_at),
     department = CASE WHEN (excluded.occurred_at, excluded.event_id) > (p.occurred_at, p.event_id)
         THEN excluded.department ELSE p.department END,

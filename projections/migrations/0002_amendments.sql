@@ -19,10 +19,10 @@ CREATE TABLE amendments (
 );
 CREATE INDEX amendments_by_event ON amendments (amending_id);
 
--- steps: one bit for each transition there was; doubled: some entry repeats another.
+-- steps: the transitions there were; doubled: some entry repeats another, or may do so.
 ALTER TABLE case_parts
-    ADD COLUMN steps bigint NOT NULL DEFAULT -1,
-    ADD COLUMN doubled boolean NOT NULL DEFAULT false;
+    ADD COLUMN steps text[] NOT NULL DEFAULT '{}',
+    ADD COLUMN doubled boolean NOT NULL DEFAULT true;
 ALTER TABLE case_parts ALTER COLUMN steps DROP DEFAULT, ALTER COLUMN doubled DROP DEFAULT;
 
 -- When the broker took the record.
