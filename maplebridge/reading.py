@@ -151,6 +151,7 @@ class Reader:
         with translated(self._settings), connect(self._settings) as connection:
             return read_model(
                 connection,
+                self._policies.catalogue,
                 model,
                 prefix=prefix,
                 case_ref=case_ref,

@@ -235,6 +235,6 @@ def test_a_case_is_joined_across_departments_with_its_history(
     ]
     _, epoch = store.claim(TOPIC, 0)
     store.write([Span(TOPIC, 0, epoch, 0, 3)], accepted(events), [])
-    [row] = read_model(admin, "cases", prefix="", case_ref="C")
+    [row] = read_model(admin, catalogue(), "cases", prefix="", case_ref="C")
     assert (row["case_ref"], row["state"], row["events"]) == ("C", "applied", 3)
     assert set(row["parts"]) == {"hotline.order", "grid.case", "mediation.case"}
