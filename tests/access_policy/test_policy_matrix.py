@@ -197,7 +197,7 @@ MUTATIONS = {
     ),
     "the centre follows any event": (
         r'context\.purpose == "dispute_resolution" &&\s+\["mediation.case", "hotline.order", '
-        r'"grid.case"\]\.contains\(resource\.event_type\)',
+        r'"grid.case", "event.retraction"\]\.contains\(resource\.event_type\)',
         'context.purpose == "dispute_resolution"',
     ),
     "anyone is a mediation centre": (

@@ -271,7 +271,7 @@ def test_a_signed_event_holds_on_its_own_topic_and_under_its_own_key_alone() -> 
         ({"corrects": event_id(5), "event_id": event_id(5)}, "meta.corrects"),
     ],
 )
-def test_a_correction_names_another_event(change: dict[str, str], path: str) -> None:
+def test_a_correction_names_another_event(change: dict[str, Any], path: str) -> None:
     """F6: PostgreSQL could not hold it, and the partition would stand still."""
     assert refusal(lambda: judged(order(**change)))[1] == path
 

@@ -72,7 +72,7 @@ def write(store: ProjectionStore, batches: Sequence[Sequence[Event]]) -> None:
 
 
 def clear(admin: psycopg.Connection[Any]) -> None:
-    admin.execute(f"TRUNCATE {', '.join(REBUILT)}, outbox")  # type: ignore[arg-type]
+    admin.execute(f"TRUNCATE {', '.join(REBUILT)}, outbox")
 
 
 def reference(events: Sequence[Event]) -> tuple[set[str], dict[str, str], Tallies, Parts]:
