@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -43,7 +43,10 @@ def commands() -> typer.Typer:
 def list_(
     topic: Topic = "",
     reason_like: ReasonLike = "",
-    state: Annotated[str, typer.Option("--state", help="open, retried, discarded or all.")] = OPEN,
+    state: Annotated[
+        Literal["open", "retried", "discarded", "all"],
+        typer.Option("--state", help="What was done about them."),
+    ] = "open",
     limit: Limit = 50,
     home: Home = HOME,
     as_json: Json = False,
