@@ -11,6 +11,7 @@ import pytest
 from psycopg import sql
 
 from maplebridge.errors import StoreUnavailable
+from maplebridge.projections.store import connect
 from tests.processors.lanes import Kafka, Lane
 from tests.processors.made_events import corpus
 from tests.processors.test_combine_faults import assert_same
@@ -32,7 +33,10 @@ def volume(kafka: Kafka, tmp_path: Path) -> Iterator[Path]:
         folder.rmdir()
         pytest.skip("this machine lets no file system be mounted")
     try:
-        data = next(kafka.profile.home.rglob("PG_VERSION")).parent.stat()
+        with connect(kafka.profile.settings("admin")) as admin:
+            row = admin.execute("SHOW data_directory").fetchone()
+        assert row is not None
+        data = Path(row[0]).stat()
         space = folder / "space"
         space.mkdir()
         for each in (folder, space):

@@ -152,7 +152,7 @@ def test_a_cases_history_says_how_each_entry_stands_and_by_what(
         event_id=event_id(6),
         community=inside,
         occurred_at=AT + 4,
-        transition="filed",
+        transition="handled",
     )
     gone = grid_case(case_ref="H", event_id=event_id(7), community=inside, occurred_at=AT + 5)
     back = retraction(gone, event_id=event_id(8), occurred_at=AT + 6)
