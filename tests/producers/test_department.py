@@ -271,7 +271,7 @@ def test_with_no_server_up_events_are_taken_and_go_out_with_the_next_publisher(
     ids = [department.publish(TYPE, order(), **envelope()).event_id for _ in range(20)]
 
     def close() -> None:
-        with pytest.raises(Unavailable, match="20 events wait .*`maplebridge spool drain`"):
+        with pytest.raises(Unavailable, match=r"20 events wait .*`maplebridge spool drain`"):
             department.close(3)
 
     assert seconds(close) < 12
