@@ -39,7 +39,6 @@ class Judge:
     ) -> None:
         self._codec = codec
         self._signatures = signatures
-        self._communities = regions.communities
         self._regions = regions
         self._max_bytes = max_bytes
         self._ahead_us = int(ahead_limit_s * 1_000_000)
@@ -47,7 +46,7 @@ class Judge:
         self._sealed_items: dict[str, tuple[tuple[str, str], ...]] = {}
         self._registers: dict[str, tuple[str, ...]] = {}
         for contract in codec.catalogue:
-            kept = ("state", "unit", "rule", "category", "severity", contract.tally)
+            kept = ("state", contract.handler, "rule", "category", "severity", contract.tally)
             self._registers[contract.event_type] = tuple(
                 name for name in dict.fromkeys(kept) if name in contract.by_path
             )
@@ -101,8 +100,7 @@ class Judge:
             raise EventInvalid("not the topic's department.", path="meta.department")
         if _EVENT_ID.fullmatch(meta["event_id"]) is None:
             raise EventInvalid("not a UUID in lower-case text form.", path="meta.event_id")
-        if meta["community"] not in self._communities:
-            self._regions.check_community(meta["community"])
+        self._regions.check_community(meta["community"], at=meta["occurred_at"])
         if meta["transition"] not in contract.transitions:
             raise EventInvalid("unknown transition.", path="meta.transition")
         if meta["occurred_at"] > timestamp_ms * 1000 + self._ahead_us:

@@ -20,7 +20,7 @@ from maplebridge.schemas import (
     load_catalogue,
     load_code_lists,
 )
-from maplebridge.schemas.contracts import contract_paths, load_inlined
+from maplebridge.schemas.catalogue import contract_paths, load_inlined
 
 
 def commands() -> typer.Typer:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from maplebridge.errors import EventInvalid
+from maplebridge.producers.completion import Completer
 from maplebridge.schemas import Validator, load_catalogue, load_code_lists, load_regions
 from tests.producers.orders import mediation, order, plain_meta
 
@@ -16,25 +17,18 @@ MEDIATIONS = Validator(CATALOGUE.get("mediation.case"), CODES, REGIONS)
 SECRET = "13800000000"  # the shape of a real number: it must not be told
 
 
+def whole(event_type: str, fields: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    contract = CATALOGUE.get(event_type)
+    meta = plain_meta(event_type, contract.department)
+    return {**Completer(contract).complete(meta, fields), **changes}
+
+
 def whole_order(**changes: Any) -> dict[str, Any]:
-    rest = {
-        "unit": None, "due_at": None, "return_reason": None, "anonymous": False, "address": "",
-    }  # fmt: skip
-    meta = plain_meta("hotline.order", "hotline")
-    return {**rest, **order(), "meta": meta, "proof": None, **changes}
+    return whole("hotline.order", order(), **changes)
 
 
 def whole_mediation(**changes: Any) -> dict[str, Any]:
-    contract = CATALOGUE.get("mediation.case")
-    event = {
-        spec.path: None
-        for spec in contract.fields
-        if "." not in spec.path and (spec.nullable or (spec.seal and spec.seal.nullable))
-    }
-    party = {"role": "applicant", "name": "", "phone": "", "id_no": None}
-    fields = {**mediation(), "parties": [dict(party), {**party, "role": "respondent"}]}
-    meta = plain_meta("mediation.case", "justice")
-    return {**event, **fields, "meta": meta, "proof": None, **changes}
+    return whole("mediation.case", mediation(), **changes)
 
 
 def refusal(validator: Validator, event: dict[str, Any]) -> EventInvalid:
