@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ from maplebridge.schemas import (
     load_regions,
 )
 from maplebridge.settings import Settings, load_settings
+
+log = logging.getLogger(__name__)
 
 _CLOSE_AFTER_ERROR_S = 5.0
 
@@ -262,7 +265,18 @@ class Department:
             )
         return value
 
+    @property
+    def personal_data(self) -> Mapping[tuple[str, str, str], int]:
+        """How often a scan found what, by (event type, path of the text, kind)."""
+        return {
+            (event_type, *place): count
+            for event_type, path in self._paths.items()
+            for place, count in path.validator.personal_data.items()
+        }
+
     def _release(self) -> None:
+        for (event_type, path, kind), count in self.personal_data.items():
+            log.warning("%s %s: %s found %d times", event_type, path, kind, count)
         lane, self._lane = self._lane, None
         keys, self._keys = self._keys, None
         registry, self._registry = self._registry, None

@@ -89,6 +89,11 @@ class Regions:
             todo="Give the code of the community inside it.",
         )
 
+    def former(self, code: str) -> frozenset[str]:
+        """Return the codes outside the region `code` from which communities in it came."""
+        inside = self.within(code)
+        return frozenset(old for each in inside for old in self.lineage(each)) - inside
+
     def check_region(self, code: str, *, path: str = "meta.community") -> None:
         """Raises EventInvalid if `code` is that of no region of any level."""
         if code not in self._by_code:
