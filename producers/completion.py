@@ -24,7 +24,9 @@ class Completer:
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
         fields = [each for each in contract.schema["fields"] if each["name"] not in _OURS]
-        arrays = {each["name"]: each["type"]["items"]["fields"] for each in fields if _records(each)}
+        arrays = {
+            each["name"]: each["type"]["items"]["fields"] for each in fields if _records(each)
+        }
         self._defaults = {"proof": None, **_defaults(contract, fields, "")}
         self._mutable = [name for name, value in self._defaults.items() if _is_mutable(value)]
         self._times = _times(fields)

@@ -57,9 +57,7 @@ def read_model(
     rows = _rows(connection, READ_MODELS[name], wanted)
     if name == "cases" and case_ref is not None:
         for row in rows:
-            row["history"] = _rows(
-                connection, "history", {**wanted, "case_ref": row["case_ref"]}
-            )
+            row["history"] = _rows(connection, "history", {**wanted, "case_ref": row["case_ref"]})
     return rows
 
 

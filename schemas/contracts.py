@@ -243,9 +243,7 @@ def parse_contract(schema: dict[str, Any], inlined: Mapping[str, Any]) -> Contra
 
 def strictest(order: Sequence[str], given: Iterable[str]) -> str:
     """Return the strictest of `given` in `order`; what is not in it counts as the weakest."""
-    return max(
-        (each for each in given if each in order), key=order.index, default=order[0]
-    )
+    return max((each for each in given if each in order), key=order.index, default=order[0])
 
 
 def _with_inlined(kind: Any, inlined: Mapping[str, Any]) -> Any:

@@ -25,9 +25,7 @@ FORMATS: Mapping[str, Format] = {
         r"(?=.*\d)\w[\w.:/#()\u3014\u3015\uff08\uff09-]{0,63}",
         "up to 64 letters, digits and . : / # - ( ) without a blank, a digit among them",
     ),
-    "code": _format(
-        r"\w[\w.:/-]{0,63}", "up to 64 letters, digits and . : / - without a blank"
-    ),
+    "code": _format(r"\w[\w.:/-]{0,63}", "up to 64 letters, digits and . : / - without a blank"),
     "staff": _format(
         r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", "up to 32 Latin letters, digits and . _ -"
     ),

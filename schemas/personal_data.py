@@ -50,9 +50,11 @@ _PLATE = (
 
 # GB/T 2260: the first two digits of provinces; 71, 81 to 83 of residence permits; 91 abroad
 _PROVINCES = frozenset(
-    "11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 61 62 63 64"
-    " 65 71 81 82 83 91".split()
-)
+    f"{number}"
+    for first, last in ((11, 15), (21, 23), (31, 37), (41, 46), (50, 54), (61, 65), (71, 71),
+                        (81, 83), (91, 91))
+    for number in range(first, last + 1)
+)  # fmt: skip
 _WEIGHTS = tuple(2 ** (17 - place) % 11 for place in range(17))
 _CHECK_DIGITS = "10X98765432"
 # the ranges that issuers of cards have: UnionPay, Visa, Mastercard, Amex, JCB, Diners, ICBC's own

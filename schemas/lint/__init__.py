@@ -74,7 +74,7 @@ def lint_schema(
             Finding(each.code, each.path, line, each.message, each.fix)
             for each, line in _located(located, inlined, codes, departments)
         ]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as exc:
         missing = ", ".join(name for name in NEEDED if f'"{name}"' not in text)
         fix = f"Add {missing}." if missing else "Every field needs a name and an Avro type."
         found = [Finding("MB001", "", 1, f"not a contract ({type(exc).__name__}).", fix)]
@@ -93,7 +93,7 @@ def _located(
     contract = None
     try:
         contract = parse_contract(schema, inlined)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         if not shape:
             raise
     faults = shape
@@ -121,4 +121,3 @@ def _pointers(fields: Any, at: Pointer, prefix: str) -> Iterator[tuple[str, Poin
             yield from _pointers(
                 items.get("fields"), (*here, "type", "items", "fields"), f"{path}[]."
             )
-

@@ -50,7 +50,9 @@ def _counts(contract: Contract) -> Iterator[Fault]:
         ("mb:handler", "MB210", contract.handler, True),
     ):
         spec = contract.by_path.get(path)
-        counted = spec and spec.grade == 1 and is_plain_text(spec) and (spec.code_list or spec.format)
+        counted = (
+            spec and spec.grade == 1 and is_plain_text(spec) and (spec.code_list or spec.format)
+        )
         if path and (spec is None or not counted or (spec.nullable and not nullable)):
             yield Fault(
                 code,

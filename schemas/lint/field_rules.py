@@ -86,7 +86,7 @@ def _seal(spec: FieldSpec, seal: SealSpec, contract: Contract) -> Iterator[Fault
             yield Fault(
                 "MB105",
                 spec.path,
-                f"mb:subjects says of {role} by what it is known, but no such sealed field is here.",
+                f"mb:subjects says by what {role} is known, but no such field is sealed here.",
                 "Name sealed fields of the same record there.",
                 "mb:seal",
             )

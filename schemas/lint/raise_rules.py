@@ -93,7 +93,9 @@ def _asks(rule: Raise, contract: Contract, name: re.Pattern[str], values: tuple[
         asked is not None
         and asked.seal is None
         and name.search(rule.when) is not None
-        and any(type(given) is type(each) and given == each for given in rule.values for each in values)
+        and any(
+            type(given) is type(each) and given == each for given in rule.values for each in values
+        )
     )
 
 

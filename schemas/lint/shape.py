@@ -15,11 +15,22 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _EVENT_TYPE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 _DEPARTMENT = re.compile(r"[a-z][a-z0-9-]*")
 _OF_CONTRACT = frozenset(
-    "mb:event_type mb:version mb:department mb:publishers mb:unit mb:tally mb:handler"
-    " mb:transitions mb:subjects mb:share mb:open".split()
+    [
+        "mb:event_type",
+        "mb:version",
+        "mb:department",
+        "mb:publishers",
+        "mb:unit",
+        "mb:tally",
+        "mb:handler",
+        "mb:transitions",
+        "mb:subjects",
+        "mb:share",
+        "mb:open",
+    ]
 )
 _OF_FIELD = frozenset(
-    "mb:codes mb:format mb:text mb:scan mb:seal mb:raise mb:share mb:open".split()
+    ["mb:codes", "mb:format", "mb:text", "mb:scan", "mb:seal", "mb:raise", "mb:share", "mb:open"]
 )
 _FRAME = ("meta", "proof")
 
@@ -125,7 +136,7 @@ def _is_leaf(kind: Any, *, sealed: bool) -> bool:
 def _seal(seal: Any, path: str) -> Iterator[Fault]:
     plain = seal["type"]
     inner = plain[1] if isinstance(plain, list) and len(plain) == 2 else plain
-    if isinstance(plain, list) and plain[:1] != ["null"] or inner not in _PLAIN:
+    if (isinstance(plain, list) and plain[:1] != ["null"]) or inner not in _PLAIN:
         yield Fault(
             "MB003",
             path,
@@ -137,5 +148,3 @@ def _seal(seal: Any, path: str) -> Iterator[Fault]:
         raise TypeError("a seal's key is text")
     if set(seal) - {"type", "key"}:
         yield Fault("MB004", path, "the seal says more than type and key.", "Drop it.", "mb:seal")
-
-

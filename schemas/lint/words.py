@@ -73,7 +73,7 @@ PERSONAL = (
     _personal(
         "a phone or another address to reach a person", 3, "PI SPI",
         "phone|phone_no|mobile|tel|telephone|cellphone|email|e_mail|wechat|wechat_id|qq|weixin",
-        r"phone numbers?|mobile numbers?|e-?mail address|手机号|电话号码|联系电话|联系方式|微信号|邮箱",
+        r"phone numbers?|mobile numbers?|e-?mail address|手机号|电话号码|联系电话|联系方式|微信号",
     ),
     _personal(
         "a licence plate", 3, "PI SPI",
@@ -119,7 +119,9 @@ def personal_in_name(name: str) -> Personal | None:
     plain = snake(name)
     if _BARE_NAME.fullmatch(plain):
         return NAME_OF_PERSON
-    return next((each for each in PERSONAL if each.name.search(plain) or each.text.search(name)), None)
+    return next(
+        (each for each in PERSONAL if each.name.search(plain) or each.text.search(name)), None
+    )
 
 
 def personal_in_text(text: str) -> Personal | None:

@@ -15,10 +15,10 @@ from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.keytransport import BrokerPrivateKey
 from maplebridge.access_policy.plans import at_stream
 from maplebridge.access_policy.policy import Policies
+from maplebridge.processors.views import Projection, is_restricted
 from maplebridge.producers import Department
 from maplebridge.producers.mapping.targets import field_targets
 from maplebridge.producers.sealing import EventSealer
-from maplebridge.processors.views import Projection, is_restricted
 from maplebridge.projections.folds import fold_all
 from maplebridge.projections.store import connect
 from maplebridge.schemas import (
@@ -129,7 +129,9 @@ def test_an_event_is_folded_and_shown_as_its_grades_say(
 def test_a_mapping_may_fill_every_field_that_a_caller_gives(contract: Contract) -> None:
     targets = field_targets(contract, CODES)
     twins = {spec.raises.twin for spec in contract.fields if spec.raises}
-    given = {name for name, value in CONTENT[contract.event_type].items() if type(value) is not list}
+    given = {
+        name for name, value in CONTENT[contract.event_type].items() if type(value) is not list
+    }
     assert given <= set(targets)
     assert not twins & set(targets)
 

@@ -199,7 +199,8 @@ def test_a_person_beside_an_assistance_scheme_is_l4() -> None:
 
 def test_a_key_given_twice_is_found_where_it_stands_again() -> None:
     whole = text(schema(field("thing", "L3", "TEXT", **SEALED, **{"mb:seal": BY_CASE})))
-    forged = whole.replace('"confluent:tags": ["L3", "TEXT"]', '"confluent:tags": ["L3"], "confluent:tags": ["L1"]')
+    tags = '"confluent:tags": ["L3", "TEXT"]'
+    forged = whole.replace(tags, f'{tags}, "confluent:tags": ["L1"]')
     found = {each.code: each.line for each in lint_schema(forged, INLINED, CODES)}
     assert found["MB002"] == 4
 
@@ -213,14 +214,15 @@ def test_the_line_is_that_of_the_attribute_in_a_file_of_any_layout() -> None:
     assert finding.line > written.splitlines().index('   "name": "thing",')
 
 
+def listed(*fields: dict[str, Any]) -> dict[str, Any]:
+    item = {"type": "record", "name": "Item", "doc": "One", "fields": list(fields)}
+    return {"name": "things", "type": {"type": "array", "items": item}, "doc": "Some"}
+
+
 def test_a_list_holds_codes_or_records_at_the_top_alone() -> None:
-    record = {"type": "record", "name": "Item", "doc": "One", "fields": [field("a", "L1")]}
-    listed = {"name": "things", "type": {"type": "array", "items": record}, "doc": "Some"}
-    assert codes(listed) == []
+    assert codes(listed(field("a", "L1"))) == []
     assert codes(field("things", "L1", type={"type": "array", "items": "string"})) == []
-    inner = {"type": "record", "name": "Inner", "doc": "One", "fields": [field("b", "L1")]}
-    record["fields"].append({"name": "more", "type": {"type": "array", "items": inner}, "doc": "M"})
-    assert codes(listed) == ["MB003"]
+    assert codes(listed(field("a", "L1"), listed(field("b", "L1")))) == ["MB003"]
 
 
 @pytest.mark.parametrize(
@@ -234,7 +236,8 @@ def test_a_list_holds_codes_or_records_at_the_top_alone() -> None:
         ({"mb:transitions": {"seen": {"doc": "s", "first": True, "after": ["gone"]}}}, "MB302"),
         (
             {"mb:transitions": {"a": {"doc": "a", "first": True, "after": []},
-                                "b": {"doc": "b", "after": ["c"]}, "c": {"doc": "c", "after": ["b"]}}},
+                                "b": {"doc": "b", "after": ["c"]},
+                                "c": {"doc": "c", "after": ["b"]}}},
             "MB303",
         ),
         ({"mb:transitions": {"seen": {"doc": "", "first": True, "after": []}}}, "MB201"),
@@ -271,7 +274,9 @@ def test_content_that_the_bus_refuses_is_refused_at_any_grade(name: str) -> None
     assert "MB203" in codes(sealed(name, "L4", "SPI"))
 
 
-@pytest.mark.parametrize("doc", ["网格对居民的评分", "行踪轨迹", "是否党员", "人脸照片", "国家秘密", "信令数据"])
+@pytest.mark.parametrize(
+    "doc", ["居民的评分", "行踪轨迹", "是否党员", "人脸照片", "国家秘密", "信令数据"]
+)
 def test_what_a_doc_tells_in_chinese_is_refused_too(doc: str) -> None:
     assert "MB203" in codes(sealed("thing", "L4", "SPI") | {"doc": doc})
 
@@ -283,10 +288,9 @@ def test_what_a_doc_tells_in_chinese_is_refused_too(doc: str) -> None:
      ("name", 3)],
 )  # fmt: skip
 def test_a_name_that_looks_personal_needs_its_grade(name: str, grade: int) -> None:
-    for given in range(1, 5):
-        tags = {1: ["L1"], 2: ["L2"], 3: ["L3", "PI"], 4: ["L4", "SPI"]}[given]
-        spec = sealed(name, *tags) if given >= 3 else field(name, *tags)
-        assert ("MB204" in codes(spec)) == (given < grade)
+    for number, tags in enumerate((["L1"], ["L2"], ["L3", "PI"], ["L4", "SPI"]), 1):
+        spec = sealed(name, *tags) if number >= 3 else field(name, *tags)
+        assert ("MB204" in codes(spec)) == (number < grade)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +304,7 @@ def test_a_harmless_name_is_not_taken_for_another(name: str) -> None:
 
 @given(st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8)
-    | st.sampled_from(["meta", "proof", "string", "bytes", "record", "array", "L1", "L4", "mb:seal"]),
+    | st.sampled_from(["meta", "proof", "string", "bytes", "record", "array", "L1", "L4"]),
     lambda inner: st.lists(inner, max_size=4)
     | st.dictionaries(st.sampled_from(
         ["name", "type", "fields", "items", "doc", "confluent:tags", "mb:seal", "mb:raise", "key",
