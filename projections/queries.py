@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,6 +33,7 @@ def read_model(
     name: str,
     *,
     prefix: str,
+    former: Collection[str] = (),
     case_ref: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
@@ -40,6 +41,8 @@ def read_model(
 ) -> list[Row]:
     """Return rows of a read model in the communities whose codes begin with `prefix`.
 
+    former: other codes under which events of these communities stand, from before a split
+    or a merger.
     limit: None for all. case_ref: one case only, with its history. since, until: hours of
     the tallies, half open.
     Raises InputError if there is no such read model.
@@ -50,6 +53,7 @@ def read_model(
         )
     wanted = {
         "prefix": prefix,
+        "former": sorted(former),
         "case_ref": case_ref,
         "since": since,
         "until": until,
@@ -58,14 +62,18 @@ def read_model(
     rows = _rows(connection, READ_MODELS[name], wanted)
     if name == "cases" and case_ref is not None:
         for row in rows:
-            row["history"] = _history(connection, catalogue, row["case_ref"], prefix=prefix)
+            row["history"] = _history(connection, catalogue, row["case_ref"], prefix, former)
     return rows
 
 
 def _history(
-    connection: psycopg.Connection[Any], catalogue: Catalogue, case_ref: str, *, prefix: str
+    connection: psycopg.Connection[Any],
+    catalogue: Catalogue,
+    case_ref: str,
+    prefix: str,
+    former: Collection[str],
 ) -> list[Row]:
-    """Return a case's entries below `prefix`, each with its standing.
+    """Return a case's entries below `prefix` or in `former`, each with its standing.
 
     standing: counted, retracted, corrected or repeated; by: the event that makes it so;
     flag: what the life-cycle says against where it stands. What lies elsewhere takes part
@@ -81,7 +89,11 @@ def _history(
                 if row["counted"] and row["event_type"] == contract.event_type
             ]
             flags |= misplaced(counted, contract.transitions)
-    return [_told(row, flags) for row in rows if row["community"].startswith(prefix)]
+    return [
+        _told(row, flags)
+        for row in rows
+        if row["community"].startswith(prefix) or row["community"] in former
+    ]
 
 
 def _told(row: Row, flags: Mapping[str, str | None]) -> Row:

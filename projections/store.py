@@ -370,9 +370,9 @@ def _event_row(event_id: str, each: Accepted) -> tuple[Any, ...]:
         meta["community"],
         meta["case_ref"],
         meta["transition"],
-        event[contract.tally],
+        event[contract.tally] if contract.tally else "",
         event.get("state"),
-        event.get("unit"),
+        event[contract.handler] if contract.handler else None,
         meta["occurred_at"],
     )
 
