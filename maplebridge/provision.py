@@ -146,7 +146,7 @@ def _provision_kafka(settings: Settings, catalogue: Catalogue, apps: Sequence[st
 
 
 def _provision_registry(settings: Settings, catalogue: Catalogue, apps: Sequence[str]) -> None:
-    registry = RegistryClient(settings.registry_url)
+    registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
     register_schemas(registry, catalogue, apps)
     registry.close()
 

@@ -100,7 +100,7 @@ class Department:
         """
         try:
             self._keys = open_keys(self.settings, self.name)
-            self._registry = RegistryClient(self.settings.registry_url)
+            self._registry = RegistryClient(self.settings.registry_url, tls_ca=self.settings.tls_ca)
             lane = Lane(self.settings, MasterAnnouncer(self._keys, self._registry))
             self._lane = lane.open()
         except BaseException:

@@ -14,6 +14,7 @@ from maplebridge.errors import KeyBrokerUnavailable, StackError
 from maplebridge.producers.lane import Announcement
 from maplebridge.schemas import AvroCodec, RegistryClient, load_schema
 from maplebridge.settings import Settings
+from maplebridge.tls import client_context, explained
 
 _SCHEMA = "control/keys.master.created.v1"
 
@@ -82,10 +83,12 @@ def _public(settings: Settings) -> BrokerPublicKey:
             f"{url}/v1/keys/public",
             auth=(settings.principal, settings.secret.get_secret_value()),
             timeout=5.0,
+            verify=client_context(settings.tls_ca),
         )
         return BrokerPublicKey.decode(str(answer.raise_for_status().json()["public_key"]))
     except (httpx.HTTPError, ValueError, KeyError, TypeError) as exc:
-        raise KeyBrokerUnavailable(url, type(exc).__name__) from exc
+        error = KeyBrokerUnavailable(url, type(exc).__name__)
+        raise explained(error, tls_ca=settings.tls_ca) from exc
 
 
 def _unwritable(department: str, exc: sqlite3.Error) -> StackError:

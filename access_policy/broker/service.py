@@ -93,6 +93,8 @@ def run(
         uvicorn.Config(
             create_app(broker, ready=lambda: intake.alive),
             host=settings.key_broker_listen,
+            ssl_certfile=settings.key_broker_certificate,
+            ssl_keyfile=settings.key_broker_certificate_key,
             port=urlsplit(settings.key_broker_url).port or 8200,
             access_log=False,
             log_config=None,
