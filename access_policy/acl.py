@@ -24,6 +24,7 @@ from confluent_kafka.admin import (
 from maplebridge.errors import KafkaUnavailable
 from maplebridge.schemas import Catalogue
 from maplebridge.settings import Settings
+from maplebridge.tls import explained
 
 KEYS_TOPIC = "mb.control.keys"
 TIMEOUT_S = 15
@@ -90,7 +91,8 @@ def sync_rules(settings: Settings, rules: frozenset[Rule]) -> tuple[int, int]:
         while _held(admin) != rules and time.monotonic() < deadline:
             time.sleep(POLL_S)
     except KafkaException as exc:
-        raise KafkaUnavailable(settings.kafka_bootstrap, exc.args[0].name()) from exc
+        error = KafkaUnavailable(settings.kafka_bootstrap, exc.args[0].name())
+        raise explained(error, tls_ca=settings.tls_ca) from exc
     return len(added), len(removed)
 
 

@@ -28,6 +28,7 @@ from maplebridge.localstack.private_files import write_private
 from maplebridge.localstack.progress import Stage
 from maplebridge.localstack.supervisor import Supervisor
 from maplebridge.settings import Profile
+from maplebridge.tls import explained
 
 NAME = "kafka"
 SCRAM_ITERATIONS = 4096
@@ -255,7 +256,8 @@ def ensure_scram_users(
             future.result(timeout_s)
     except (KafkaException, TimeoutError) as exc:
         reason = exc.args[0].name() if isinstance(exc, KafkaException) else "timed out"
-        raise KafkaUnavailable(profile.kafka_bootstrap, reason) from exc
+        error = KafkaUnavailable(profile.kafka_bootstrap, reason)
+        raise explained(error, tls_ca=profile.tls_ca) from exc
     return missing
 
 

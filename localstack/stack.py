@@ -86,7 +86,8 @@ class Stack:
         """Start what is not running, download what is missing; return the profile.
 
         tls: every server speaks TLS, now and at every later `up`, with certificates made
-        for this home. Raises StageFailed if a stage fails; what this call started is stopped again then.
+        for this home.
+        Raises StageFailed if a stage fails; what this call started is stopped again then.
         Raises StackError if the home folder holds something else, or is being wiped.
         """
         progress = progress or Progress()

@@ -16,6 +16,7 @@ from maplebridge.localstack import ensure_scram_users
 from maplebridge.localstack.postgresql import ensure_roles
 from maplebridge.localstack.principals import KAFKA_USERS, REGISTRY
 from maplebridge.settings import Profile
+from maplebridge.tls import explained
 
 NEEDED = (*KAFKA_USERS, REGISTRY)
 
@@ -31,6 +32,8 @@ class Deployment(BaseSettings):
     postgres_host: str
     postgres_port: int = 5432
     key_broker_url: str
+    tls_ca: Path | None = None
+    private_network: bool = False
     regions: tuple[Path, ...] = ()
     root_passphrase: SecretStr
     secrets: dict[str, SecretStr] = Field(default_factory=dict)
@@ -71,5 +74,5 @@ def make_accounts(profile: Profile) -> list[str]:
     except psycopg.Error as exc:
         detail = f"SQLSTATE {exc.sqlstate}" if exc.sqlstate else type(exc).__name__
         address = f"{profile.postgres_host}:{profile.postgres_port}"
-        raise StoreUnavailable(address, detail) from exc
+        raise explained(StoreUnavailable(address, detail), tls_ca=profile.tls_ca) from exc
     return made

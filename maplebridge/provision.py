@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import psycopg
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
@@ -18,10 +17,11 @@ from maplebridge.access_policy.audit.service import signing_key_path
 from maplebridge.access_policy.audit.store import connect as connect_audit
 from maplebridge.access_policy.audit.store import migrate as migrate_audit
 from maplebridge.access_policy.broker.service import provision as provision_key_broker
+from maplebridge.access_policy.broker.store import administer
 from maplebridge.access_policy.policy import Policies
 from maplebridge.errors import KafkaUnavailable
 from maplebridge.projections.migrate import migrate
-from maplebridge.projections.store import connect, translated
+from maplebridge.projections.store import connect
 from maplebridge.schemas import (
     Catalogue,
     RegistryClient,
@@ -30,6 +30,7 @@ from maplebridge.schemas import (
     load_schema,
 )
 from maplebridge.settings import Profile, Settings
+from maplebridge.tls import explained
 
 TIMEOUT_S = 30
 EPOCH_MS = 7 * 24 * 3600 * 1000
@@ -97,7 +98,9 @@ def make_topics(settings: Settings, topics: Iterable[TopicSpec]) -> int:
     except KafkaException as exc:
         error = exc.args[0]
         if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise KafkaUnavailable(settings.kafka_bootstrap, error.name()) from exc
+            raise explained(
+                KafkaUnavailable(settings.kafka_bootstrap, error.name()), tls_ca=settings.tls_ca
+            ) from exc
     return len(missing)
 
 
@@ -158,14 +161,7 @@ def _provision_tables(profile: Profile) -> str:
         migrate(connection)
     with connect_audit(admin) as connection:
         migrate_audit(connection)
-    with (
-        translated(admin),
-        psycopg.connect(
-            admin.postgres_dsn("maplebridge_keys"),
-            password=admin.secret.get_secret_value(),
-            autocommit=True,
-        ) as connection,
-    ):
+    with administer(admin) as connection:
         key = provision_key_broker(
             profile.settings("key-broker"),
             connection,

@@ -7,9 +7,15 @@ import ssl
 from pathlib import Path
 from typing import TypeVar
 
-from maplebridge.errors import AuditUnavailable, InputError, StoreUnavailable, Unavailable
+from maplebridge.errors import (
+    AuditUnavailable,
+    InputError,
+    MapleBridgeError,
+    StoreUnavailable,
+    Unavailable,
+)
 
-HANDSHAKE_TIMEOUT_S = 3.0
+HANDSHAKE_TIMEOUT_S = 1.0
 _POSTGRESQL_SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 """PostgreSQL 18, 54.7: SSLRequest, length 8 and code 80877103."""
 _HOST_MISMATCH = {62, 64}
@@ -17,7 +23,7 @@ _HOST_MISMATCH = {62, 64}
 _EXPIRED = {9, 10}
 """X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED."""
 
-Failure = TypeVar("Failure", bound=Unavailable)
+Failure = TypeVar("Failure", bound=MapleBridgeError)
 
 
 def client_context(tls_ca: Path | None) -> ssl.SSLContext:
@@ -40,6 +46,8 @@ def explained(error: Failure, *, tls_ca: Path | None) -> Failure:
     Knocks once more at the error's address; a wrong authority, a wrong host name and a
     server of the other kind (with TLS, or without) are told apart.
     """
+    if not isinstance(error, Unavailable):
+        return error
     fault = _fault(
         error.address, tls_ca, asks_first=isinstance(error, StoreUnavailable | AuditUnavailable)
     )

@@ -23,6 +23,7 @@ from maplebridge.producers.headers import CloudEventsHeaders, Headers
 from maplebridge.producers.kafka_config import producer_config
 from maplebridge.producers.kafka_errors import AUTHENTICATION, translate
 from maplebridge.settings import Settings
+from maplebridge.tls import explained
 
 BATCH_EVENTS = 1_000
 BATCH_BYTES = 4_000_000
@@ -72,6 +73,7 @@ class Lane:
 
     def __init__(self, settings: Settings, announcer: Announcer) -> None:
         self.address = settings.kafka_bootstrap
+        self._tls_ca = settings.tls_ca
         self._principal = settings.principal
         self._announcer = announcer
         self._mutex = threading.RLock()
@@ -100,7 +102,8 @@ class Lane:
                 self._kafka.poll(0)
                 late = time.monotonic() >= deadline
                 if late or self._refused is not None or self._down:
-                    raise self._translated(self._refused or exc.args[0], "") from exc
+                    error = self._translated(self._refused or exc.args[0], "")
+                    raise explained(error, tls_ca=self._tls_ca) from exc
         self._lingerer.start()
         return self
 

@@ -33,6 +33,8 @@ COMMANDS = {
 GROUPS = {
     "schema": "schema:commands",
     "policy": "policy:commands",
+    "certs": "certs:commands",
+    "onboard": "onboard:commands",
     "acl": "policy:acl_commands",
     "audit": "audit:commands",
     "projection": "projection:commands",
