@@ -8,7 +8,7 @@ itself refuses it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
@@ -27,6 +27,7 @@ from maplebridge.settings import Settings
 from maplebridge.tls import explained
 
 KEYS_TOPIC = "mb.control.keys"
+SIGNING_TOPIC = "mb.control.signing"
 TIMEOUT_S = 15
 POLL_S = 0.05
 
@@ -42,16 +43,23 @@ def app_principal(app: str) -> str:
     return f"app-{app}"
 
 
-def wanted_rules(catalogue: Catalogue, apps: Iterable[str]) -> frozenset[Rule]:
-    """Return every rule Kafka should hold; all else is denied."""
+def wanted_rules(
+    catalogue: Catalogue, apps: Iterable[str], *, revoked: Collection[str] = ()
+) -> frozenset[Rule]:
+    """Return every rule Kafka should hold; all else is denied.
+
+    revoked: principals that may do nothing any more.
+    """
     rules: set[Rule] = set()
-    departments = {contract.department for contract in catalogue.published}
     for contract in catalogue.published:
-        rules |= _topic(f"dept-{contract.department}", contract.topic, "WRITE", "DESCRIBE")
-        rules |= _topic("combine", contract.topic, "READ", "DESCRIBE")
-    for department in departments:
+        for publisher in contract.publishers:
+            topic = contract.topic_of(publisher)
+            rules |= _topic(f"dept-{publisher}", topic, "WRITE", "DESCRIBE")
+            rules |= _topic("combine", topic, "READ", "DESCRIBE")
+    for department in catalogue.departments:
         rules |= _topic(f"dept-{department}", KEYS_TOPIC, "WRITE", "DESCRIBE")
     rules |= _topic("key-broker", KEYS_TOPIC, "READ", "DESCRIBE")
+    rules |= _topic("combine", SIGNING_TOPIC, "READ", "DESCRIBE")
     rules |= _prefixed("combine", "TOPIC", "mb.react.", "READ", "DESCRIBE")
     for prefix in ("mb.core.", "mb.react.", "mb.dlq."):
         rules |= _prefixed("relay", "TOPIC", prefix, "WRITE", "DESCRIBE")
@@ -68,7 +76,7 @@ def wanted_rules(catalogue: Catalogue, apps: Iterable[str]) -> frozenset[Rule]:
         for operation in ("READ", "DESCRIBE"):
             rules.add((principal, "GROUP", app, "LITERAL", operation))
             rules.add((principal, "GROUP", f"{app}.", "PREFIXED", operation))
-    return frozenset(rules)
+    return frozenset(rule for rule in rules if rule[0] not in revoked)
 
 
 def sync_rules(settings: Settings, rules: frozenset[Rule]) -> tuple[int, int]:

@@ -227,10 +227,11 @@ def ensure_scram_users(
 ) -> list[str]:
     """Make the SCRAM users that Kafka does not know yet; return their names.
 
-    users: principals of the profile; all Kafka users if not given.
+    users: principals of the profile; all whose secret is here if not given.
     Raises KafkaUnavailable if Kafka does not answer or refuses.
     """
-    wanted = list(principals.KAFKA_USERS if users is None else users)
+    known_here = [user for user in principals.KAFKA_USERS if user not in profile.handovers]
+    wanted = list(known_here if users is None else users)
     admin = AdminClient(
         profile.settings(principals.SUPER_USER).kafka_config(
             **{"socket.timeout.ms": int(timeout_s * 1000), "log_level": 0}

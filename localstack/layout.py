@@ -94,7 +94,12 @@ def settle_profile(home: Path, ports: Mapping[str, int], *, tls: bool, is_runnin
             todo="Put the profile back, or begin anew: `maplebridge down --wipe`.",
         )
     kept = known.secrets if known else {}
-    made = {name: kept.get(name) or secrets.token_urlsafe(24) for name in principals.ALL}
+    handed_over = known.handovers if known else {}
+    made = {
+        name: kept.get(name) or secrets.token_urlsafe(24)
+        for name in principals.ALL
+        if name not in handed_over
+    }
     with_tls = tls or (known is not None and known.tls_ca is not None)
     if with_tls and is_running and (known is None or known.tls_ca is None):
         raise StackError(

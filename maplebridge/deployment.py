@@ -15,7 +15,7 @@ from maplebridge.errors import InputError, StoreUnavailable
 from maplebridge.localstack import ensure_scram_users
 from maplebridge.localstack.postgresql import ensure_roles
 from maplebridge.localstack.principals import KAFKA_USERS, REGISTRY
-from maplebridge.settings import Profile
+from maplebridge.settings import PROFILE_NAME, Profile
 from maplebridge.tls import explained
 
 NEEDED = (*KAFKA_USERS, REGISTRY)
@@ -49,18 +49,25 @@ def profile_from_environment() -> Profile:
         raise InputError(
             f"missing or unfit: {', '.join(names)}.", todo="See docs/deployment.md."
         ) from None
-    missing = [name for name in NEEDED if name not in told.secrets]
+    # what is known since: the environment still has the secrets of the first day
+    is_known = (told.home / PROFILE_NAME).exists()
+    known = Profile.load(told.home) if is_known else None
+    handovers = known.handovers if known else {}
+    missing = [name for name in NEEDED if name not in told.secrets and name not in handovers]
     if missing:
         raise InputError(
             f"MAPLEBRIDGE_SECRETS has no secret of {', '.join(missing)}.",
             todo="Give each principal 256 random bits, as .env.example tells.",
         )
     values = told.model_dump(exclude={"secrets", "root_passphrase"})
-    return Profile(
+    profile = Profile(
         **values,
+        handovers=handovers,
+        signing_keys=known.signing_keys if known else {},
         root_passphrase=told.root_passphrase.get_secret_value(),
         secrets={name: secret.get_secret_value() for name, secret in told.secrets.items()},
     )
+    return profile.without_handed_over()
 
 
 def make_accounts(profile: Profile) -> list[str]:

@@ -24,6 +24,8 @@ PROFILE_NAME = "profile.json"
 Mechanism = Literal["SCRAM-SHA-256", "SCRAM-SHA-512"]
 _OF_KEY_BROKER = {"key_broker_certificate", "key_broker_certificate_key"}
 SERVICE_KAFKA_LOG_LEVEL = 3
+_OFFICERS = {"secrets", "signing_keys", "root_passphrase", "handovers"}
+"""What a profile holds and no process is told whole."""
 
 
 class Settings(BaseSettings):
@@ -70,6 +72,9 @@ class Settings(BaseSettings):
     """PEM files of the key broker's own certificate; only the key broker has them."""
     root_passphrase: SecretStr = SecretStr("")
     """Opens the key broker's sealed root file; only the key broker has it."""
+
+    signing_key: SecretStr = SecretStr("")
+    """Base64 of a department's Ed25519 private key; only a department has it."""
 
     regions: tuple[Path, ...] = ()
     """Region schemes besides the built-in one of Zhuji: paths of `*.regions.yaml` files."""
@@ -131,6 +136,18 @@ class Settings(BaseSettings):
         }
 
 
+class Handover(BaseModel):
+    """A department whose secrets went to itself alone in a bundle, or that was revoked.
+
+    kafka_mechanism: that of its newest login.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    state: Literal["onboarded", "revoked"]
+    kafka_mechanism: Mechanism
+
+
 class Profile(BaseModel):
     """What `maplebridge up` chose and made: addresses, and a secret per principal."""
 
@@ -152,6 +169,10 @@ class Profile(BaseModel):
     regions: tuple[Path, ...] = ()
     root_passphrase: str = Field(default="", repr=False)
     secrets: dict[str, str] = Field(default_factory=dict, repr=False)
+    signing_keys: dict[str, str] = Field(default_factory=dict, repr=False)
+    """Principal of a department -> its private signing key."""
+    handovers: dict[str, Handover] = Field(default_factory=dict)
+    """Principals whose secrets are not here any more, and are never made here again."""
 
     @classmethod
     def load(cls, home: Path) -> Self:
@@ -181,7 +202,7 @@ class Profile(BaseModel):
 
     def environment(self, principal: str) -> dict[str, str]:
         """Return the `MAPLEBRIDGE_*` variables of a process that acts as `principal`."""
-        known = self.model_dump(mode="json", exclude={"secrets", "root_passphrase"})
+        known = self.model_dump(mode="json", exclude=_OFFICERS)
         variables = {
             f"MAPLEBRIDGE_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
             for name, value in known.items()
@@ -192,19 +213,42 @@ class Profile(BaseModel):
         variables["MAPLEBRIDGE_KAFKA_LOG_LEVEL"] = str(SERVICE_KAFKA_LOG_LEVEL)
         if principal == "key-broker":
             variables["MAPLEBRIDGE_ROOT_PASSPHRASE"] = self.root_passphrase
+        if principal in self.signing_keys:
+            variables["MAPLEBRIDGE_SIGNING_KEY"] = self.signing_keys[principal]
         return variables
 
     def settings(self, principal: str) -> Settings:
         hidden = set() if principal == "key-broker" else _OF_KEY_BROKER
-        values = self.model_dump(exclude={"secrets", "root_passphrase", *hidden})
+        values = self.model_dump(exclude=_OFFICERS | hidden)
         return _checked(
             **values,
             principal=principal,
             secret=SecretStr(self.secret(principal)),
+            signing_key=SecretStr(self.signing_keys.get(principal, "")),
             root_passphrase=SecretStr(self.root_passphrase if principal == "key-broker" else ""),
         )
 
+    @property
+    def revoked(self) -> frozenset[str]:
+        return frozenset(name for name, each in self.handovers.items() if each.state == "revoked")
+
+    def without_handed_over(self) -> Self:
+        """Return the profile without the secrets that are not its own any more."""
+        return self.model_copy(
+            update={
+                "secrets": {n: s for n, s in self.secrets.items() if n not in self.handovers},
+                "signing_keys": {
+                    n: k for n, k in self.signing_keys.items() if n not in self.handovers
+                },
+            }
+        )
+
     def secret(self, principal: str) -> str:
+        if principal in self.handovers:
+            raise InputError(
+                f"{principal} is {self.handovers[principal].state}: its secrets are not here.",
+                todo="Use the home folder that the department opened its bundle into.",
+            )
         if principal not in self.secrets:
             known = ", ".join(sorted(self.secrets))
             raise InputError(f"no principal {principal!r} in the profile.", todo=f"Known: {known}.")

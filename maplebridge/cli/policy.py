@@ -72,7 +72,8 @@ def acl_sync(home: Home = HOME, as_json: Json = False) -> None:
     profile = city.running_profile(home, needs=(city.KAFKA,))
     policies = Policies(load_catalogue(), load_regions())
     apps = served_apps(policies)
-    added, removed = sync_rules(profile.settings("admin"), wanted_rules(policies.catalogue, apps))
+    rules = wanted_rules(policies.catalogue, apps, revoked=profile.revoked)
+    added, removed = sync_rules(profile.settings("admin"), rules)
     if as_json:
         print_json({"added": added, "removed": removed})
     else:
