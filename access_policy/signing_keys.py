@@ -72,7 +72,8 @@ class SigningKeyDirectory:
                 TopicPartition(SIGNING_TOPIC, 0), timeout=TIMEOUT_S
             )
             while self._next_offset < end:
-                for message in consumer.consume(500, TIMEOUT_S):
+                # as many as there are: for more it would wait the whole time
+                for message in consumer.consume(min(500, end - self._next_offset), TIMEOUT_S):
                     if message.error():
                         raise KafkaException(message.error())
                     self._learn(message.value() or b"")

@@ -58,7 +58,7 @@ class RegistryServer:
 def environment(profile: Profile, *, port: int, management_port: int) -> dict[str, str]:
     """Return its settings; the password goes by environment, which other users cannot read."""
     return {
-        **_tls(profile.tls_ca, port=port),
+        **tls_settings(profile.tls_ca, port=port),
         "LC_ALL": "C.UTF-8",
         "QUARKUS_HTTP_HOST": LOOPBACK,
         "QUARKUS_HTTP_PORT": str(port),
@@ -81,7 +81,7 @@ def environment(profile: Profile, *, port: int, management_port: int) -> dict[st
     }
 
 
-def _tls(authority: Path | None, *, port: int) -> dict[str, str]:
+def tls_settings(authority: Path | None, *, port: int) -> dict[str, str]:
     """Return the settings of HTTPS; the management port gets the same certificate."""
     if authority is None:
         return {}

@@ -10,17 +10,14 @@ from __future__ import annotations
 import os
 import secrets
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from maplebridge.access_policy.acl import sync_rules, wanted_rules
-from maplebridge.access_policy.broker.bundles import BundleState, deposit, states, withdraw
+from maplebridge.access_policy.broker.bundles import deposit, withdraw
 from maplebridge.access_policy.broker.principals import (
-    end_overlap,
     ensure_principals,
-    overlap_ends,
     remove_principal,
     renew_principal,
 )
@@ -35,14 +32,13 @@ from maplebridge.access_policy.logins import (
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.signatures import Enrolment, SigningKey
 from maplebridge.access_policy.signing_keys import (
-    REVOCATION_DELAY_S,
-    SigningKeyDirectory,
     enrol,
 )
+from maplebridge.department_access import end_signing_keys, micros
 from maplebridge.errors import InputError
 from maplebridge.provision import served_apps
 from maplebridge.schemas import load_catalogue, load_regions
-from maplebridge.settings import Handover, Mechanism, Profile
+from maplebridge.settings import Handover, Mechanism, Profile, Settings
 
 EXPIRY = timedelta(days=7)
 OVERLAP = timedelta(days=14)
@@ -70,19 +66,6 @@ class Onboarded:
     code: Code = field(repr=False)
     expires_at: datetime
     profile: Profile = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Access:
-    """What `list` tells of one department; times are None where there is nothing to tell."""
-
-    department: str
-    state: str
-    bundle_expires_at: datetime | None = None
-    opened_at: datetime | None = None
-    older_login_until: datetime | None = None
-    signing_keys: int = 0
-    last_key_at: datetime | None = None
 
 
 def onboard(
@@ -148,57 +131,8 @@ def revoke(profile: Profile, department: str, *, now: datetime) -> Profile:
     with administer(admin) as connection:
         withdraw(connection, department)
         remove_principal(connection, principal)
-    _end_signing_keys(revoked, department, at=now)
+    end_signing_keys(revoked.settings("admin"), department, at=now)
     return revoked
-
-
-def access(profile: Profile) -> list[Access]:
-    """Return what is known of every department of the contracts."""
-    admin = profile.settings("admin")
-    with administer(admin) as connection:
-        bundles: Mapping[str, BundleState] = {each.department: each for each in states(connection)}
-    directory = SigningKeyDirectory(admin)
-    keys = directory.all()
-    directory.close()
-    listed = []
-    for department in sorted(load_catalogue().departments):
-        held = profile.handovers.get(f"dept-{department}")
-        bundle = bundles.get(department)
-        entry = Access(
-            department,
-            "on this stack" if held is None else held.state,
-            signing_keys=sum(k.department == department and k.valid_to is None for k in keys),
-        )
-        if bundle is not None:
-            if held is not None and held.state == "onboarded" and bundle.opened_at is None:
-                entry = replace(entry, state="withdrawn" if bundle.withdrawn else "bundle sent")
-            entry = replace(
-                entry,
-                bundle_expires_at=bundle.expires_at,
-                opened_at=bundle.opened_at,
-                older_login_until=bundle.older_until,
-                last_key_at=bundle.last_key_at,
-            )
-        listed.append(entry)
-    return listed
-
-
-def end_overlaps(profile: Profile, *, now: datetime) -> list[str]:
-    """Remove the Kafka logins whose overlap is over; return their principals.
-
-    The key broker and the signatures end theirs by themselves, Kafka's have no end.
-    """
-    admin = profile.settings("admin")
-    ended = []
-    with administer(admin) as connection:
-        for principal, until in overlap_ends(connection).items():
-            held = profile.handovers.get(principal)
-            if held is None or until > now:
-                continue
-            remove_logins(admin, principal, [other_mechanism(held.kafka_mechanism)])
-            end_overlap(connection, principal)
-            ended.append(principal)
-    return ended
 
 
 def _principal(department: str) -> str:
@@ -224,6 +158,8 @@ def _hand_over(
     """until: when the access before ends; `now` if it ends at once."""
     principal = f"dept-{department}"
     admin = profile.settings("admin")
+    # before anything is made: an address that the department's settings would refuse
+    Settings(**_shared(profile, addresses), principal=principal, tls_ca=profile.tls_ca)
     overlaps = until > now
     held = profile.handovers.get(principal)
     mechanism: Mechanism = MECHANISMS[0]
@@ -237,7 +173,7 @@ def _hand_over(
     set_login(admin, principal, secret, mechanism)
     if not overlaps:
         remove_logins(admin, principal, [other_mechanism(mechanism)])
-    _end_signing_keys(remembered, department, at=until)
+    end_signing_keys(admin, department, at=until)
     enrol(admin, [_enrolment(department, signing_key, now)])
     code, share = Code.make(), os.urandom(SHARE_BYTES)
     told = _department_profile(remembered, principal, secret, signing_key, mechanism, addresses)
@@ -287,25 +223,21 @@ def _sync_rules(profile: Profile) -> None:
     sync_rules(profile.settings("admin"), rules)
 
 
-def _end_signing_keys(profile: Profile, department: str, *, at: datetime) -> None:
-    """Let every key of the department that has no earlier end hold until then at most."""
-    admin = profile.settings("admin")
-    directory = SigningKeyDirectory(admin)
-    keys = directory.all()
-    directory.close()
-    end = _micros(at + timedelta(seconds=REVOCATION_DELAY_S))
-    enrol(
-        admin,
-        [
-            replace(each, valid_to=end)
-            for each in keys
-            if each.department == department and (each.valid_to is None or each.valid_to > end)
-        ],
-    )
-
-
 def _enrolment(department: str, key: SigningKey, now: datetime) -> Enrolment:
-    return Enrolment(department, key.key_id, key.public_key, valid_from=_micros(now))
+    return Enrolment(department, key.key_id, key.public_key, valid_from=micros(now))
+
+
+def _shared(profile: Profile, addresses: Addresses | None) -> dict[str, Any]:
+    """Return what a department is told of the city; nothing of it is secret."""
+    names = {
+        "kafka_bootstrap",
+        "registry_url",
+        "key_broker_url",
+        "key_broker_public_key",
+        "audit_public_key",
+    }
+    known = profile.model_dump(mode="json", include=names)
+    return known | (addresses.given() if addresses else {})
 
 
 def _department_profile(
@@ -317,28 +249,15 @@ def _department_profile(
     addresses: Addresses | None,
 ) -> dict[str, Any]:
     """Return what the bundle holds: a profile of this department alone, and files beside it."""
-    shared = {
-        "kafka_bootstrap",
-        "registry_url",
-        "key_broker_url",
-        "key_broker_public_key",
-        "audit_public_key",
-        "private_network",
-    }
     files = {f"regions/{path.name}": path.read_text("utf-8") for path in profile.regions}
     if profile.tls_ca is not None:
         files["authority.pem"] = profile.tls_ca.read_text("ascii")
     return {
         "profile": {
-            **profile.model_dump(mode="json", include=shared),
-            **(addresses.given() if addresses else {}),
+            **_shared(profile, addresses),
             "kafka_mechanism": mechanism,
             "secrets": {principal: secret},
             "signing_keys": {principal: signing_key.encode()},
         },
         "files": files,
     }
-
-
-def _micros(at: datetime) -> int:
-    return int(at.timestamp() * 1_000_000)

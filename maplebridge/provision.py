@@ -28,6 +28,7 @@ from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.signatures import Enrolment, SigningKey
 from maplebridge.access_policy.signing_keys import SCHEMA as SIGNING_SCHEMA
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory, enrol
+from maplebridge.department_access import end_overlaps
 from maplebridge.errors import KafkaUnavailable
 from maplebridge.projections.migrate import migrate
 from maplebridge.projections.store import connect
@@ -153,6 +154,7 @@ def provision(profile: Profile) -> Profile:
         }
     )
     provisioned.save()
+    end_overlaps(provisioned, now=datetime.now(UTC))
     return provisioned
 
 

@@ -112,10 +112,11 @@ class Settings(BaseSettings):
 
     def postgres_dsn(self, database: str) -> str:
         """Return a libpq connection string without the password (see `secret`)."""
-        tls = f" sslmode=verify-full sslrootcert='{self.tls_ca}'" if self.tls_ca else ""
+        # not libpq's own default, which would take any certificate
+        tls = f"verify-full sslrootcert='{self.tls_ca}'" if self.tls_ca else "disable"
         return (
             f"host={self.postgres_host} port={self.postgres_port} dbname={database}"
-            f" user={self.postgres_user} connect_timeout=5{tls}"
+            f" user={self.postgres_user} connect_timeout=5 sslmode={tls}"
         )
 
     def kafka_config(self, **more: Any) -> dict[str, Any]:

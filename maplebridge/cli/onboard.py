@@ -75,7 +75,8 @@ def renew(
     as_json: Json = False,
 ) -> None:
     """Make new secrets in a new bundle; the old ones hold for an overlap."""
-    from maplebridge.onboarding import Addresses, end_overlaps
+    from maplebridge.department_access import end_overlaps
+    from maplebridge.onboarding import Addresses
     from maplebridge.onboarding import renew as renew_access
 
     file = _free(out or Path(f"{name}.bundle"))
@@ -106,7 +107,7 @@ def revoke(name: Name, home: Home = HOME, as_json: Json = False) -> None:
 
 def list_(home: Home = HOME, as_json: Json = False) -> None:
     """List the departments: who acts for each, its bundle, its keys, and when it last made one."""
-    from maplebridge.onboarding import access
+    from maplebridge.department_access import access
 
     rows = [vars(each) for each in access(_profile(home))]
     if as_json:

@@ -28,6 +28,18 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 
 @pytest.fixture(scope="session")
+def tls_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+    """A user whose whole city speaks TLS; the tests of TLS and of onboarding share it."""
+    user = User(tmp_path_factory.mktemp("tls") / "home")
+    try:
+        began = user.run("up", "--tls", timeout_s=240)
+        assert began.code == 0, began.said
+        yield user
+    finally:
+        user.run("down", "--wipe")
+
+
+@pytest.fixture(scope="session")
 def user(demo: Demo) -> User:
     """A user whose stack runs and holds the demo's day."""
     assert demo.ran.code == 0, demo.ran.said

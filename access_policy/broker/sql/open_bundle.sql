@@ -7,4 +7,4 @@ WITH opened AS (
 UPDATE keys.principal
 SET older_until = least(older_until, now() + opened.grace)
 FROM opened
-WHERE name = 'dept-' || opened.department
+WHERE name = 'dept-' || opened.department AND older_until IS NOT NULL
