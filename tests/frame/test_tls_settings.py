@@ -12,7 +12,10 @@ from maplebridge.localstack import kafka, postgresql, registry
 from maplebridge.settings import Profile, Settings
 from tests.frame.repository import ROOT
 
-HTTPS = {"registry_url": "https://city.example:8443", "key_broker_url": "https://city.example:8200"}
+HTTPS: dict[str, Any] = {
+    "registry_url": "https://city.example:8443",
+    "key_broker_url": "https://city.example:8200",
+}
 
 
 @pytest.mark.parametrize(
