@@ -80,7 +80,9 @@ def settle_ports(
     return chosen
 
 
-def settle_profile(home: Path, ports: Mapping[str, int], *, tls: bool, is_running: bool) -> Profile:
+def settle_profile(
+    home: Path, ports: Mapping[str, int], *, tls: bool = False, is_running: bool = False
+) -> Profile:
     """Return the home's profile with these ports; secrets are made once and kept.
 
     tls: begin to speak TLS; a home that does goes on. is_running: whether a server is.
