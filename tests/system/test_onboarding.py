@@ -290,7 +290,9 @@ def test_a_revoked_department_has_nothing_and_up_gives_nothing_back(
     assert can_connect(settings)
     assert tls_user.run("onboard", "revoke", "grid").code == 0
     at = time.time() * 1_000_000
-    for _ in range(2):
+    for gives_back in ("nothing", "up"):
+        if gives_back == "up":
+            assert tls_user.run("up").code == 0
         profile = tls_user.profile
         assert "dept-grid" not in scram_users(profile)
         assert not can_connect(settings)
@@ -298,7 +300,6 @@ def test_a_revoked_department_has_nothing_and_up_gives_nothing_back(
         assert all(end is not None and end <= at + 11e6 for end in ends_of_keys(profile, "grid"))
         rules = wanted_rules(load_catalogue(), [], revoked=profile.revoked)
         assert "dept-grid" not in {rule[0] for rule in rules}
-        assert tls_user.run("up").code == 0
     # and Kafka holds no rule of it that a sync would have to remove
     synced = tls_user.run("acl", "sync", "--json").last
     assert synced == {"added": 0, "removed": 0, "logins_ended": []}
