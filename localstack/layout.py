@@ -31,8 +31,10 @@ def claim(home: Path) -> None:
     mark = home / LAYOUT_NAME
     if mark.exists():
         return
-    # whoever waits for the lock while the folder is wiped finds `run` only
-    strangers = [p.name for p in home.iterdir() if p.name != "run"] if home.exists() else []
+    # whoever waits for the lock while the folder is wiped finds `run` only, and certificates
+    # may be there before the stack
+    ours = {"run", certificates(home).name}
+    strangers = [p.name for p in home.iterdir() if p.name not in ours] if home.exists() else []
     if strangers:
         raise StackError(
             f"{home} holds files that are not of an embedded stack ({min(strangers)}, ...).",

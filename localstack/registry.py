@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 from pathlib import Path
+from urllib.parse import quote
 
 from maplebridge.certs import certificate_path, key_path
 from maplebridge.localstack import principals
@@ -71,7 +72,11 @@ def environment(profile: Profile, *, port: int, management_port: int) -> dict[st
         "APICURIO_STORAGE_SQL_KIND": "postgresql",
         "APICURIO_DATASOURCE_URL": (
             f"jdbc:postgresql://{profile.postgres_host}:{profile.postgres_port}/apicurio"
-            + (f"?sslmode=verify-full&sslrootcert={profile.tls_ca}" if profile.tls_ca else "")
+            + (
+                f"?sslmode=verify-full&sslrootcert={quote(str(profile.tls_ca))}"
+                if profile.tls_ca
+                else ""
+            )
         ),
         "APICURIO_DATASOURCE_USERNAME": principals.postgres_role(principals.REGISTRY),
         "APICURIO_DATASOURCE_PASSWORD": profile.secret(principals.REGISTRY),

@@ -123,15 +123,15 @@ def revoke(profile: Profile, department: str, *, now: datetime) -> Profile:
     principal = _principal(department)
     admin = profile.settings("admin")
     # first what is remembered: whatever fails later, `up` gives nothing back
-    revoked = _remembered(profile, principal, Handover(
-        state="revoked", kafka_mechanism=MECHANISMS[0]
-    ))  # fmt: skip
+    revoked = _remembered(
+        profile, principal, Handover(state="revoked", kafka_mechanism=MECHANISMS[0])
+    )
     remove_logins(admin, principal, MECHANISMS)
     _sync_rules(revoked)
+    end_signing_keys(admin, department, at=now)
     with administer(admin) as connection:
         withdraw(connection, department)
         remove_principal(connection, principal)
-    end_signing_keys(revoked.settings("admin"), department, at=now)
     return revoked
 
 

@@ -113,10 +113,13 @@ class Settings(BaseSettings):
     def postgres_dsn(self, database: str) -> str:
         """Return a libpq connection string without the password (see `secret`)."""
         # not libpq's own default, which would take any certificate
-        tls = f"verify-full sslrootcert='{self.tls_ca}'" if self.tls_ca else "disable"
+        tls = "sslmode=disable"
+        if self.tls_ca:
+            path = str(self.tls_ca).replace("\\", "\\\\").replace("'", "\\'")
+            tls = f"sslmode=verify-full sslrootcert='{path}'"
         return (
             f"host={self.postgres_host} port={self.postgres_port} dbname={database}"
-            f" user={self.postgres_user} connect_timeout=5 sslmode={tls}"
+            f" user={self.postgres_user} connect_timeout=5 {tls}"
         )
 
     def kafka_config(self, **more: Any) -> dict[str, Any]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from maplebridge.certs import SERVERS, issue, listed, make_authority, open_authority
 from maplebridge.errors import InputError, StackError
 from maplebridge.localstack import Stack, Supervisor, principals
 from maplebridge.localstack.layout import claim, read_ports, settle_ports, settle_profile
@@ -51,6 +53,37 @@ def test_tls_is_begun_once_and_never_under_running_servers(tmp_path: Path) -> No
     certificate = (home / "certs" / "kafka.pem").read_bytes()
     assert settle_profile(home, ports, is_running=True) == begun
     assert (home / "certs" / "kafka.pem").read_bytes() == certificate
+
+
+def test_certificates_that_are_there_before_the_stack_are_used(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    folder = home / "certs"
+    now = datetime.now(UTC)
+    make_authority(folder, name="The city's own", now=now)
+    authority = open_authority(folder / "authority.pem", folder / "authority.key")
+    for server in SERVERS:
+        issue(authority, server, ["127.0.0.1"], folder=folder, now=now)
+    # it is kept elsewhere, and nothing needs it
+    (folder / "authority.key").unlink()
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    claim(home)
+    settle_profile(home, settle_ports(home, Supervisor(home), HIGH), tls=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_certificate_that_soon_expires_is_made_anew(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    folder = home / "certs"
+    settle(home)
+    settle_profile(home, read_ports(home), tls=True)
+    authority = open_authority(folder / "authority.pem", folder / "authority.key")
+    now = datetime.now(UTC)
+    issue(authority, "kafka", ["127.0.0.1"], folder=folder, now=now, days=29)
+    registry = (folder / "registry.pem").read_bytes()
+    settle_profile(home, read_ports(home))
+    kafka = next(each for each in listed(folder) if each.name == "kafka")
+    assert kafka.expires_at > now + timedelta(days=300)
+    assert (folder / "registry.pem").read_bytes() == registry
 
 
 def test_a_secret_that_was_handed_over_is_never_made_again(tmp_path: Path) -> None:
