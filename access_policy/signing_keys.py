@@ -72,7 +72,8 @@ class SigningKeyDirectory:
                 TopicPartition(SIGNING_TOPIC, 0), timeout=TIMEOUT_S
             )
             while self._next_offset < end:
-                for message in consumer.consume(500, TIMEOUT_S):
+                # as many as there are: for more it would wait the whole time
+                for message in consumer.consume(min(500, end - self._next_offset), TIMEOUT_S):
                     if message.error():
                         raise KafkaException(message.error())
                     self._learn(message.value() or b"")
@@ -101,7 +102,7 @@ def enrol(settings: Settings, enrolments: Iterable[Enrolment]) -> None:
 
     Raises KafkaUnavailable, RegistryUnavailable.
     """
-    registry = RegistryClient(settings.registry_url)
+    registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
     schema = load_schema(SCHEMA)
     codec = AvroCodec(schema, registry.id_of(f"{SIGNING_TOPIC}-value", schema))
     registry.close()

@@ -20,6 +20,7 @@ from maplebridge.processors.rules import EVENT_TYPE, Order, Place, order_of
 from maplebridge.processors.windows_store import WindowStore
 from maplebridge.schemas import Codec, CodeList
 from maplebridge.settings import Settings
+from maplebridge.tls import client_context
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,8 @@ class Reaction:
             "react",
             broker=f"kafka://{settings.kafka_bootstrap}",
             broker_credentials=faust.SASLCredentials(
-                mechanism="SCRAM-SHA-256",
+                mechanism=settings.kafka_mechanism,
+                ssl_context=client_context(settings.tls_ca) if settings.tls_ca else None,
                 username=settings.principal,
                 password=settings.secret.get_secret_value(),
             ),
