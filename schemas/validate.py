@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 from maplebridge.errors import EventInvalid
 from maplebridge.schemas.code_lists import CodeLists
 from maplebridge.schemas.codec import Event
+from maplebridge.schemas.compiled import Rule, compile_checks
 from maplebridge.schemas.contracts import Contract, FieldSpec
 from maplebridge.schemas.formats import FORMATS
 from maplebridge.schemas.personal_data import SAYS, find_personal_data
 from maplebridge.schemas.regions import Regions
-
-Check = Callable[[Any, str, int], None]
-"""value, path, and when the event happened, microseconds since 1970 in UTC"""
 
 _RANGES = {"int": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
 _PYTHON: Mapping[str, tuple[type, ...]] = {
@@ -51,18 +49,6 @@ _CHECKED_APART = frozenset(
 """What the publisher makes itself, or a check of its own looks at."""
 
 
-class _Rule(NamedTuple):
-    """One field: the types and codes that need no further look, and the whole check."""
-
-    name: str
-    kinds: frozenset[type]
-    codes: frozenset[str] | None
-    check: Check
-
-
-Rules = Mapping[str, _Rule]
-
-
 class Validator:
     """Checks events of one contract; made once, used for every event.
 
@@ -75,23 +61,17 @@ class Validator:
         self.personal_data: Counter[tuple[str, str]] = Counter()
         self._codes = codes
         self._regions = regions
-        top = [spec for spec in contract.fields if "." not in spec.path and "[]" not in spec.path]
-        self._top = self._rules(top, "")
-        self._meta = self._rules(
-            [spec for spec in contract.fields if spec.path.startswith("meta.")], "meta."
-        )
-        arrays = {spec.path.partition("[]")[0] for spec in contract.fields if "[]." in spec.path}
-        self._arrays = {
-            name: self._rules(
-                [spec for spec in contract.fields if spec.path.startswith(f"{name}[].")],
-                f"{name}[].",
-            )
-            for name in sorted(arrays)
-        }
+        paths = [spec.path for spec in contract.fields]
+        arrays = sorted({path.partition("[]")[0] for path in paths if "[]." in path})
+        self._check_meta = compile_checks(self._rules("meta."))
+        self._check_top = compile_checks(self._rules(""))
+        self._items = {name: self._rules(f"{name}[].") for name in arrays}
+        self._check_item = {name: compile_checks(rules) for name, rules in self._items.items()}
         lists = [spec for spec in contract.fields if spec.path.endswith("[]")]
         self._lists = {spec.path.removesuffix("[]"): self._rule(spec, "") for spec in lists}
+        top = [spec for spec in contract.fields if "." not in spec.path and "[]" not in spec.path]
         self._texts = [spec for spec in top if spec.text]
-        self._names = {*self._top, *self._arrays, *self._lists, "meta", "proof"}
+        self._names = {*(each.path for each in top), *arrays, *self._lists, "meta", "proof"}
 
     def check(self, event: Event) -> None:
         """Pass a whole event.
@@ -100,16 +80,18 @@ class Validator:
         Raises EventInvalid, which names the first failing field and never its value.
         """
         meta = event["meta"]
-        self._record(meta, self._meta, "meta.", 0)
+        self._check_meta(meta, "meta.", 0)
         at = meta["occurred_at"]
-        self._record(event, self._top, "", at)
-        for name, checks in self._arrays.items():
+        self._check_top(event, "", at)
+        for name, rules in self._items.items():
+            check = self._check_item[name]
             for index, item in enumerate(_list(event, name)):
                 if not isinstance(item, Mapping):
                     raise EventInvalid("an object is needed.", path=f"{name}[{index}]")
-                self._record(item, checks, f"{name}[{index}].", at)
-                if len(item) != len(checks):
-                    raise _unknown(set(item) - set(checks), set(checks), f"{name}[{index}].")
+                check(item, f"{name}[{index}].", at)
+                if len(item) != len(rules):
+                    known = {rule.name for rule in rules}
+                    raise _unknown(set(item) - known, known, f"{name}[{index}].")
         for name, rule in self._lists.items():
             for index, value in enumerate(_list(event, name)):
                 rule.check(value, f"{name}[{index}]", at)
@@ -118,18 +100,6 @@ class Validator:
         self._meta_rules(meta)
         for spec in self._texts:
             self._scan(spec, event)
-
-    def _record(self, record: Mapping[str, Any], rules: Rules, prefix: str, at: int) -> None:
-        for name, kinds, codes, check in rules.values():
-            try:
-                value = record[name]
-            except KeyError:
-                raise EventInvalid("the field is missing.", path=prefix + name) from None
-            kind = type(value)
-            # most values pass here; the check says what is wrong with the others
-            if kind in kinds and (codes is None or kind is not str or value in codes):
-                continue
-            check(value, prefix + name, at)
 
     def _meta_rules(self, meta: Mapping[str, Any]) -> None:
         if self.contract.is_of_service:
@@ -159,11 +129,14 @@ class Validator:
             )
         event[spec.path], event[spec.raises.twin] = spec.raises.shown, text
 
-    def _rules(self, specs: list[FieldSpec], prefix: str) -> Rules:
-        rules = (self._rule(spec, spec.path.removeprefix(prefix)) for spec in specs)
-        return {rule.name: rule for rule in rules}
+    def _rules(self, prefix: str) -> list[Rule]:
+        """Return the rules of the fields that stand at `prefix`."""
+        cut = len(prefix)
+        specs = [spec for spec in self.contract.fields if spec.path.startswith(prefix)]
+        here = [spec for spec in specs if not {".", "["} & set(spec.path[cut:])]
+        return [self._rule(spec, spec.path[cut:]) for spec in here]
 
-    def _rule(self, spec: FieldSpec, name: str) -> _Rule:
+    def _rule(self, spec: FieldSpec, name: str) -> Rule:
         kind: Any = spec.seal.type if spec.seal else spec.type
         nullable = spec.nullable or (spec.seal is not None and spec.seal.nullable)
         if isinstance(kind, list):
@@ -195,11 +168,13 @@ class Validator:
                     "the code was not in use then.", path=path, todo=codes.advice(value)
                 )
 
-        plain: set[type] = set() if avro in _RANGES or form is not None else set(python)
-        return _Rule(
+        return Rule(
             name,
-            frozenset(plain | {type(None)} if nullable else plain),
+            frozenset(python),
             frozenset(codes.codes) - frozenset(codes.dated) if codes else None,
+            form.pattern if form else None,
+            _RANGES.get(avro),
+            nullable,
             check,
         )
 
