@@ -28,6 +28,7 @@ from maplebridge.tls import explained
 
 KEYS_TOPIC = "mb.control.keys"
 SIGNING_TOPIC = "mb.control.signing"
+ANSWERS_TOPIC = "mb.control.entry.recognised"
 TIMEOUT_S = 15
 POLL_S = 0.05
 
@@ -57,12 +58,18 @@ def wanted_rules(
             rules |= _topic(f"dept-{publisher}", topic, "WRITE", "DESCRIBE")
             rules |= _topic("combine", topic, "READ", "DESCRIBE")
     for department in catalogue.departments:
-        rules |= _topic(f"dept-{department}", KEYS_TOPIC, "WRITE", "DESCRIBE")
+        principal = f"dept-{department}"
+        rules |= _topic(principal, KEYS_TOPIC, "WRITE", "DESCRIBE")
+        rules |= _topic(principal, ANSWERS_TOPIC, "READ", "DESCRIBE")
+        for operation in ("READ", "DESCRIBE"):
+            rules.add((principal, "GROUP", principal, "LITERAL", operation))
+            rules.add((principal, "GROUP", f"{principal}.", "PREFIXED", operation))
     rules |= _topic("key-broker", KEYS_TOPIC, "READ", "DESCRIBE")
     rules |= _topic("combine", SIGNING_TOPIC, "READ", "DESCRIBE")
     rules |= _prefixed("combine", "TOPIC", "mb.react.", "READ", "DESCRIBE")
     for prefix in ("mb.core.", "mb.react.", "mb.dlq."):
         rules |= _prefixed("relay", "TOPIC", prefix, "WRITE", "DESCRIBE")
+    rules |= _topic("relay", ANSWERS_TOPIC, "WRITE", "DESCRIBE")
     rules |= _prefixed("react", "TOPIC", "mb.core.", "READ", "DESCRIBE")
     for prefix in ("mb.core.", "mb.react."):
         rules |= _prefixed("deliver", "TOPIC", prefix, "READ", "DESCRIBE")

@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from maplebridge.access_policy.acl import (
+    ANSWERS_TOPIC,
     KEYS_TOPIC,
     SIGNING_TOPIC,
     out_topic,
@@ -30,6 +31,7 @@ from maplebridge.access_policy.signing_keys import SCHEMA as SIGNING_SCHEMA
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory, enrol
 from maplebridge.department_access import end_overlaps
 from maplebridge.errors import KafkaUnavailable
+from maplebridge.projections.answers import SCHEMA as ANSWERS_SCHEMA
 from maplebridge.projections.migrate import migrate
 from maplebridge.projections.store import connect
 from maplebridge.schemas import (
@@ -82,7 +84,11 @@ def wanted_topics(
     record_max_bytes: the largest record the bus itself writes.
     """
     large = record_max_bytes + KAFKA_OVERHEAD_BYTES
-    topics = [TopicSpec(KEYS_TOPIC, 1, EPOCH_MS), TopicSpec(SIGNING_TOPIC, 1)]
+    topics = [
+        TopicSpec(KEYS_TOPIC, 1, EPOCH_MS),
+        TopicSpec(SIGNING_TOPIC, 1),
+        TopicSpec(ANSWERS_TOPIC),
+    ]
     for contract in catalogue:
         for topic in contract.topics:
             topics.append(TopicSpec(topic))
@@ -121,6 +127,7 @@ def register_schemas(registry: RegistryClient, catalogue: Catalogue, apps: Itera
     subjects = {
         f"{KEYS_TOPIC}-value": load_schema("control/keys.master.created.v1"),
         f"{SIGNING_TOPIC}-value": load_schema(SIGNING_SCHEMA),
+        f"{ANSWERS_TOPIC}-value": load_schema(ANSWERS_SCHEMA),
     }
     subjects |= {f"{out_topic(app)}-value": load_schema("out/view.v1") for app in apps}
     for contract in catalogue:

@@ -40,7 +40,8 @@ GROUPS = {
     "acl": "policy:acl_commands",
     "audit": "audit:commands",
     "projection": "projection:commands",
-    "deadletter": "projection:dead_letter_commands",
+    "deadletter": "deadletter:commands",
+    "entries": "entries:commands",
     "bench": "bench:commands",
 }
 
