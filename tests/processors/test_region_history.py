@@ -12,7 +12,7 @@ import pytest
 from maplebridge.projections.queries import read_model
 from maplebridge.schemas import load_regions
 from tests.processors.lanes import Lane
-from tests.processors.made_events import order
+from tests.processors.made_events import catalogue, order
 
 DIGITS = "digits: {county: 2, town: 4, community: 6}"
 ROWS = (
@@ -70,6 +70,7 @@ def test_a_splits_history_is_found_under_the_new_codes(
     def counted(code: str) -> int:
         rows = read_model(
             lane.connection,
+            catalogue(),
             "community_hour_tallies",
             prefix=regions.get(code).prefix,
             former=regions.former(code),
