@@ -8,7 +8,7 @@ itself refuses it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
@@ -24,6 +24,7 @@ from confluent_kafka.admin import (
 from maplebridge.errors import KafkaUnavailable
 from maplebridge.schemas import Catalogue
 from maplebridge.settings import Settings
+from maplebridge.tls import explained
 
 KEYS_TOPIC = "mb.control.keys"
 SIGNING_TOPIC = "mb.control.signing"
@@ -43,8 +44,13 @@ def app_principal(app: str) -> str:
     return f"app-{app}"
 
 
-def wanted_rules(catalogue: Catalogue, apps: Iterable[str]) -> frozenset[Rule]:
-    """Return every rule Kafka should hold; all else is denied."""
+def wanted_rules(
+    catalogue: Catalogue, apps: Iterable[str], *, revoked: Collection[str] = ()
+) -> frozenset[Rule]:
+    """Return every rule Kafka should hold; all else is denied.
+
+    revoked: principals that may do nothing any more.
+    """
     rules: set[Rule] = set()
     for contract in catalogue.published:
         for publisher in contract.publishers:
@@ -77,7 +83,7 @@ def wanted_rules(catalogue: Catalogue, apps: Iterable[str]) -> frozenset[Rule]:
         for operation in ("READ", "DESCRIBE"):
             rules.add((principal, "GROUP", app, "LITERAL", operation))
             rules.add((principal, "GROUP", f"{app}.", "PREFIXED", operation))
-    return frozenset(rules)
+    return frozenset(rule for rule in rules if rule[0] not in revoked)
 
 
 def sync_rules(settings: Settings, rules: frozenset[Rule]) -> tuple[int, int]:
@@ -100,7 +106,8 @@ def sync_rules(settings: Settings, rules: frozenset[Rule]) -> tuple[int, int]:
         while _held(admin) != rules and time.monotonic() < deadline:
             time.sleep(POLL_S)
     except KafkaException as exc:
-        raise KafkaUnavailable(settings.kafka_bootstrap, exc.args[0].name()) from exc
+        error = KafkaUnavailable(settings.kafka_bootstrap, exc.args[0].name())
+        raise explained(error, tls_ca=settings.tls_ca) from exc
     return len(added), len(removed)
 
 

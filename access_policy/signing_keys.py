@@ -76,8 +76,8 @@ class SigningKeyDirectory:
             while self._next_offset < end:
                 if time.monotonic() > deadline:
                     raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-                # `consume` waits the whole time unless so many come
-                for message in consumer.consume(500, POLL_S):
+                # as many as there are: for more it would wait the whole time
+                for message in consumer.consume(min(500, end - self._next_offset), POLL_S):
                     if message.error():
                         raise KafkaException(message.error())
                     self._learn(message.value() or b"")
@@ -106,7 +106,7 @@ def enrol(settings: Settings, enrolments: Iterable[Enrolment]) -> None:
 
     Raises KafkaUnavailable, RegistryUnavailable.
     """
-    registry = RegistryClient(settings.registry_url)
+    registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
     schema = load_schema(SCHEMA)
     codec = AvroCodec(schema, registry.id_of(f"{SIGNING_TOPIC}-value", schema))
     registry.close()

@@ -121,7 +121,7 @@ def _bare(profile: Profile, ends: dict[Place, int]) -> tuple[float, float]:
     with connect(admin, schema="public") as owner:
         drop(owner, schema=SCHEMA)
         migrate(owner, schema=SCHEMA)
-    registry = RegistryClient(profile.registry_url)
+    registry = RegistryClient(profile.registry_url, tls_ca=profile.tls_ca)
     schemas = {
         registry.id_of(f"{each.topic}-value", each.schema): (
             each.event_type,

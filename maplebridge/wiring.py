@@ -55,7 +55,7 @@ Service = Callable[[Settings, threading.Event], None]
 
 
 def make_codec(settings: Settings, catalogue: Catalogue) -> Codec:
-    return Codec(catalogue, RegistryClient(settings.registry_url))
+    return Codec(catalogue, RegistryClient(settings.registry_url, tls_ca=settings.tls_ca))
 
 
 def make_policies(settings: Settings, catalogue: Catalogue | None = None) -> Policies:
@@ -109,7 +109,7 @@ def open_stores(
 
 def make_deliver(settings: Settings, *, audit: AuditLog, keys: KeyClient) -> Deliver:
     catalogue = load_catalogue()
-    registry = RegistryClient(settings.registry_url)
+    registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
     view = load_schema("out/view.v1")
     policies = make_policies(settings, catalogue)
     topic = f"mb.out.{next(iter(policies.consumers.consumers))}"

@@ -21,6 +21,7 @@ from maplebridge.processors.windows_store import WindowStore
 from maplebridge.projections.standing import RETRACTION, Amendment, amendment_of
 from maplebridge.schemas import Codec, CodeList
 from maplebridge.settings import Settings
+from maplebridge.tls import client_context
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,8 @@ class Reaction:
             "react",
             broker=f"kafka://{settings.kafka_bootstrap}",
             broker_credentials=faust.SASLCredentials(
-                mechanism="SCRAM-SHA-256",
+                mechanism=settings.kafka_mechanism,
+                ssl_context=client_context(settings.tls_ca) if settings.tls_ca else None,
                 username=settings.principal,
                 password=settings.secret.get_secret_value(),
             ),

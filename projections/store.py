@@ -23,6 +23,7 @@ from maplebridge.projections.standing import amendment_of
 from maplebridge.schemas import Catalogue, Contract, Event
 from maplebridge.settings import Settings
 from maplebridge.sql import load_queries
+from maplebridge.tls import explained
 
 SQL = load_queries("maplebridge.projections", "store.sql")
 DATABASE = "maplebridge"
@@ -126,7 +127,8 @@ def translated(settings: Settings) -> Iterator[None]:
         psycopg.errors.IdleInTransactionSessionTimeout,
     ) as exc:
         address = f"{settings.postgres_host}:{settings.postgres_port}"
-        raise StoreUnavailable(address, type(exc).__name__) from exc
+        error = StoreUnavailable(address, type(exc).__name__)
+        raise explained(error, tls_ca=settings.tls_ca) from exc
 
 
 def connect(settings: Settings, *, schema: str = "projections") -> psycopg.Connection[Any]:

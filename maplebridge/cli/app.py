@@ -35,6 +35,8 @@ GROUPS = {
     "spool": "spool:commands",
     "schema": "schema:commands",
     "policy": "policy:commands",
+    "certs": "certs:commands",
+    "onboard": "onboard:commands",
     "acl": "policy:acl_commands",
     "audit": "audit:commands",
     "projection": "projection:commands",

@@ -361,3 +361,15 @@ def test_no_refusal_repeats_a_value() -> None:
     ]
     for event in bad:
         assert CANARY not in json.dumps(refusal(lambda event=event: judged(event)))  # type: ignore[misc]
+
+
+def test_what_should_have_been_raised_and_was_not_is_refused() -> None:
+    child = {"caller_under_14": True, "caller_phone_child": TOKEN}
+    judged(order(child))
+    for fields in ({**child, "caller_phone": TOKEN}, {**child, "caller_name": TOKEN}):
+        with pytest.raises(EventInvalid, match="raises its grade"):
+            judged(order(fields))
+    for kind in ("family_violence", "juvenile"):
+        with pytest.raises(EventInvalid, match="raises its grade"):
+            judged(mediation({"dispute_type": kind}))
+    judged(mediation({"dispute_type": "restricted"}))
