@@ -201,14 +201,18 @@ def test_a_bad_event_is_refused_and_those_accepted_before_are_not_lost(
 
 
 def test_an_event_too_large_for_the_bus_is_refused(bus: Bus, tmp_path: Path) -> None:
-    with Department("hotline", settings=bus.settings("dept-hotline", tmp_path)) as hotline:
-        with pytest.raises(EventTooLarge, match="1,000,000"):
-            hotline.publish(TYPE, order(content="x" * 50_000_000), **envelope())
+    with (
+        Department("hotline", settings=bus.settings("dept-hotline", tmp_path)) as hotline,
+        pytest.raises(EventTooLarge, match="1,000,000"),
+    ):
+        hotline.publish(TYPE, order(content="x" * 50_000_000), **envelope())
     small = bus.settings("dept-hotline", tmp_path, event_max_bytes=1_200)
-    with Department("hotline", settings=small) as hotline:
-        # few enough characters, too many bytes
-        with pytest.raises(EventTooLarge, match="the bus takes 1,200"):
-            hotline.publish(TYPE, order(content="气" * 600), **envelope())
+    # few enough characters, too many bytes
+    with (
+        Department("hotline", settings=small) as hotline,
+        pytest.raises(EventTooLarge, match="the bus takes 1,200"),
+    ):
+        hotline.publish(TYPE, order(content="气" * 600), **envelope())
 
 
 def test_a_department_publishes_its_own_events_only(hotline: Department) -> None:
