@@ -27,6 +27,7 @@ COMMANDS = {
     "demo": "demo:demo",
     "publish": "data:publish",
     "import": "data:import_",
+    "relay": "relay:relay",
     "watch": "consume:watch",
     "query": "consume:query",
 }
