@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.keytransport import TOPIC as KEYS_TOPIC
-from maplebridge.access_policy.keytransport import BrokerPrivateKey, BrokerPublicKey, decode_batch
+from maplebridge.access_policy.keytransport import BrokerPrivateKey, decode_batch
 from maplebridge.errors import (
     AccessDenied,
     ContractRefused,
@@ -25,8 +26,8 @@ from maplebridge.errors import (
     RegistryUnavailable,
 )
 from maplebridge.producers import Department
+from maplebridge.producers.department import store_path
 from maplebridge.producers.ids import is_uuid7
-from maplebridge.producers.masters import database_path
 from maplebridge.schemas import AvroCodec, load_schema
 from tests.producers.bus import Bus
 from tests.producers.orders import AT, envelope, order
@@ -115,10 +116,10 @@ def test_masters_left_over_from_a_killed_publisher_are_announced_by_the_next(
     bus: Bus, tmp_path: Path
 ) -> None:
     settings = bus.settings("dept-hotline", tmp_path)
-    path = database_path(settings, "hotline")
-    public = BrokerPublicKey.decode(settings.key_broker_public_key)
-    with DepartmentKeys(path, department="hotline", broker_public_key=public) as keys:
+    with DepartmentStore(store_path(settings, "hotline"), department="hotline") as store:
+        keys = DepartmentKeys(store)
         keys.master("case", "left over", grade_domain=3, community="330681001001")
+        keys.write_new()
     since = bus.ends(KEYS_TOPIC)
     with Department("hotline", settings=settings) as department:
         department.publish(TYPE, order(), **envelope())

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.access_policy.envelope import FieldContext, open_field
 from maplebridge.access_policy.keys import derive_field_key
 from maplebridge.access_policy.keystore import DepartmentKeys
@@ -23,11 +24,8 @@ BROKER = BrokerPrivateKey.generate("2026-W47")
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Iterator[DepartmentKeys]:
-    public = BROKER.public()
-    with DepartmentKeys(
-        tmp_path / "justice.db", department="justice", broker_public_key=public
-    ) as kept:
-        yield kept
+    with DepartmentStore(tmp_path / "justice.db", department="justice") as store:
+        yield DepartmentKeys(store)
 
 
 def seal(
@@ -155,8 +153,9 @@ def test_a_sealed_field_does_not_open_in_another_place(keys: DepartmentKeys) -> 
 
 def test_new_masters_wait_to_be_announced_with_whom_they_belong_to(keys: DepartmentKeys) -> None:
     seal(keys, order(), case_ref="C1")
+    keys.write_new()
     (batch,) = keys.pending()
-    wrapped = keys.wrap(batch)
+    wrapped = keys.announcement(batch, BROKER.public(), created_at=1)["wrap"]
     assert b"10000000001" not in wrapped
     made = decode_batch(BROKER.unwrap(wrapped, department="justice"), department="justice")
     assert {new.identifier for new in made} == {"phone:10000000001", "C1"}
