@@ -47,7 +47,7 @@ def read_event(
     unknown = set(envelope) - set(ENVELOPE)
     if unknown:
         known = f"Beside fields: {', '.join(ENVELOPE)}."
-        raise EventInvalid("unknown part of an event.", path=min(unknown), todo=known)
+        raise EventInvalid("unknown part of an event.", path=f"meta.{min(unknown)}", todo=known)
     for name in NEEDED:
         if envelope.get(name) is None:
             raise EventInvalid("the field is missing.", path=f"meta.{name}")

@@ -28,6 +28,7 @@ COMMANDS = {
     "publish": "data:publish",
     "import": "data:import_",
     "relay": "relay:relay",
+    "agent": "agent:agent",
     "watch": "consume:watch",
     "query": "consume:query",
 }

@@ -59,7 +59,10 @@ def relay(
             "the department's database is not named.",
             todo='Give --dsn "host=... dbname=... user=...", or MAPLEBRIDGE_RELAY_DSN.',
         )
-    settings = settings_of(f"dept-{plan.department}", home)
+    # a row leaves the outbox's queue only when its event is on the disk
+    settings = settings_of(f"dept-{plan.department}", home).model_copy(
+        update={"spool_sync": "full"}
+    )
 
     def connect() -> OutboxStore:
         return OutboxStore(dsn, plan, payload_max_bytes=settings.event_max_bytes)

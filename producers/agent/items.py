@@ -13,7 +13,7 @@ from typing import Any
 
 from maplebridge.errors import AccessDenied, EventInvalid, InputError
 from maplebridge.producers.agent.limits import BODY, ITEMS_MAX
-from maplebridge.producers.agent.problems import Problem
+from maplebridge.producers.agent.problems import AttributeInvalid, Problem
 from maplebridge.producers.ids import is_uuid7
 from maplebridge.producers.strict_json import JsonRefused, JsonTooLarge, parse
 from maplebridge.schemas import Contract
@@ -120,10 +120,3 @@ def _opened(told: Any, contract: Contract, department: str) -> Item:
     if is_uuid7(told["id"]):
         defaults["event_id"] = told["id"]
     return Item(told.get("data"), None, ("cloudevents", told["source"], told["id"]), defaults)
-
-
-class AttributeInvalid(EventInvalid):
-    """An attribute of a CloudEvent does not fit; it stands beside `data`."""
-
-    def __init__(self, message: str, name: str) -> None:
-        super().__init__(message, path=name)

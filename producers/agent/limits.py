@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -68,7 +68,7 @@ class Gate:
             self._in_flight -= taken
 
     def _check(self, scope: Scope) -> None:
-        headers = {name: value for name, value in scope["headers"]}
+        headers: dict[bytes, bytes] = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1").rpartition(":")
         name = host[0] if host[1] and not host[2].endswith("]") else "".join(host)
         if self._hosts and name.strip("[]").lower() not in self._hosts:
@@ -91,7 +91,7 @@ class Gate:
             raise Problem("unavailable", "Too many requests at once.")
 
 
-async def _parts(receive: Receive):  # type: ignore[no-untyped-def]
+async def _parts(receive: Receive) -> AsyncIterator[bytes]:
     more = True
     while more:
         message = await receive()

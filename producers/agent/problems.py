@@ -16,7 +16,7 @@ from maplebridge.errors import (
     MapleBridgeError,
     Unavailable,
 )
-from maplebridge.producers.event_json import ENVELOPE, shown_path
+from maplebridge.producers.event_json import shown_path
 from maplebridge.producers.strict_json import JsonRefused, JsonTooLarge
 
 TYPES = "https://maplebridge.example/problems/"
@@ -44,6 +44,13 @@ _OF_STATUS = {
 }  # fmt: skip
 _INDEX = re.compile(r"\[(\d+)\]")
 RETRY_AFTER_S = 5
+
+
+class AttributeInvalid(EventInvalid):
+    """An attribute of a CloudEvent does not fit; it stands beside `data`."""
+
+    def __init__(self, message: str, name: str) -> None:
+        super().__init__(message, path=name)
 
 
 class Problem(Exception):
@@ -87,7 +94,7 @@ def problem_of(error: MapleBridgeError) -> Problem:
                 "invalid-event",
                 errors=[
                     {
-                        "pointer": pointer(error.path),
+                        "pointer": pointer(error),
                         "detail": f"{error.reason} {error.todo}".strip(),
                     }
                 ],
@@ -109,16 +116,14 @@ def problem_of_status(status: int) -> Problem:
     return Problem(_OF_STATUS.get(status, "defect" if status >= 500 else "malformed"))
 
 
-def pointer(path: str) -> str:
-    """Return the JSON Pointer (RFC 6901) of an event's path within what was sent."""
-    shown = shown_path(path)
+def pointer(error: EventInvalid) -> str:
+    """Return the JSON Pointer (RFC 6901) of what an error names, within the item's object."""
+    if isinstance(error, AttributeInvalid):
+        return f"/{error.path}"
+    shown = shown_path(error.path)
     if not shown:
-        return "" if not path else "/fields"
+        return "/fields" if error.path else ""
     if shown == "fields":
         return "/fields"
-    name, dot, rest = shown.partition(".")
-    if name == "meta" and dot:
-        return f"/{rest}"
-    if shown in ENVELOPE:
-        return f"/{shown}"
-    return "/fields/" + _INDEX.sub(r"/\1", shown).replace(".", "/")
+    path = shown.removeprefix("meta.") if shown.startswith("meta.") else f"fields.{shown}"
+    return "/" + _INDEX.sub(r"/\1", path).replace(".", "/")

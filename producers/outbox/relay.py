@@ -1,8 +1,9 @@
 """The relay's work: read what waits, publish it in that order, take it off the queue.
 
-A row leaves the queue only after its events are durable on the department's side of
-Maple Bridge; a relay that is killed before that publishes it again under the same id,
-and the bus counts it once. There is no position to lose: what waits is in the queue.
+A row leaves the queue only after its events are on the disk of the department's spool,
+which brings them to Kafka in that order; a relay that is killed before that publishes
+the row again under the same id, and the bus counts it once. There is no position to
+lose: what waits is in the queue.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from maplebridge.errors import EventInvalid, EventTooLarge, Unavailable
-from maplebridge.producers.delivery import Delivery
+from maplebridge.producers.batch import Batch
 from maplebridge.producers.department import Department
 from maplebridge.producers.event_json import shown_path
 from maplebridge.producers.outbox.plan import RelayPlan
@@ -25,7 +26,6 @@ log = logging.getLogger(__name__)
 BATCH_ROWS = 200
 POLL_S = 0.5
 RETRY_S = 2.0
-_DELIVERY_S = 30.0
 
 
 @dataclass
@@ -89,38 +89,23 @@ class OutboxRelay:
     def _step(self, store: OutboxStore) -> bool:
         """Relay the first rows that wait; return whether there were any."""
         rows = store.read(BATCH_ROWS)
-        sent: list[tuple[OutboxRow, list[Delivery]]] = []
         rejected: list[Rejected] = []
-        done: list[OutboxRow] = []
-        try:
+        with self._department.batch() as batch:
             for row in rows:
                 try:
-                    sent.append((row, self._publish(row)))
+                    self._publish(batch, row)
                 except (EventInvalid, EventTooLarge) as error:
                     rejected.append(_rejected(row, error))
-            for row, deliveries in sent:
-                try:
-                    for each in deliveries:
-                        each.result(_DELIVERY_S)
-                except EventTooLarge as error:
-                    rejected.append(_rejected(row, error))
-                done.append(row)
-        finally:
-            # in a failure too: what did arrive is not sent again
-            refused = {each.id for each in rejected}
-            done += [row for row in rows if row.id in refused and row not in done]
-            if done:
-                store.conclude(done, rejected, delete=self._plan.after == "delete")
-                self.progress.relayed += len(done) - len(rejected)
-                self.progress.rejected += len(rejected)
+        # all of them are on the disk of the department's spool now
+        if rows:
+            store.conclude(rows, rejected, delete=self._plan.after == "delete")
+            self.progress.relayed += len(rows) - len(rejected)
+            self.progress.rejected += len(rejected)
         return bool(rows)
 
-    def _publish(self, row: OutboxRow) -> list[Delivery]:
-        events = read_row(row, self._plan, payload_max_bytes=self._max_bytes)
-        return [
-            self._department.publish(each.event_type, each.fields, **each.envelope)
-            for each in events
-        ]
+    def _publish(self, batch: Batch, row: OutboxRow) -> None:
+        for each in read_row(row, self._plan, payload_max_bytes=self._max_bytes):
+            batch.publish(each.event_type, each.fields, **each.envelope)
 
     def _tell(self, store: OutboxStore) -> None:
         self.progress.waiting, self.progress.lag_s = store.backlog()

@@ -63,6 +63,10 @@ def kill(supervisor: Supervisor, name: str) -> None:
     for each in (process, *process.children(recursive=True)):
         with contextlib.suppress(psutil.NoSuchProcess):
             each.kill()
+    deadline = time.monotonic() + 10
+    while supervisor.find(name) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.fixture
