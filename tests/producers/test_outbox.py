@@ -16,7 +16,7 @@ import pytest
 from maplebridge.errors import InputError, StoreUnavailable
 from maplebridge.producers import Department
 from maplebridge.producers.ids import is_uuid7, uuid7
-from maplebridge.producers.outbox import OutboxRelay, OutboxStore, RelayPlan
+from maplebridge.producers.outbox import OutboxRelay, OutboxStore, RelayPlan, RelayProgress
 from maplebridge.producers.outbox.store import install_sql
 from maplebridge.settings import Profile
 from tests.producers.bus import Bus
@@ -56,8 +56,17 @@ def app(database: DepartmentDatabase) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
+class Relay(OutboxRelay):
+    """A relay whose events are at Kafka when it returns."""
+
+    def run_once(self) -> RelayProgress:
+        progress = super().run_once()
+        self._department.flush()
+        return progress
+
+
 def relay(database: DepartmentDatabase, plan: RelayPlan, hotline: Department) -> OutboxRelay:
-    return OutboxRelay(plan, hotline, lambda: database.store(plan))
+    return Relay(plan, hotline, lambda: database.store(plan))
 
 
 def case_refs(bus: Bus, since: dict[int, int]) -> list[str]:
