@@ -60,11 +60,12 @@ def kill(supervisor: Supervisor, name: str) -> None:
     running = supervisor.find(name)
     assert running is not None
     process = psutil.Process(running.pid)
-    for each in (process, *process.children(recursive=True)):
+    family = [process, *process.children(recursive=True)]
+    for each in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             each.kill()
-    # takes note of its end: a server does not start while its lock names a process
-    supervisor.stop_service(name)
+    # a server does not start while its lock file names a process, were it a dead one
+    process.wait(20)
 
 
 @pytest.fixture
@@ -127,6 +128,7 @@ def waiting(database: DepartmentDatabase) -> int:
         return -1
 
 
+@pytest.mark.timeout(600)
 def test_every_committed_row_is_counted_once_however_the_relay_and_the_servers_die(
     stack: Stack,
     provisioned: Profile,
