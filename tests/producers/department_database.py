@@ -58,11 +58,11 @@ class DepartmentDatabase:
 
     def run(self, statements: str) -> None:
         with self.connect(autocommit=True) as connection:
-            connection.execute(statements)  # type: ignore[call-overload]
+            connection.execute(statements)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with self.connect(autocommit=True) as connection:
-            return connection.execute(query).fetchall()  # type: ignore[call-overload,no-any-return]
+            return connection.execute(query).fetchall()
 
     def plan(self, folder: Path, text: str = PLAIN, *, after: str = "keep") -> RelayPlan:
         file = folder / "relay.yaml"

@@ -194,9 +194,7 @@ def test_the_same_key_gives_the_same_answer_and_makes_one_event(
     assert first.json()["results"][0]["event_id"] == again.json()["results"][0]["event_id"]
     assert len(bus.read(TOPIC, since)) == 1
     problem(client.post(URL, json=[event()], headers=headers), 422, "key-reused")
-    problem(
-        client.post(URL, json=body, headers={"Idempotency-Key": "ö".encode()}), 400, "malformed"
-    )
+    problem(client.post(URL, json=body, headers={"Idempotency-Key": "a b"}), 400, "malformed")
 
 
 def test_an_event_accepted_before_a_kill_arrives_after_the_restart_once(
