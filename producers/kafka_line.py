@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from maplebridge.errors import KafkaUnavailable, MapleBridgeError
+from maplebridge.errors import InputError, KafkaUnavailable, MapleBridgeError
 from maplebridge.producers.headers import Headers
 from maplebridge.producers.kafka_config import producer_config
 from maplebridge.producers.kafka_errors import AUTHENTICATION, translate
@@ -25,7 +25,7 @@ class KafkaLine:
         self.address = settings.kafka_bootstrap
         self._principal = settings.principal
         self._config = {**producer_config(settings), "error_cb": self._on_error}
-        self._kafka = Producer(self._config)
+        self._kafka = self._make()
         self._refused: KafkaError | None = None
         self._down: KafkaError | None = None
         self.fatal: KafkaError | None = None
@@ -54,7 +54,7 @@ class KafkaLine:
         """Let go of the producer and of all it holds, and make another."""
         self.let_go()
         self.fatal = None
-        self._kafka = Producer(self._config)
+        self._kafka = self._make()
 
     def let_go(self) -> None:
         self._kafka.purge()
@@ -72,6 +72,15 @@ class KafkaLine:
     def translated(self, error: KafkaError, topic: str) -> MapleBridgeError:
         cause = self.fatal or error if error.code() == KafkaError._FATAL else error
         return translate(cause, address=self.address, principal=self._principal, topic=topic)
+
+    def _make(self) -> Producer:
+        try:
+            return Producer(self._config)
+        except KafkaException as exc:
+            raise InputError(
+                f"Kafka's client cannot work with the settings ({exc.args[0].str()}).",
+                todo="Check MAPLEBRIDGE_PRINCIPAL, MAPLEBRIDGE_SECRET and MAPLEBRIDGE_KAFKA_*.",
+            ) from exc
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() in AUTHENTICATION:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from maplebridge.access_policy.envelope import FieldSealer
+from maplebridge.access_policy.envelope import SALT_BYTES, FieldSealer
 from maplebridge.access_policy.keys import (
     FieldKey,
     GradeDomain,
     Master,
     ScopeKind,
     derive_field_key,
+    prefixed,
 )
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.errors import EventInvalid
@@ -89,17 +91,20 @@ class EventSealer:
             if event[name] in rule.values:
                 event[name], event[rule.twin] = rule.shown, event[name]
         meta = event["meta"]
+        event_id = prefixed(meta["event_id"])
         for place in self._top:
-            self._seal(event, place, meta)
+            self._seal(event, place, meta, event_id)
         for name in self._items:
             for index, item in enumerate(event[name]):
                 for place in self._item_places.get((name, index)) or self._places(name, index):
-                    self._seal(item, place, meta)
+                    self._seal(item, place, meta, event_id)
 
-    def _seal(self, record: dict[str, Any], place: _Place, meta: dict[str, Any]) -> None:
+    def _seal(
+        self, record: dict[str, Any], place: _Place, meta: dict[str, Any], event_id: bytes
+    ) -> None:
         group = place.group
         keys: _Keys | None = None
-        event_id = meta["event_id"]
+        salts = b""
         for number, field in enumerate(group.fields):
             value = record[field.name]
             if value is None and not field.always:
@@ -109,11 +114,16 @@ class EventSealer:
                 who = (_identify(record, place, meta), meta["community"])
                 keys = group.known.get(who) or self._known(group, who, field)
                 meta["key_refs"][place.scope] = keys.key_ref
+                # one call for all of them: each costs a system call
+                salts = os.urandom(SALT_BYTES * len(group.fields))
             key = keys.of_field[number]
             if key is None:
                 key = keys.of_field[number] = self._field_key(group, who, field)
             binary = field.write(value)
-            record[field.name] = place.sealers[number].seal(binary, event_id=event_id, key=key)
+            salt = salts[number * SALT_BYTES : (number + 1) * SALT_BYTES]
+            record[field.name] = place.sealers[number].seal(
+                binary, event_id=event_id, key=key, salt=salt
+            )
 
     def _known(self, group: _Group, who: tuple[str, str], field: _Field) -> _Keys:
         if len(group.known) >= _KNOWN_MAX:

@@ -88,7 +88,9 @@ class ProofWriter:
 
     def encode(self, proof: Mapping[str, Any] | None) -> bytes:
         buffer = BytesIO()
-        schemaless_writer(buffer, self._parsed, proof)
+        # the branch is named, so that fastavro need not try which one fits
+        branch = None if proof is None else ("maplebridge.Proof", proof)
+        schemaless_writer(buffer, self._parsed, branch)
         return buffer.getvalue()
 
 

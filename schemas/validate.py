@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 from maplebridge.errors import EventInvalid
 from maplebridge.schemas.code_lists import CodeLists
 from maplebridge.schemas.codec import Event
+from maplebridge.schemas.compiled import Rule, compile_checks
 from maplebridge.schemas.contracts import Contract, FieldSpec
 from maplebridge.schemas.regions import Regions
-
-Check = Callable[[Any, str], None]
 
 _RANGES = {"int": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
 _PYTHON: Mapping[str, tuple[type, ...]] = {
@@ -45,18 +44,6 @@ _GIVEN: Mapping[type, str] = {
 _CASE_REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
 
 
-class _Rule(NamedTuple):
-    """One field: the types and codes that need no further look, and the whole check."""
-
-    name: str
-    kinds: frozenset[type]
-    codes: frozenset[str] | None
-    check: Check
-
-
-Rules = Mapping[str, _Rule]
-
-
 class Validator:
     """Checks events of one contract; made once, used for every event.
 
@@ -67,50 +54,34 @@ class Validator:
         self.contract = contract
         self._codes = codes
         self._regions = regions
-        top = [spec for spec in contract.fields if "." not in spec.path]
-        self._top = self._rules(top, "")
-        self._meta = self._rules(
-            [spec for spec in contract.fields if spec.path.startswith("meta.")], "meta."
-        )
-        arrays = {spec.path.partition("[]")[0] for spec in contract.fields if "[]" in spec.path}
-        self._arrays = {
-            name: self._rules(
-                [spec for spec in contract.fields if spec.path.startswith(f"{name}[].")],
-                f"{name}[].",
-            )
-            for name in sorted(arrays)
-        }
-        self._names = {*self._top, *self._arrays, "meta", "proof"}
+        paths = [spec.path for spec in contract.fields]
+        arrays = sorted({path.partition("[]")[0] for path in paths if "[]" in path})
+        self._top = self._rules("")
+        self._check_top = compile_checks(self._top)
+        self._check_meta = compile_checks(self._rules("meta."))
+        self._arrays = {name: self._rules(f"{name}[].") for name in arrays}
+        self._check_item = {name: compile_checks(rules) for name, rules in self._arrays.items()}
+        self._names = {*(rule.name for rule in self._top), *self._arrays, "meta", "proof"}
 
     def check(self, event: Event) -> None:
         """Raises EventInvalid, which names the first failing field and never its value."""
-        self._record(event["meta"], self._meta, "meta.")
-        self._record(event, self._top, "")
-        for name, checks in self._arrays.items():
+        self._check_meta(event["meta"], "meta.")
+        self._check_top(event, "")
+        for name, rules in self._arrays.items():
             items = event.get(name)
             if not isinstance(items, list):
                 raise EventInvalid("a list is needed.", path=name)
+            check = self._check_item[name]
             for index, item in enumerate(items):
                 if not isinstance(item, Mapping):
                     raise EventInvalid("an object is needed.", path=f"{name}[{index}]")
-                self._record(item, checks, f"{name}[{index}].")
-                if len(item) != len(checks):
-                    raise _unknown(set(item) - set(checks), set(checks), f"{name}[{index}].")
+                check(item, f"{name}[{index}].")
+                if len(item) != len(rules):
+                    known = {rule.name for rule in rules}
+                    raise _unknown(set(item) - known, known, f"{name}[{index}].")
         if not self._names.issuperset(event):
             raise _unknown(set(event) - self._names, self._names, "")
         self._meta_rules(event["meta"])
-
-    def _record(self, record: Mapping[str, Any], rules: Rules, prefix: str) -> None:
-        for name, kinds, codes, check in rules.values():
-            try:
-                value = record[name]
-            except KeyError:
-                raise EventInvalid("the field is missing.", path=prefix + name) from None
-            kind = type(value)
-            # most values pass here; the check says what is wrong with the others
-            if kind in kinds and (codes is None or kind is not str or value in codes):
-                continue
-            check(value, prefix + name)
 
     def _meta_rules(self, meta: Mapping[str, Any]) -> None:
         self._regions.check_community(meta["community"])
@@ -126,11 +97,13 @@ class Validator:
                 "a case reference is up to 128 letters, digits and . _ : / -", path="meta.case_ref"
             )
 
-    def _rules(self, specs: list[FieldSpec], prefix: str) -> Rules:
-        rules = (self._rule(spec, spec.path.removeprefix(prefix)) for spec in specs)
-        return {rule.name: rule for rule in rules}
+    def _rules(self, prefix: str) -> list[Rule]:
+        """Return the rules of the fields that stand at `prefix`."""
+        cut = len(prefix)
+        specs = [spec for spec in self.contract.fields if spec.path.startswith(prefix)]
+        return [self._rule(s, s.path[cut:]) for s in specs if "." not in s.path[cut:]]
 
-    def _rule(self, spec: FieldSpec, name: str) -> _Rule:
+    def _rule(self, spec: FieldSpec, name: str) -> Rule:
         kind: Any = spec.seal.type if spec.seal else spec.type
         nullable = spec.nullable or (spec.seal is not None and spec.seal.nullable)
         if isinstance(kind, list):
@@ -155,11 +128,12 @@ class Validator:
             if codes is not None and value not in codes.codes:
                 raise EventInvalid("unknown code.", path=path, todo=codes.advice(value))
 
-        plain: set[type] = set() if avro in _RANGES else set(python)
-        return _Rule(
+        return Rule(
             name,
-            frozenset(plain | {type(None)} if nullable else plain),
+            frozenset(python),
             frozenset(codes.codes) if codes else None,
+            _RANGES.get(avro),
+            nullable,
             check,
         )
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "provision": "deploy:provision",
     "demo": "demo:demo",
     "publish": "data:publish",
+    "retract": "data:retract",
     "import": "data:import_",
     "relay": "relay:relay",
     "agent": "agent:agent",
@@ -33,6 +34,7 @@ COMMANDS = {
     "query": "consume:query",
 }
 GROUPS = {
+    "spool": "spool:commands",
     "schema": "schema:commands",
     "policy": "policy:commands",
     "acl": "policy:acl_commands",

@@ -14,13 +14,14 @@ import typer
 
 from maplebridge.cli.options import HOME, Home, Json, regions_of, settings_of
 from maplebridge.cli.output import complaints, console, print_json
-from maplebridge.errors import InputError
+from maplebridge.errors import InputError, Unavailable
 from maplebridge.producers import Department
 from maplebridge.producers.outbox import OutboxRelay, OutboxStore, RelayProgress, load_plan
 from maplebridge.producers.outbox.store import install_sql
 from maplebridge.schemas import load_catalogue, load_code_lists, load_regions
 
 _TELL_S = 1.0
+_PATIENCE_S = 5.0
 
 
 def relay(
@@ -76,15 +77,25 @@ def relay(
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
-    with Department(
+    department = Department(
         plan.department, settings=settings, catalogue=catalogue, codes=codes, regions=regions
-    ) as department:
+    ).open()
+    unsent: Unavailable | None = None
+    try:
         work = OutboxRelay(plan, department, connect, on_progress=_Teller(as_json=as_json))
         progress = work.run_once() if once else work.run(stop)
+        try:
+            department.flush(_PATIENCE_S)
+        except Unavailable as error:
+            unsent = error
+    finally:
+        department.close(0)
     if as_json:
         print_json(_shown(progress))
     else:
         console.print(_sentence(progress), markup=False)
+    if unsent is not None:
+        raise unsent
 
 
 class _Teller:

@@ -52,7 +52,7 @@ def opened(keys: DepartmentKeys, event: dict[str, Any], path: str, scope: str, w
     )
     assert meta["key_refs"][scope] == master.key_ref
     context = FieldContext(
-        contract.department,
+        keys.department,
         contract.event_type,
         meta["event_id"],
         path,
