@@ -99,6 +99,12 @@ def make_database(profile: Profile) -> DepartmentDatabase:
                 sql.Identifier(made.name), sql.Identifier(made.app)
             )
         )
+        # the embedded stack takes this from PUBLIC at each start
+        connection.execute(
+            sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
+                sql.Identifier(made.name), sql.Identifier(made.relay)
+            )
+        )
     made.run(SCHEMA)
     return made
 

@@ -27,7 +27,7 @@ from maplebridge.settings import Profile
 from tests.processors.lanes import Lane
 from tests.producers.department_database import DepartmentDatabase, insert, make_database
 
-ROWS = 1_500
+ROWS = 1_000
 KILLS = 10
 KILL_POSTGRESQL = (2, 6)
 KILL_KAFKA = 4
