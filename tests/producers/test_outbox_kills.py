@@ -109,9 +109,31 @@ class Application(threading.Thread):
         return number
 
 
-def start(database: DepartmentDatabase, file: Path, home: Path) -> subprocess.Popen[bytes]:
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start relays as processes; none outlives the test."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def make(
+        database: DepartmentDatabase, file: Path, home: Path, *more: str
+    ) -> subprocess.Popen[bytes]:
+        started.append(popen(database, file, home, *more))
+        return started[-1]
+
+    yield make
+    for relay in started:
+        relay.kill()
+        relay.wait()
+
+
+def popen(
+    database: DepartmentDatabase, file: Path, home: Path, *more: str
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "maplebridge", "relay", str(file), "--home", str(home), "--json"],
+        [sys.executable, "-m", "maplebridge", "relay", str(file), "--home", str(home), *more],
         env={
             **os.environ,
             "MAPLEBRIDGE_RELAY_DSN": database.dsn(database.relay),
@@ -134,6 +156,7 @@ def test_every_committed_row_is_counted_once_however_the_relay_and_the_servers_d
     provisioned: Profile,
     server: Server,
     lanes: Callable[..., Lane],
+    start: Start,
     tmp_path: Path,
 ) -> None:
     """F1, F3, F4: SIGKILL of the relay at ten seeded points, of PostgreSQL and of Kafka between."""
@@ -161,13 +184,9 @@ def test_every_committed_row_is_counted_once_however_the_relay_and_the_servers_d
     application.join(PATIENCE_S)
     assert not application.is_alive()
     assert application.failure is None
-    relay = start(database, plan.path, provisioned.home)
-    deadline = time.monotonic() + PATIENCE_S
-    while waiting(database):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    relay.send_signal(signal.SIGTERM)
-    assert relay.wait(60) == 0
+    last = start(database, plan.path, provisioned.home, "--once")
+    assert last.wait(PATIENCE_S) == 0
+    assert waiting(database) == 0
     assert database.rows("SELECT * FROM outbox_relay_reject") == []
 
     committed = database.rows("SELECT id, payload ->> 'case_ref', \"timestamp\" FROM outbox")
