@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from datetime import datetime
@@ -39,6 +40,7 @@ from maplebridge.schemas import (
 from maplebridge.settings import Settings, load_settings
 
 PATIENCE_S = 10.0
+log = logging.getLogger(__name__)
 _CLOSE_AFTER_ERROR_S = 5.0
 
 
@@ -277,7 +279,14 @@ class Department:
         )
         return Parts(store, preparation, lifecycles, imports, intake, sender)
 
+    @property
+    def personal_data(self) -> Mapping[tuple[str, str, str], int]:
+        """How often a scan found what, by (event type, path of the text, kind)."""
+        return {} if self._parts is None else self._parts.preparation.personal_data
+
     def _release(self) -> None:
+        for (event_type, path, kind), count in self.personal_data.items():
+            log.warning("%s %s: %s found %d times", event_type, path, kind, count)
         self._parts = None
         self._held.close()
 

@@ -179,6 +179,15 @@ class Preparation:
             )
         return contract
 
+    @property
+    def personal_data(self) -> Mapping[tuple[str, str, str], int]:
+        """How often a scan found what, by (event type, path of the text, kind)."""
+        return {
+            (event_type, *place): count
+            for event_type, path in self._paths.items()
+            for place, count in path.validator.personal_data.items()
+        }
+
     def _make_path(self, event_type: str) -> _Path:
         contract = self.contract(event_type)
         topic = contract.topic_of(self._department)

@@ -16,7 +16,8 @@ from typing import Any, cast
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
 from maplebridge.errors import ContractRefused, EventInvalid
-from maplebridge.schemas.contracts import Catalogue, Contract, fingerprint, load_inlined
+from maplebridge.schemas.catalogue import Catalogue, load_inlined
+from maplebridge.schemas.contracts import Contract, fingerprint
 from maplebridge.schemas.registry import RegistryClient
 
 MAGIC = 0
