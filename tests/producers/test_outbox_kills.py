@@ -84,29 +84,30 @@ class Application(threading.Thread):
     def __init__(self, database: DepartmentDatabase) -> None:
         super().__init__(daemon=True)
         self._database = database
+        self._tried = 0
         self.failure: BaseException | None = None
 
     def run(self) -> None:
         try:
-            number = 0
-            while number < ROWS:
+            while self._tried < ROWS:
                 with contextlib.suppress(psycopg.OperationalError):
-                    number = self._write(number)
+                    self._write()
                 time.sleep(0.05)
         except BaseException as failure:
             self.failure = failure
 
-    def _write(self, number: int) -> int:
+    def _write(self) -> None:
         with self._database.connect(connect_timeout=2) as connection:
-            while number < ROWS:
-                insert(connection, f"kill/{number}", row_id=str(uuid.uuid4()))
-                if number % 7 == 3:
+            while self._tried < ROWS:
+                self._tried += 1
+                # cut off at its commit, nobody knows whether it is there: the next one is new
+                row_id = str(uuid.uuid4())
+                insert(connection, f"kill/{row_id}", row_id=row_id)
+                if self._tried % 7 == 3:
                     connection.rollback()
                 else:
                     connection.commit()
-                number += 1
                 time.sleep(0.002)
-        return number
 
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
