@@ -44,6 +44,9 @@ GROUPS = {
     "bench": "bench:commands",
 }
 
+_EXTRAS = {"agent": "agent", "relay": "relay"}
+"""The extra that a module of commands needs, where it is not the city's."""
+
 
 def make_app(only: str | None = None) -> typer.Typer:
     """Return the application with every command, or with the one named `only`.
@@ -98,5 +101,5 @@ def _load(place: str) -> Any:
             raise
         raise InputError(
             f"this command needs the package {exc.name}, which is not installed.",
-            todo="Install maplebridge[server,local].",
+            todo=f"Install maplebridge[{_EXTRAS.get(module, 'server,local')}].",
         ) from exc
