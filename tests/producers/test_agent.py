@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +40,13 @@ def agent(started: tuple[Agent, httpx.Client]) -> Agent:
 
 @pytest.fixture
 def client(started: tuple[Agent, httpx.Client]) -> httpx.Client:
-    return started[1]
+    """The agent's client, when Kafka has what other tests sent."""
+    client = started[1]
+    deadline = time.monotonic() + 30
+    while "maplebridge_agent_waiting_events 0.0" not in client.get("/metrics").text:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return client
 
 
 def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
