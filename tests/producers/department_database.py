@@ -116,7 +116,7 @@ def insert(
     payload = {
         "community": COMMUNITY,
         "case_ref": case_ref,
-        "fields": order(order_no=case_ref, **fields),
+        "fields": order(**fields),
     }
     insert_payload(connection, json.dumps(payload, ensure_ascii=False), row_id=row_id)
 
