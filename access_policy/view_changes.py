@@ -1,0 +1,95 @@
+"""What each consumer will newly see, or lose, when a contract gets a new version."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from maplebridge.access_policy.plans import Form, ViewPlan
+from maplebridge.access_policy.policy import Policies
+from maplebridge.schemas import Contract
+
+NO_FIELD = "no-such-field"
+"""Stands for a rule where a version does not have the field."""
+
+_ORDER: tuple[Form, ...] = ("absent", "pseudonym", "mask", "generalise", "clear")
+
+
+@dataclass(frozen=True)
+class ViewChange:
+    """One field whose form changes for one app and purpose.
+
+    communities: one of each class of communities that the policies may tell apart.
+    restricted: in a record that raised its own grade. rule: what decides the form that
+    hides more, of the old version or of the new one.
+    """
+
+    app: str
+    purpose: str
+    event_type: str
+    path: str
+    old: Form
+    new: Form
+    rule: str
+    restricted: bool
+    communities: tuple[str, ...]
+
+    @property
+    def effect(self) -> str:
+        """`sees` if the app gets more than before, else `loses`."""
+        return "sees" if _ORDER.index(self.new) > _ORDER.index(self.old) else "loses"
+
+
+def view_changes(
+    policies: Policies, old: Contract | None, new: Contract | None
+) -> list[ViewChange]:
+    """Return every change, for each app, each purpose agreed with it and class of communities.
+
+    old, new: None where there is no such version.
+    """
+    found: dict[ViewChange, list[str]] = defaultdict(list)
+    either = [each for each in (old, new) if each is not None]
+    raises = any(spec.raises for each in either for spec in each.fields)
+    for app, consumer in policies.consumers.consumers.items():
+        for purpose in consumer.purposes:
+            for community in community_classes(policies):
+                for restricted in (False, True) if raises else (False,):
+                    before, after = (
+                        policies.plan(app, purpose, each, community, restricted=restricted)
+                        if each
+                        else None
+                        for each in (old, new)
+                    )
+                    for change in _changes(app, purpose, restricted, before, after):
+                        found[change].append(community)
+    return [replace(change, communities=tuple(held)) for change, held in found.items()]
+
+
+def community_classes(policies: Policies) -> tuple[str, ...]:
+    """Return one community of each set that lies in the same consumers' regions."""
+    regions = {each.region for each in policies.consumers.consumers.values()}
+    classes: dict[frozenset[str], str] = {}
+    for community in sorted(policies.regions.communities):
+        around = {community, *policies.regions.ancestors(community)}
+        classes.setdefault(frozenset(around & regions), community)
+    return tuple(classes.values())
+
+
+def _changes(
+    app: str, purpose: str, restricted: bool, old: ViewPlan | None, new: ViewPlan | None
+) -> Iterator[ViewChange]:
+    paths = {path: None for plan in (old, new) if plan for path in plan.forms}
+    event_type = next(plan.event_type for plan in (new, old) if plan)
+    for path in paths:
+        before, before_rule = _form(old, path)
+        after, after_rule = _form(new, path)
+        if before != after:
+            hides = after_rule if _ORDER.index(after) < _ORDER.index(before) else before_rule
+            yield ViewChange(app, purpose, event_type, path, before, after, hides, restricted, ())
+
+
+def _form(plan: ViewPlan | None, path: str) -> tuple[Form, str]:
+    if plan is None or path not in plan.forms:
+        return "absent", NO_FIELD
+    return plan.forms[path], plan.rules.get(path, plan.row_rule)

@@ -1,0 +1,31 @@
+"""Which fields each read model is made of; a test holds it against the folds themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from maplebridge.schemas import Contract
+
+CASE = (
+    "meta.event_id", "meta.community", "meta.case_ref", "meta.transition", "meta.occurred_at",
+    "state", "unit",
+)  # fmt: skip
+TALLY = ("meta.community", "meta.transition", "meta.occurred_at", "unit")
+WARNING = (
+    "meta.community", "meta.transition", "warning_id", "rule", "category", "severity",
+    "window_from", "window_to", "orders", "revision",
+)  # fmt: skip
+
+
+def read_models(contract: Contract) -> Mapping[str, tuple[str, ...]]:
+    """Return, by read model, the paths of the contract's fields that it is made of."""
+    if contract.department == "react":
+        return {"warnings": _of(contract, WARNING)}
+    return {
+        "cases": _of(contract, CASE),
+        "community_hour_tallies": _of(contract, (*TALLY, contract.tally)),
+    }
+
+
+def _of(contract: Contract, paths: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(path for path in paths if path in contract.by_path)
