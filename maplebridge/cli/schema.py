@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from maplebridge.cli.diff import diff
+from maplebridge.cli.documents import docs, models
 from maplebridge.cli.options import HOME, Home, Json
 from maplebridge.cli.output import console, print_json, print_table
 from maplebridge.errors import InputError
@@ -25,6 +26,8 @@ def commands() -> typer.Typer:
     app = typer.Typer(help="Event contracts.", no_args_is_help=True)
     app.command("lint")(lint)
     app.command("diff")(diff)
+    app.command("docs")(docs)
+    app.command("models")(models)
     app.command("register")(register)
     app.command("list")(list_)
     return app
