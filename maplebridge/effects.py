@@ -9,7 +9,17 @@ from maplebridge.processors.lineage import reactions
 from maplebridge.projections.lineage import read_models
 from maplebridge.schemas import Contract, FieldSpec
 
-_COMPARED = ("version", "department", "publishers", "unit", "tally", "subjects")
+_COMPARED = (
+    "version",
+    "department",
+    "publishers",
+    "unit",
+    "tally",
+    "handler",
+    "share",
+    "open",
+    "subjects",
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,7 @@ def uses(old: Contract | None, new: Contract | None) -> list[Use]:
     made_of: dict[tuple[str, str], set[str]] = {}
     for contract in (each for each in (old, new) if each):
         for name, paths in read_models(contract).items():
-            extra = {"mb:tally"} if contract.tally in paths else set()
+            extra = {"mb:tally", "mb:handler"} if "tallies" in name else set()
             made_of.setdefault(("read model", name), set()).update(paths, extra)
         for name, paths in reactions(contract).items():
             made_of.setdefault(("warning rule", name), set()).update(paths)

@@ -89,6 +89,7 @@ def wanted_topics(
             topics.append(TopicSpec(f"mb.dlq.{topic}", 1, max_bytes=large))
         if contract.core_topic not in contract.topics:
             topics.append(TopicSpec(contract.core_topic, max_bytes=large))
+    topics += [TopicSpec(contract.topic, 1) for contract in catalogue.control]
     return topics + [TopicSpec(out_topic(app), 2, max_bytes=large) for app in apps]
 
 
@@ -129,7 +130,7 @@ def register_schemas(settings: Settings, catalogue: Catalogue, apps: Iterable[st
         for subject, schema in plumbing.items():
             registry.register(subject, schema)
         return len(plumbing) + register_contracts(
-            registry, catalogue.contracts, lambda: approved_gradings(settings)
+            registry, catalogue.everything, lambda: approved_gradings(settings)
         )
     finally:
         registry.close()

@@ -1,43 +1,28 @@
-"""What a department has imported: the ids of acknowledged rows, kept on disk."""
+"""What a department has imported: a digest of every accepted row, in the department's store."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
-import uuid
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
-from maplebridge.errors import StackError
-from maplebridge.settings import Settings
+from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.sql import load_queries
 
 SQL = load_queries("maplebridge.producers", "import_state.sql")
 _DIGEST_BYTES = 16
 
 
-def imports_path(settings: Settings, department: str) -> Path:
-    """Return the SQLite file of what a department has imported."""
-    return settings.home / "departments" / f"{department}.imports.db"
-
-
 class ImportState:
-    """The table of acknowledged rows; a row is in it only after Kafka has acknowledged it."""
+    """The table of accepted rows; a row is written in the transaction that takes its event."""
 
-    def __init__(self, path: Path) -> None:
-        """path: see `imports_path`. Raises StackError if it cannot be used."""
-        self._path = path
-        try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._db = sqlite3.connect(path, timeout=30)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.executescript(SQL["schema"])
-            with self._db:
-                self._db.execute(SQL["make_secret"], (os.urandom(32),))
-            self._secret: bytes = self._db.execute(SQL["secret"]).fetchone()[0]
-        except (sqlite3.Error, OSError) as exc:
-            raise self._unusable(exc) from exc
+    def __init__(self, store: DepartmentStore) -> None:
+        self._store = store
+        store.make_tables(SQL["schema"])
+        with store.transaction() as db:
+            db.execute(SQL["make_secret"], (os.urandom(32),))
+            self._secret: bytes = db.execute(SQL["secret"]).fetchone()[0]
+        self._unwritten: dict[str, bytes] = {}
 
     def digest(self, said: str) -> bytes:
         """Return a digest of what a row says; keyed, so that it tells nobody else anything."""
@@ -45,27 +30,29 @@ class ImportState:
         return hashlib.blake2b(text, key=self._secret, digest_size=_DIGEST_BYTES).digest()
 
     def find(self, event_id: str) -> bytes | None:
-        """Return the digest under which a row was acknowledged, None if it was not."""
-        try:
-            row = self._db.execute(SQL["find"], (uuid.UUID(event_id).bytes,)).fetchone()
-        except sqlite3.Error as exc:
-            raise self._unusable(exc) from exc
+        """Return the digest under which a row was taken, None if it was not."""
+        known = self._unwritten.get(event_id)
+        if known is not None:
+            return known
+        with self._store.reading() as db:
+            row = db.execute(SQL["find"], (_binary(event_id),)).fetchone()
         return None if row is None else bytes(row[0])
 
-    def add(self, rows: Iterable[tuple[str, bytes]]) -> None:
-        """Keep (event id, digest) of acknowledged rows, all in one transaction."""
-        values = [(uuid.UUID(event_id).bytes, digest) for event_id, digest in rows]
-        try:
-            with self._db:
-                self._db.executemany(SQL["add"], values)
-        except sqlite3.Error as exc:
-            raise self._unusable(exc) from exc
+    def take(self, event_id: str, digest: bytes) -> None:
+        """Know a row from now on; `add` keeps it, `forget` takes it back."""
+        self._unwritten[event_id] = digest
 
-    def close(self) -> None:
-        self._db.close()
+    def add(self, rows: Sequence[tuple[str, bytes]]) -> None:
+        """Keep (event id, digest) of accepted rows, within the transaction that accepts them."""
+        with self._store.transaction() as db:
+            db.executemany(SQL["add"], [(_binary(each), digest) for each, digest in rows])
+            self._store.after_commit(lambda: self.forget(each for each, _ in rows))
 
-    def _unusable(self, exc: Exception) -> StackError:
-        return StackError(
-            f"the department's file {self._path} cannot be used ({type(exc).__name__}: {exc}).",
-            todo="Check the free space and the permissions of its folder.",
-        )
+    def forget(self, event_ids: Iterable[str]) -> None:
+        """Drop what was taken; what was written stays."""
+        for event_id in event_ids:
+            self._unwritten.pop(event_id, None)
+
+
+def _binary(event_id: str) -> bytes:
+    return bytes.fromhex(event_id.replace("-", ""))

@@ -19,7 +19,7 @@ from maplebridge.errors import (
 from maplebridge.producers.delivery import Delivery
 from maplebridge.producers.department import Department
 from maplebridge.producers.ids import imported_id
-from maplebridge.producers.import_state import ImportState, imports_path
+from maplebridge.producers.import_state import ImportState
 from maplebridge.producers.mapping import MappedRow, RowMapping, load_mapping
 from maplebridge.producers.rejects import RejectFile
 from maplebridge.producers.table import Table, TableRow
@@ -95,11 +95,8 @@ def import_file(
         raise InputError("the reject file would overwrite its source.", todo="Give another path.")
     with Table(path, rules.source) as table:
         rules.check_header(table.header)
-        state = ImportState(imports_path(department.settings, department.name))
-        try:
-            return _Import(table, rules, department, state, rejects_at, on_progress).run()
-        finally:
-            state.close()
+        state = department.imports
+        return _Import(table, rules, department, state, rejects_at, on_progress).run()
 
 
 class _Import:

@@ -8,9 +8,9 @@ from maplebridge.schemas import Contract
 
 CASE = (
     "meta.event_id", "meta.community", "meta.case_ref", "meta.transition", "meta.occurred_at",
-    "state", "unit",
+    "state",
 )  # fmt: skip
-TALLY = ("meta.community", "meta.transition", "meta.occurred_at", "unit")
+TALLY = ("meta.community", "meta.transition", "meta.occurred_at")
 WARNING = (
     "meta.community", "meta.transition", "warning_id", "rule", "category", "severity",
     "window_from", "window_to", "orders", "revision",
@@ -21,9 +21,11 @@ def read_models(contract: Contract) -> Mapping[str, tuple[str, ...]]:
     """Return, by read model, the paths of the contract's fields that it is made of."""
     if contract.department == "react":
         return {"warnings": _of(contract, WARNING)}
+    if contract.is_of_service:
+        return {}
     return {
-        "cases": _of(contract, CASE),
-        "community_hour_tallies": _of(contract, (*TALLY, contract.tally)),
+        "cases": _of(contract, (*CASE, contract.handler)),
+        "community_hour_tallies": _of(contract, (*TALLY, contract.tally, contract.handler)),
     }
 
 

@@ -7,14 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from maplebridge.errors import ContractRefused, InputError
-from maplebridge.schemas.contracts import (
-    INLINED,
-    Contract,
-    contract_paths,
-    load_contract,
-    load_inlined,
-    parse_contract,
-)
+from maplebridge.schemas.catalogue import contract_paths, load_contract, load_inlined
+from maplebridge.schemas.contracts import INLINED, Contract, parse_contract
 from maplebridge.schemas.registry import RegistryClient
 
 Versions = Mapping[str, list[Contract]]

@@ -11,10 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from maplebridge.schemas.contracts import OPENS, SHARES, Contract, FieldSpec
-
-SHARE_ORDER = ("unconditional", "conditional", "not_shared")
-OPEN_ORDER = ("unconditional", "restricted", "prohibited")
+from maplebridge.schemas.contracts import (
+    OPEN_ORDER,
+    OPENS,
+    SHARE_ORDER,
+    SHARES,
+    Contract,
+    FieldSpec,
+)
 
 KINDS: Mapping[str, str] = {
     "lowered": "its grade is lower",
@@ -29,6 +33,8 @@ KINDS: Mapping[str, str] = {
     "unraised": "a value that raised its own grade does so no longer",
     "reshared": "it may be shared or opened more widely",
     "uncoded": "its code list is another, or gone: any text could stand there",
+    "unformed": "its form is another, or gone: other texts could stand there",
+    "unscanned": "its text is scanned for personal data no longer",
     "recounted": "counts would count something else",
     "retallied": "tallies would show a field above L1",
     "resubjected": "another value says whose key seals it",
@@ -97,10 +103,12 @@ def _field(old: FieldSpec, new: FieldSpec) -> Iterator[str]:
         _weaker(SHARE_ORDER, old.share, new.share) or _weaker(OPEN_ORDER, old.open, new.open)
     ):
         yield "reshared"
-    if old.code_list is not None and (
-        new.code_list is None or (is_guarded(old) and new.code_list != old.code_list)
-    ):
+    if not sealed_now and _looser(old, old.code_list, new.code_list):
         yield "uncoded"
+    if not sealed_now and new.code_list is None and _looser(old, old.format, new.format):
+        yield "unformed"
+    if old.scan and not new.scan and not sealed_now:
+        yield "unscanned"
 
 
 def _seals_alike(old: FieldSpec, new: FieldSpec) -> bool:
@@ -117,7 +125,8 @@ def _raises_alike(old: FieldSpec, new: FieldSpec) -> bool:
     return (
         set(old.raises.values) <= set(new.raises.values)
         and new.raises.grade >= old.raises.grade
-        and (new.raises.shown, new.raises.twin) == (old.raises.shown, old.raises.twin)
+        and (new.raises.shown, new.raises.twin, new.raises.when)
+        == (old.raises.shown, old.raises.twin, old.raises.when)
     )
 
 
@@ -125,6 +134,11 @@ def _shared_by_grade(spec: FieldSpec) -> bool:
     """Tell whether sharing and opening follow from the grade, and change with it alone."""
     grade = f"L{spec.grade}"
     return (spec.share, spec.open) == (SHARES.get(grade, ""), OPENS.get(grade, ""))
+
+
+def _looser(old: FieldSpec, before: str | None, after: str | None) -> bool:
+    """Tell whether more could stand in a field: a guarded one keeps its very list or form."""
+    return bool(before) and (not after or (is_guarded(old) and after != before))
 
 
 def _weaker(order: tuple[str, ...], old: str, new: str) -> bool:
@@ -208,9 +222,15 @@ def _aliases(schema: Any, path: str) -> Iterator[tuple[str, str]]:
 def _contract(old: Contract, new: Contract) -> Iterator[Weakening]:
     if new.unit != old.unit:
         yield Weakening("mb:unit", "recounted", 0, 0)
-    grades = [each.by_path[new.tally].grade for each in (old, new) if new.tally in each.by_path]
-    if new.tally != old.tally and max(grades, default=0) != 1:
-        yield Weakening("mb:tally", "retallied", 1, max(grades, default=0))
+    for name in ("tally", "handler"):
+        path = getattr(new, name)
+        grades = [each.by_path[path].grade for each in (old, new) if path in each.by_path]
+        if path != getattr(old, name) and max(grades, default=1) != 1:
+            yield Weakening(f"mb:{name}", "retallied", 1, max(grades))
+    if _weaker(SHARE_ORDER, old.share, new.share):
+        yield Weakening("mb:share", "reshared", 0, 0)
+    if _weaker(OPEN_ORDER, old.open, new.open):
+        yield Weakening("mb:open", "reshared", 0, 0)
     for scope, paths in old.subjects.items():
         if new.subjects.get(scope) != paths:
             yield Weakening(f"mb:subjects.{scope}", "resubjected", 0, 0)

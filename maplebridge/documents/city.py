@@ -38,7 +38,7 @@ class City:
 
     @property
     def contracts(self) -> tuple[Contract, ...]:
-        return tuple(sorted(self.catalogue, key=lambda each: each.event_type))
+        return tuple(sorted(self.catalogue.everything, key=lambda each: each.event_type))
 
     @property
     def apps(self) -> tuple[str, ...]:
@@ -66,6 +66,5 @@ def strictest_grade(contract: Contract) -> int:
 
 
 def access_right(contract: Contract) -> str:
-    """Return the access right of the contract's strictest field."""
-    order = [*SHARE_RIGHTS]
-    return SHARE_RIGHTS[max((spec.share for spec in contract.fields), key=order.index)]
+    """Return the access right that says the contract's sharing attribute."""
+    return SHARE_RIGHTS[contract.share]

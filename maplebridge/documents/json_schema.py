@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from maplebridge.documents.plain_fields import PlainField, envelope_field, plain_fields
 from maplebridge.schemas import CodeLists, Contract
+from maplebridge.schemas.formats import FORMATS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MOMENT = "2026-03-02T09:00:00+08:00"
@@ -23,6 +25,21 @@ _TYPES: Mapping[str, dict[str, Any]] = {
     "map": {"type": "object", "additionalProperties": {"type": "string"}},
 }
 _TIME = {"type": "string", "format": "date-time"}
+_SAMPLES = {
+    "identifier": "M1",
+    "code": "made-up",
+    "staff": "S001",
+    "case_ref": "ZJ-2026-0001",
+    "region": COMMUNITY,
+    "uuid": "01a20470-98ea-72db-a011-e5a125e6adac",
+    "duration": "P30D",
+    "place_3dp": "29.710,120.240",
+    "hex": "00112233445566778899aabbccddeeff",
+    "path": "caller_phone",
+}
+"""A text of each form."""
+_LETTERS = r"0-9A-Za-z_\u00aa-\uffff"
+"""What `\\w` means, for regular expressions in which it would mean ASCII alone."""
 _OPTIONAL = ("case_ref", "corrects", "grid", "retention")
 
 
@@ -113,11 +130,20 @@ def _value(field: PlainField, codes: CodeLists) -> dict[str, Any]:
     if field.code_list:
         found = _coded(field.code_list, codes, field.doc, refused=field.refused)
         return {**found, "enum": [*found["enum"], None]} if field.nullable else found
-    kind = field.spec and field.kind == "array" and field.spec.type
-    made = dict(_TIME if field.is_time else _TYPES[str(kind) if kind else field.kind])
+    kind = str(field.spec.type) if field.kind == "array" and field.spec else field.kind
+    made = dict(_TIME if field.is_time else _TYPES[kind])
+    if field.form:
+        made["pattern"] = _pattern(field.form)
     if field.nullable:
         made["type"] = [made["type"], "null"]
     return {**made, "description": field.doc}
+
+
+def _pattern(form: str) -> str:
+    """Return the form's regular expression as JavaScript and others read it too."""
+    text = FORMATS[form].pattern.pattern
+    inside = re.sub(r"\[[^\]]*\]", lambda found: found[0].replace(r"\w", _LETTERS), text)
+    return f"^(?:{inside.replace(chr(92) + 'w', f'[{_LETTERS}]')})$"
 
 
 def _coded(name: str, codes: CodeLists, doc: str, *, refused: str | None = None) -> dict[str, Any]:
@@ -149,7 +175,7 @@ def _example(field: PlainField, codes: CodeLists) -> Any:
     if field.is_time:
         return MOMENT
     samples: Mapping[str, Any] = {
-        "string": "made-up",
+        "string": _SAMPLES.get(field.form, "made-up"),
         "boolean": False,
         "int": 1,
         "long": 1,

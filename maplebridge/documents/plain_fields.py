@@ -34,6 +34,11 @@ class PlainField:
         return self.spec is not None and self.spec.is_time
 
     @property
+    def form(self) -> str:
+        """The form of a plain text, as in `schemas/formats.py`; sealed ones have none."""
+        return self.spec.format if self.spec else ""
+
+    @property
     def code_list(self) -> str | None:
         return self.spec.code_list if self.spec else None
 

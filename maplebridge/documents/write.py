@@ -29,7 +29,7 @@ def documents(city: City, *, version: str) -> Mapping[str, str]:
         found[f"odcs/{contract.event_type}.odcs.yaml"] = yaml.safe_dump(
             odcs(contract, city), allow_unicode=True, sort_keys=False, width=100
         )
-        if contract.department != "react":
+        if not contract.is_of_service:
             schema = request_schema(contract, city.codes)
             found[f"json-schema/{contract.event_type}.schema.json"] = _json(schema)
     return dict(sorted(found.items()))

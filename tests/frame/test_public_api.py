@@ -20,6 +20,7 @@ PACKAGES = (
     "maplebridge.producers",
     "maplebridge.producers.mapping",
     "maplebridge.schemas",
+    "maplebridge.schemas.lint",
 )
 # used by each other's modules by their full names; they show nothing of their own
 SILENT = (
