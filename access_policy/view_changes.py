@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
+from typing import Literal
 
 from maplebridge.access_policy.plans import Form, ViewPlan
 from maplebridge.access_policy.policy import Policies
 from maplebridge.schemas import Contract
 
+Records = Literal["all", "unrestricted", "restricted"]
 NO_FIELD = "no-such-field"
 """Stands for a rule where a version does not have the field."""
 
@@ -21,8 +24,8 @@ class ViewChange:
     """One field whose form changes for one app and purpose.
 
     communities: one of each class of communities that the policies may tell apart.
-    restricted: in a record that raised its own grade. rule: what decides the form that
-    hides more, of the old version or of the new one.
+    records: those that raised their own grade, those that did not, or all. rule: what
+    decides the form that hides more, of the old version or of the new one.
     """
 
     app: str
@@ -32,7 +35,7 @@ class ViewChange:
     old: Form
     new: Form
     rule: str
-    restricted: bool
+    records: Records
     communities: tuple[str, ...]
 
     @property
@@ -48,22 +51,40 @@ def view_changes(
 
     old, new: None where there is no such version.
     """
-    found: dict[ViewChange, list[str]] = defaultdict(list)
     either = [each for each in (old, new) if each is not None]
-    raises = any(spec.raises for each in either for spec in each.fields)
+    kinds = (False, True) if any(spec.raises for c in either for spec in c.fields) else (False,)
+    found: dict[ViewChange, dict[str, set[bool]]] = defaultdict(lambda: defaultdict(set))
+    for app, purpose, community, restricted in _asked(policies, kinds):
+        before, after = (
+            policies.plan(app, purpose, each, community, restricted=restricted) if each else None
+            for each in (old, new)
+        )
+        for change in _changes(app, purpose, before, after):
+            found[change][community].add(restricted)
+    return [
+        told
+        for change, held in found.items()
+        for told in _by_records(change, held, all_kinds=set(kinds))
+    ]
+
+
+def _asked(policies: Policies, kinds: tuple[bool, ...]) -> Iterator[tuple[str, str, str, bool]]:
     for app, consumer in policies.consumers.consumers.items():
-        for purpose in consumer.purposes:
-            for community in community_classes(policies):
-                for restricted in (False, True) if raises else (False,):
-                    before, after = (
-                        policies.plan(app, purpose, each, community, restricted=restricted)
-                        if each
-                        else None
-                        for each in (old, new)
-                    )
-                    for change in _changes(app, purpose, restricted, before, after):
-                        found[change].append(community)
-    return [replace(change, communities=tuple(held)) for change, held in found.items()]
+        yield from product((app,), consumer.purposes, community_classes(policies), kinds)
+
+
+def _by_records(
+    change: ViewChange, held: Mapping[str, set[bool]], *, all_kinds: set[bool]
+) -> Iterator[ViewChange]:
+    """Yield the change for each set of communities in which the same records have it."""
+    groups: dict[Records, list[str]] = {}
+    for community, kinds in held.items():
+        records: Records = (
+            "all" if kinds == all_kinds else "restricted" if True in kinds else "unrestricted"
+        )
+        groups.setdefault(records, []).append(community)
+    for records, communities in groups.items():
+        yield replace(change, records=records, communities=tuple(communities))
 
 
 def community_classes(policies: Policies) -> tuple[str, ...]:
@@ -77,7 +98,7 @@ def community_classes(policies: Policies) -> tuple[str, ...]:
 
 
 def _changes(
-    app: str, purpose: str, restricted: bool, old: ViewPlan | None, new: ViewPlan | None
+    app: str, purpose: str, old: ViewPlan | None, new: ViewPlan | None
 ) -> Iterator[ViewChange]:
     paths = {path: None for plan in (old, new) if plan for path in plan.forms}
     event_type = next(plan.event_type for plan in (new, old) if plan)
@@ -86,7 +107,7 @@ def _changes(
         after, after_rule = _form(new, path)
         if before != after:
             hides = after_rule if _ORDER.index(after) < _ORDER.index(before) else before_rule
-            yield ViewChange(app, purpose, event_type, path, before, after, hides, restricted, ())
+            yield ViewChange(app, purpose, event_type, path, before, after, hides, "all", ())
 
 
 def _form(plan: ViewPlan | None, path: str) -> tuple[Form, str]:

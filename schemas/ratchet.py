@@ -107,7 +107,8 @@ def _field(old: FieldSpec, new: FieldSpec) -> Iterator[str]:
         yield "uncoded"
     if not sealed_now and new.code_list is None and _looser(old, old.format, new.format):
         yield "unformed"
-    if old.scan and not new.scan and not sealed_now:
+    scanned = bool(new.text and new.scan)
+    if old.text and not scanned and not sealed_now:
         yield "unscanned"
 
 

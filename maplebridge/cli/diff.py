@@ -140,5 +140,5 @@ def _told(
 
         for change in view_changes(policies, old, new):
             places = f", in {', '.join(change.communities)}"
-            where = f"{places}, restricted records" if change.restricted else places
+            where = places if change.records == "all" else f"{places}, {change.records} records"
             yield {"kind": "consumer", "effect": change.effect, "where": where} | asdict(change)

@@ -70,7 +70,7 @@ def test_sensitive_personal_data_made_personal_is_seen_by_the_town() -> None:
     assert told(changes) == {("town-mediation", "sees", "agreement_text")}
     assert [each.rule for each in changes] == ["l4-needs-a-named-grant"]
     # the record that raised its grade stays closed, and so do other towns
-    assert [(each.restricted, len(each.communities)) for each in changes] == [(False, 1)]
+    assert [(each.records, len(each.communities)) for each in changes] == [("unrestricted", 1)]
 
 
 def test_a_field_that_goes_is_lost_by_those_who_saw_it() -> None:

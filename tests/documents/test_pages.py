@@ -18,7 +18,7 @@ from maplebridge.documents.life_cycle import WIDTH, life_cycle
 from maplebridge.documents.write import documents
 from maplebridge.schemas import Contract, load_catalogue
 
-CONTRACTS = {each.event_type: each for each in load_catalogue()}
+CONTRACTS = {each.event_type: each for each in load_catalogue().everything}
 HTML = "{http://www.w3.org/1999/xhtml}"
 
 

@@ -23,7 +23,7 @@ from maplebridge.documents.odcs import odcs
 from maplebridge.schemas import load_catalogue
 from tests.frame.repository import ROOT
 
-CONTRACTS = {each.event_type: each for each in load_catalogue()}
+CONTRACTS = {each.event_type: each for each in load_catalogue().everything}
 DPV = rdflib.Namespace("https://w3id.org/dpv#")
 
 

@@ -34,8 +34,10 @@ def changed(old: Path, *pairs: tuple[str, str]) -> Path:
     return new
 
 
-LOWERED = ('["L2"], "doc": "Code of the reason', '["L1"], "doc": "Code of the reason')
-RAISED = ('["L1"], "doc": "Code of the unit', '["L2"], "doc": "Code of the unit')
+REASON = '"L2"], "mb:format": "code", "doc": "Code of the reason'
+UNIT = '"L1"], "mb:format": "code", "doc": "Code of the unit'
+LOWERED = (REASON, REASON.replace("L2", "L1"))
+RAISED = (UNIT, UNIT.replace("L1", "L2"))
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, list[dict[str, Any]]]:

@@ -36,7 +36,7 @@ def record_of(schema: Schema, path: str) -> Schema:
 
 
 def find(record: Schema, name: str) -> Field:
-    return next(each for each in record["fields"] if each["name"] == name)
+    return next(each for each in record["fields"] if each["name"] == name.removesuffix("[]"))
 
 
 def field_at(schema: Schema, path: str) -> tuple[Schema, Field]:
@@ -99,15 +99,17 @@ def drop_tags(schema: Schema, path: str) -> bool:
 def retype(schema: Schema, path: str) -> bool:
     """Text and bytes resolve to each other in Avro: the registry does not mind."""
     _, field = field_at(schema, path)
-    swapped = {"string": "bytes", "bytes": "string", "int": "long"}
-    if isinstance(field["type"], list):
-        field["type"] = [swapped.get(each, each) if isinstance(each, str) else each
-                         for each in field["type"]]  # fmt: skip
-    elif isinstance(field["type"], str):
-        field["type"] = swapped.get(field["type"], "string")
+    before = copy.deepcopy(field["type"])
+    swapped = {"string": "bytes", "bytes": "string", "int": "long", "boolean": "int"}
+    if isinstance(before, list):
+        field["type"] = [
+            swapped.get(each, each) if isinstance(each, str) else each for each in before
+        ]
+    elif isinstance(before, str):
+        field["type"] = swapped.get(before, "string")
     else:
-        field["type"] = field["type"]["type"] if "logicalType" in field["type"] else "string"
-    return True
+        field["type"] = before["type"] if "logicalType" in before else "string"
+    return bool(field["type"] != before)
 
 
 def drop_logical_type(schema: Schema, path: str) -> bool:
@@ -165,6 +167,14 @@ def drop_codes(schema: Schema, path: str) -> bool:
     return bool(field_at(schema, path)[1].pop("mb:codes", None))
 
 
+def drop_form(schema: Schema, path: str) -> bool:
+    return bool(field_at(schema, path)[1].pop("mb:format", None))
+
+
+def drop_scan(schema: Schema, path: str) -> bool:
+    return bool(field_at(schema, path)[1].pop("mb:text", None))
+
+
 def move_out(schema: Schema, path: str) -> bool:
     """Move a field of an inner record to the top, or of the top into the envelope."""
     record, field = field_at(schema, path)
@@ -179,7 +189,7 @@ def move_out(schema: Schema, path: str) -> bool:
 FIELD_MUTATIONS: tuple[Mutation, ...] = (
     remove, rename, rename_with_alias, alias_of_a_new_field, lower, drop_tags, retype,
     drop_logical_type, recategorise, unseal, reseal_type, reseal_key, drop_raise, raise_less,
-    share_more, open_more, drop_codes, move_out,
+    share_more, open_more, drop_codes, drop_form, drop_scan, move_out,
 )  # fmt: skip
 
 

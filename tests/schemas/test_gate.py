@@ -18,7 +18,7 @@ from tests.schemas import mutations
 from tests.schemas.mutations import field_at, parsed, paths, reworked
 
 CATALOGUE = load_catalogue()
-CONTRACTS = {each.event_type: each for each in CATALOGUE}
+CONTRACTS = {each.event_type: each for each in CATALOGUE.everything}
 ORDER, MEDIATION = CONTRACTS["hotline.order"], CONTRACTS["mediation.case"]
 
 
@@ -263,7 +263,7 @@ def test_one_type_is_no_version_of_another() -> None:
 
 def test_a_folder_keeps_its_contracts_and_their_versions() -> None:
     second = change(ORDER, lambda schema: schema["fields"].insert(1, added()))
-    everything = [*CATALOGUE]
+    everything = [*CATALOGUE.everything]
     assert compare(everything, everything, whole=True) == []
     verdicts = compare(everything, [*everything, second], whole=True)
     assert [(each.event_type, each.passes) for each in verdicts] == [("hotline.order", True)]
@@ -277,3 +277,12 @@ def test_an_obstacle_has_its_line() -> None:
     assert [line_of(text, path) for path in ("b", "x[].a", "mb:subjects.caller", "gone")] == [
         5, 4, 2, 1
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("contract", CONTRACTS.values(), ids=list(CONTRACTS))
+def test_moderated_texts_stay_scanned_and_plain_ones_keep_their_form(contract: Contract) -> None:
+    for mutation, kind in ((mutations.drop_scan, "unscanned"), (mutations.drop_form, "unformed")):
+        for spec in contract.fields:
+            schema = reworked(contract)
+            if mutation(schema, spec.path):
+                assert (spec.path, kind) in kinds(contract, parsed(schema))
