@@ -24,7 +24,7 @@ def approved_gradings(settings: Settings) -> list[Grading]:
             **{"group.id": f"{settings.principal}.gradings", "enable.auto.commit": False}
         )
     )
-    registry = RegistryClient(settings.registry_url)
+    registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
     codec = Codec(load_catalogue(), registry)
     try:
         return [each for value in _values(consumer) for each in _gradings(codec, value)]

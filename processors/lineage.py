@@ -9,7 +9,7 @@ from maplebridge.schemas import Contract
 
 ORDER = (
     "meta.event_id", "meta.community", "meta.transition", "meta.occurred_at", "meta.backfill",
-    "category", "order_no",
+    "meta.department", "category", "order_no",
 )  # fmt: skip
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from maplebridge.projections.folds import is_of_cases
 from maplebridge.schemas import Contract
 
 CASE = (
-    "meta.event_id", "meta.community", "meta.case_ref", "meta.transition", "meta.occurred_at",
-    "state",
+    "meta.event_id", "meta.department", "meta.community", "meta.case_ref", "meta.transition",
+    "meta.occurred_at", "state",
 )  # fmt: skip
+AMENDMENT = ("meta.event_id", "meta.department", "meta.corrects", "retracts", "retracts_type")
+"""What says which events count at all."""
 TALLY = ("meta.community", "meta.transition", "meta.occurred_at")
 WARNING = (
     "meta.community", "meta.transition", "warning_id", "rule", "category", "severity",
@@ -23,11 +26,12 @@ def read_models(contract: Contract) -> Mapping[str, tuple[str, ...]]:
         return {"warnings": _of(contract, WARNING)}
     if contract.is_of_service:
         return {}
-    return {
-        "cases": _of(contract, (*CASE, contract.handler)),
-        "community_hour_tallies": _of(contract, (*TALLY, contract.tally, contract.handler)),
-    }
+    own = (*TALLY, contract.tally, contract.handler)
+    uses = {"community_hour_tallies": _of(contract, (*own, *AMENDMENT))}
+    if is_of_cases(contract):
+        uses["cases"] = _of(contract, (*CASE, contract.handler, *AMENDMENT))
+    return uses
 
 
 def _of(contract: Contract, paths: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(path for path in paths if path in contract.by_path)
+    return tuple(path for path in dict.fromkeys(paths) if path in contract.by_path)

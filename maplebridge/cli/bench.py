@@ -79,4 +79,5 @@ def _show(name: str, told: dict[str, float], *, as_json: bool) -> None:
         f"{name}: {told['events_per_s']:,.0f} events/s, bare loop"
         f" {told['limit_events_per_s']:,.0f} events/s, ratio {told['ratio']:.2f},"
         f" {told['rss_mb']:.0f} MB resident"
+        + (f", signatures {told['signature_share']:.1%}" if "signature_share" in told else "")
     )

@@ -51,7 +51,7 @@ def diff(
         profile = _running(home)
         before = [
             each
-            for each in registered(RegistryClient(profile.registry_url))
+            for each in registered(RegistryClient(profile.registry_url, tls_ca=profile.tls_ca))
             if each.department in own
         ]
         approved += approved_gradings(profile.settings("admin"))
