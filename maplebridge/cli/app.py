@@ -28,6 +28,8 @@ COMMANDS = {
     "publish": "data:publish",
     "retract": "data:retract",
     "import": "data:import_",
+    "relay": "relay:relay",
+    "agent": "agent:agent",
     "watch": "consume:watch",
     "query": "consume:query",
 }
@@ -44,6 +46,9 @@ GROUPS = {
     "entries": "entries:commands",
     "bench": "bench:commands",
 }
+
+_EXTRAS = {"agent": "agent", "relay": "relay"}
+"""The extra that a module of commands needs, where it is not the city's."""
 
 
 def make_app(only: str | None = None) -> typer.Typer:
@@ -100,13 +105,13 @@ def _load(place: str) -> Any:
     try:
         return getattr(import_module(f"maplebridge.cli.{module}"), name)
     except ModuleNotFoundError as exc:
-        raise _not_installed(exc) from exc
+        raise _not_installed(exc, module) from exc
 
 
-def _not_installed(exc: ModuleNotFoundError) -> InputError:
+def _not_installed(exc: ModuleNotFoundError, module: str = "") -> InputError:
     if (exc.name or "").startswith("maplebridge"):
         raise exc
     return InputError(
         f"this command needs the package {exc.name}, which is not installed.",
-        todo="Install maplebridge[server,local].",
+        todo=f"Install maplebridge[{_EXTRAS.get(module, 'server,local')}].",
     )

