@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from maplebridge.projections.folds import is_of_cases
+from maplebridge.projections.standing import RETRACTION
 from maplebridge.schemas import Contract
 
 CASE = (
     "meta.event_id", "meta.department", "meta.community", "meta.case_ref", "meta.transition",
     "meta.occurred_at", "state",
 )  # fmt: skip
-AMENDMENT = ("meta.event_id", "meta.department", "meta.corrects", "retracts", "retracts_type")
-"""What says which events count at all."""
+AMENDING = ("meta.event_id", "meta.department")
+"""With what it amends: what says which events count at all."""
 TALLY = ("meta.community", "meta.transition", "meta.occurred_at")
+CORRECTS = ("meta.corrects",)
 WARNING = (
     "meta.community", "meta.transition", "warning_id", "rule", "category", "severity",
     "window_from", "window_to", "orders", "revision",
@@ -26,10 +28,12 @@ def read_models(contract: Contract) -> Mapping[str, tuple[str, ...]]:
         return {"warnings": _of(contract, WARNING)}
     if contract.is_of_service:
         return {}
+    amended = ("retracts", "retracts_type") if contract.event_type == RETRACTION else CORRECTS
+    amending = (*AMENDING, *amended)
     own = (*TALLY, contract.tally, contract.handler)
-    uses = {"community_hour_tallies": _of(contract, (*own, *AMENDMENT))}
+    uses = {"community_hour_tallies": _of(contract, (*own, *amending))}
     if is_of_cases(contract):
-        uses["cases"] = _of(contract, (*CASE, contract.handler, *AMENDMENT))
+        uses["cases"] = _of(contract, (*CASE, contract.handler, *amending))
     return uses
 
 
