@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -47,17 +46,32 @@ class ImportState:
     def find(self, event_id: str) -> bytes | None:
         """Return the digest under which a row was acknowledged, None if it was not."""
         try:
-            row = self._db.execute(SQL["find"], (uuid.UUID(event_id).bytes,)).fetchone()
+            row = self._db.execute(SQL["find"], (_id(event_id),)).fetchone()
         except sqlite3.Error as exc:
             raise self._unusable(exc) from exc
         return None if row is None else bytes(row[0])
 
     def add(self, rows: Iterable[tuple[str, bytes]]) -> None:
         """Keep (event id, digest) of acknowledged rows, all in one transaction."""
-        values = [(uuid.UUID(event_id).bytes, digest) for event_id, digest in rows]
+        values = [(_id(event_id), digest) for event_id, digest in rows]
         try:
             with self._db:
                 self._db.executemany(SQL["add"], values)
+        except sqlite3.Error as exc:
+            raise self._unusable(exc) from exc
+
+    def mark(self, source: bytes) -> str:
+        """Return where the last import of a source ended; empty if there was none."""
+        try:
+            row = self._db.execute(SQL["mark"], (source,)).fetchone()
+        except sqlite3.Error as exc:
+            raise self._unusable(exc) from exc
+        return "" if row is None else str(row[0])
+
+    def set_mark(self, source: bytes, mark: str) -> None:
+        try:
+            with self._db:
+                self._db.execute(SQL["set_mark"], (source, mark))
         except sqlite3.Error as exc:
             raise self._unusable(exc) from exc
 
@@ -69,3 +83,8 @@ class ImportState:
             f"the department's file {self._path} cannot be used ({type(exc).__name__}: {exc}).",
             todo="Check the free space and the permissions of its folder.",
         )
+
+
+def _id(event_id: str) -> bytes:
+    """Return the 16 bytes of a UUID in text form."""
+    return bytes.fromhex(event_id.replace("-", ""))

@@ -9,6 +9,10 @@ CREATE TABLE IF NOT EXISTS import_secret (
     only_one INTEGER PRIMARY KEY CHECK (only_one = 1),
     secret   BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS import_marks (
+    source BLOB PRIMARY KEY,        -- digest of what is read, and for which events
+    mark   TEXT NOT NULL            -- where its last import ended
+) WITHOUT ROWID;
 
 -- name: make_secret
 INSERT OR IGNORE INTO import_secret VALUES (1, ?);
@@ -21,3 +25,9 @@ SELECT digest FROM imported WHERE event_id = ?;
 
 -- name: add
 INSERT OR IGNORE INTO imported VALUES (?, ?);
+
+-- name: mark
+SELECT mark FROM import_marks WHERE source = ?;
+
+-- name: set_mark
+INSERT INTO import_marks VALUES (?, ?) ON CONFLICT (source) DO UPDATE SET mark = excluded.mark;

@@ -1,12 +1,15 @@
-"""Importing a table: every row ends as published, published before, or rejected with a reason."""
+"""Importing foreign rows: each ends as published, published before, or rejected with a reason."""
 
 from __future__ import annotations
 
-import json
+import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 from maplebridge.errors import (
     AccessDenied,
@@ -20,62 +23,107 @@ from maplebridge.producers.delivery import Delivery
 from maplebridge.producers.department import Department
 from maplebridge.producers.ids import imported_id
 from maplebridge.producers.import_state import ImportState, imports_path
-from maplebridge.producers.mapping import MappedRow, RowMapping, load_mapping
-from maplebridge.producers.rejects import RejectFile
-from maplebridge.producers.table import Table, TableRow
+from maplebridge.producers.mapping import BoundMapping, MappedEvent, RowMapping, load_mapping
+from maplebridge.producers.rejects import Rejects
+from maplebridge.producers.sources import RowSource, SourceRow, open_rows
+from maplebridge.producers.trial import EventCheck
 
-_WINDOW_ROWS = 5_000
-_COMMIT_ROWS = 1_000
+_WINDOW_EVENTS = 5_000
+_COMMIT_EVENTS = 1_000
 _PROGRESS_ROWS = 500
 _RESULT_S = 30.0
 _LAST_FLUSH_S = 3.0
 
+OnRow = Callable[[SourceRow, list[MappedEvent]], None]
+
 
 @dataclass(frozen=True)
 class ImportProgress:
-    """How far an import is; bytes are those of the file."""
+    """How far an import is; share: of the source, from 0 to 1, None if that is not known."""
 
     rows: int
     published: int
     rejected: int
     already_published: int
-    read_bytes: int
-    size_bytes: int
+    share: float | None
 
 
 @dataclass(frozen=True)
 class ImportResult:
     """What became of the rows: rows == published + already_published + rejected.
 
-    reject_path: None if nothing was rejected.
+    events: how many were published. reject_path: None if nothing was rejected.
+    unseen: columns that the mapping names and no row had.
     """
 
     rows: int
     published: int
     rejected: int
     already_published: int
+    events: int
     reject_path: Path | None
+    unseen: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    row: TableRow
+class Publisher(Protocol):
+    """What an import needs of a department."""
+
+    name: str
+
+    def publish(
+        self,
+        event_type: str,
+        fields: dict[str, Any],
+        *,
+        community: str,
+        transition: str,
+        occurred_at: datetime,
+        purpose: str,
+        legal_basis: str,
+        case_ref: str | None = None,
+        event_id: str | None = None,
+        recorded_at: datetime | None = None,
+        grid: str | None = None,
+        retention: str | None = None,
+        backfill: bool = False,
+    ) -> Delivery: ...
+
+    def flush(self, timeout_s: float = 60.0) -> None: ...
+
+
+class _Ticket:
+    """One row on its way: how many of its events Kafka has yet to acknowledge."""
+
+    __slots__ = ("failed", "left", "row")
+
+    def __init__(self, row: SourceRow, left: int) -> None:
+        self.row = row
+        self.left = left
+        self.failed = False
+
+
+class _Sent(NamedTuple):
+    ticket: _Ticket
+    event_id: str
     digest: bytes
     delivery: Delivery
 
 
 def import_file(
-    path: Path,
+    path: Path | None,
     mapping: Path | RowMapping,
     department: Department,
     *,
     reject_path: Path | None = None,
+    backfill: bool = False,
     on_progress: Callable[[ImportProgress], None] | None = None,
 ) -> ImportResult:
-    """Publish the rows of a CSV file as events of `department`, which must be open.
+    """Publish the rows of a file, a query or a service as events of `department`, which is open.
 
-    reject_path: `<path>.rejects.csv` if not given. Run it again after any failure:
-    rows that Kafka acknowledged are not published twice.
+    path: None where the mapping names a query or a service; else the file, or a corrected
+    reject file. reject_path: beside the file if not given. backfill: mark every event as
+    history, whatever the mapping says. Run it again after any failure: events that Kafka
+    acknowledged are not published twice.
 
     Raises MappingInvalid before any row is read; AccessDenied if the events are
     another department's; KafkaUnavailable and other Unavailable in mid-run, saying how
@@ -90,43 +138,83 @@ def import_file(
             regions=department.regions,
         )
     department.contract(rules.contract.event_type)
-    rejects_at = reject_path or path.with_name(f"{path.name}.rejects.csv")
-    if rejects_at.resolve() in (path.resolve(), rules.path.resolve()):
+    rejects_at = reject_path or default_reject_path(path or rules.path)
+    if rejects_at.resolve() in {each.resolve() for each in (path, rules.path) if each}:
         raise InputError("the reject file would overwrite its source.", todo="Give another path.")
-    with Table(path, rules.source) as table:
-        rules.check_header(table.header)
-        state = ImportState(imports_path(department.settings, department.name))
+    state = ImportState(imports_path(department.settings, department.name))
+    identity = source_identity(rules)
+    try:
+        rows = open_rows(
+            rules,
+            path,
+            mark=state.mark(identity) if path is None else "",
+            environment=os.environ,
+        )
         try:
-            return _Import(table, rules, department, state, rejects_at, on_progress).run()
+            run = ImportRun(
+                rows,
+                rules,
+                department,
+                state,
+                rows.rejects(rejects_at),
+                check=EventCheck(rules.contract, department.codes, department.regions),
+                backfill=backfill,
+                on_progress=on_progress,
+            )
+            result = run.run()
+            if path is None and rows.mark:
+                state.set_mark(identity, rows.mark)
+            return result
         finally:
-            state.close()
+            rows.close()
+    finally:
+        state.close()
 
 
-class _Import:
-    """One run over one table."""
+def default_reject_path(source: Path) -> Path:
+    """Return `orders.csv.rejects.csv` for orders.csv; that of a mapping is JSON Lines."""
+    suffix = source.suffix if source.suffix not in ("", ".yaml", ".yml") else ".jsonl"
+    return source.with_name(f"{source.name}.rejects{suffix}")
+
+
+def source_identity(mapping: RowMapping) -> bytes:
+    """Return what a query or a service is known by: itself and the events made of it."""
+    return sha256(f"{mapping.contract.event_type}\n{mapping.source!r}".encode()).digest()
+
+
+class ImportRun:
+    """One run over one source."""
 
     def __init__(
         self,
-        table: Table,
+        rows: RowSource,
         mapping: RowMapping,
-        department: Department,
+        publisher: Publisher,
         state: ImportState,
-        reject_path: Path,
-        on_progress: Callable[[ImportProgress], None] | None,
+        rejects: Rejects,
+        *,
+        check: EventCheck,
+        backfill: bool = False,
+        on_row: OnRow | None = None,
+        on_progress: Callable[[ImportProgress], None] | None = None,
     ) -> None:
-        self._table = table
+        """check: of the events of a split row, before the first of them is published.
+
+        Raises MappingInvalid if the source lacks a column.
+        """
+        self._source = rows
         self._mapping = mapping
-        self._department = department
+        self._bound: BoundMapping = mapping.bind(rows.header)
+        self._publisher = publisher
         self._state = state
+        self._rejects = rejects
+        self._check = check
+        self._backfill = backfill or mapping.backfill
+        self._on_row = on_row
         self._on_progress = on_progress
-        self._rejects = RejectFile(
-            reject_path,
-            header=table.header,
-            encoding=table.encoding,
-            delimiter=mapping.source.delimiter,
-        )
         self._rows = 0
         self._published = 0
+        self._events = 0
         self._already = 0
         self._on_their_way: deque[_Sent] = deque()
         self._digests: dict[str, bytes] = {}
@@ -134,10 +222,11 @@ class _Import:
 
     def run(self) -> ImportResult:
         try:
-            for row in self._table:
+            for row in self._source:
                 self._rows += 1
                 self._take(row)
-                self._settle(_WINDOW_ROWS)
+                if self._on_their_way:
+                    self._settle(_WINDOW_EVENTS)
                 if self._rows % _PROGRESS_ROWS == 0:
                     self._tell()
             self._settle(0)
@@ -147,72 +236,107 @@ class _Import:
             self._stopped(exc)
             raise
 
-    def _take(self, row: TableRow) -> None:
+    def _take(self, row: SourceRow) -> None:
         if row.fault:
             self._reject(row, "", f"the row was not read: {row.fault}.")
             return
+        number = 0
         try:
-            mapped = self._mapping.map(dict(zip(self._table.header, row.cells, strict=True)))
-            self._publish(row, mapped)
+            events = self._bound.events(row.cells)
+            if self._on_row is not None:
+                self._on_row(row, events)
+            fresh = []
+            for event in events:
+                number = event.number
+                identified = self._identify(event)
+                if identified is not None:
+                    if len(events) > 1:
+                        self._check.check(event, self._mapping)
+                    fresh.append(identified)
+            if not fresh:
+                self._already += 1
+                return
+            ticket = _Ticket(row, len(fresh))
+            for event, event_id, digest in fresh:
+                number = event.number
+                self._publish(ticket, event, event_id, digest)
         except EventInvalid as exc:
-            column = self._mapping.column_of(exc.path)
+            column = self._mapping.column_of(exc.path, number=number)
             reason = exc.reason if column == exc.path else f"{column}: {exc.reason}"
             self._reject(row, column, f"{reason.rstrip('.')}. {exc.todo}".strip())
         except EventTooLarge as exc:
             self._reject(row, "", str(exc))
 
-    def _publish(self, row: TableRow, mapped: MappedRow) -> None:
-        mapping, department = self._mapping, self._department
+    def _identify(self, event: MappedEvent) -> tuple[MappedEvent, str, bytes] | None:
+        """Return the event with its id and what it says, None if it was published before."""
         event_id = imported_id(
-            department=department.name,
-            event_type=mapping.contract.event_type,
-            row_key=mapped.key,
-            occurred_at=mapped.occurred_at,
+            department=self._publisher.name,
+            event_type=self._mapping.contract.event_type,
+            row_key=event.row_key,
+            occurred_at=event.occurred_at,
         )
-        digest = self._state.digest(_said(mapped))
+        # all that the event says, in the contract's order
+        digest = self._state.digest(repr(event[2:]))
         before = self._digests.get(event_id) or self._state.find(event_id)
-        if before == digest:
-            self._already += 1
-            return
-        if before is not None:
+        if before is None:
+            return event, event_id, digest
+        if before != digest:
             raise EventInvalid(
                 "a row with the same key and time was published with other values.",
-                path=mapping.key[0],
+                path=self._mapping.key[0],
                 todo="If it is another event, add a column to `key` that tells them apart.",
             )
-        delivery = department.publish(
-            mapping.contract.event_type,
-            mapped.fields,
-            community=mapped.community,
-            transition=mapped.transition,
-            occurred_at=mapped.occurred_at,
-            recorded_at=mapped.recorded_at,
-            case_ref=mapped.case_ref,
-            grid=mapped.grid,
-            purpose=mapping.purpose,
-            legal_basis=mapping.legal_basis,
-            retention=mapping.retention,
-            backfill=mapping.backfill,
-            event_id=event_id,
-        )
+        return None
+
+    def _publish(self, ticket: _Ticket, event: MappedEvent, event_id: str, digest: bytes) -> None:
+        mapping = self._mapping
+        try:
+            delivery = self._publisher.publish(
+                mapping.contract.event_type,
+                event.fields,
+                community=event.community,
+                transition=event.transition,
+                occurred_at=event.occurred_at,
+                recorded_at=event.recorded_at,
+                case_ref=event.case_ref,
+                grid=event.grid,
+                purpose=mapping.purpose,
+                legal_basis=mapping.legal_basis,
+                retention=mapping.retention,
+                backfill=self._backfill,
+                event_id=event_id,
+            )
+        except InputError:
+            ticket.failed = True
+            raise
         self._digests[event_id] = digest
-        self._on_their_way.append(_Sent(row, digest, delivery))
+        self._on_their_way.append(_Sent(ticket, event_id, digest, delivery))
 
     def _settle(self, window: int) -> None:
-        """Take in what Kafka has acknowledged; wait until at most `window` rows are left."""
+        """Take in what Kafka has acknowledged; wait until at most `window` events are left."""
         waiting = self._on_their_way
-        while waiting and (waiting[0].delivery.done or len(waiting) > window):
+        while waiting and (len(waiting) > window or waiting[0].delivery.done):
             sent = waiting[0]
             try:
                 sent.delivery.result(_RESULT_S)
             except EventTooLarge as exc:
-                self._reject(sent.row, "", str(exc))
+                self._digests.pop(sent.event_id, None)
+                if not sent.ticket.failed:
+                    sent.ticket.failed = True
+                    self._reject(sent.ticket.row, "", str(exc))
             else:
-                self._published += 1
-                self._acknowledged.append((sent.delivery.event_id, sent.digest))
+                self._arrived(sent)
             waiting.popleft()
-            if len(self._acknowledged) >= _COMMIT_ROWS:
+            if len(self._acknowledged) >= _COMMIT_EVENTS:
                 self._keep()
+
+    def _arrived(self, sent: _Sent) -> None:
+        ticket = sent.ticket
+        ticket.left -= 1
+        self._events += 1
+        self._acknowledged.append((sent.event_id, sent.digest))
+        if ticket.left == 0 and not ticket.failed:
+            self._published += 1
 
     def _keep(self) -> None:
         self._state.add(self._acknowledged)
@@ -220,22 +344,21 @@ class _Import:
             self._digests.pop(event_id, None)
         self._acknowledged.clear()
 
-    def _reject(self, row: TableRow, column: str, reason: str) -> None:
+    def _reject(self, row: SourceRow, column: str, reason: str) -> None:
         self._rejects.add(
-            row=row.number, column=column, reason=reason, cells=row.cells, line=row.line
+            row=row.number, column=column, reason=reason, cells=row.cells, original=row.original
         )
 
     def _stopped(self, error: BaseException) -> None:
         """Keep what was acknowledged, and say in `error` how far the import came."""
         self._rejects.abandon()
         try:
-            self._department.flush(_LAST_FLUSH_S)
+            self._publisher.flush(_LAST_FLUSH_S)
         except MapleBridgeError as second:
             _note(error, second)
         for sent in self._on_their_way:
             if sent.delivery.done and sent.delivery.error is None:
-                self._published += 1
-                self._acknowledged.append((sent.delivery.event_id, sent.digest))
+                self._arrived(sent)
         try:
             self._keep()
         except MapleBridgeError as second:
@@ -253,8 +376,7 @@ class _Import:
                     published=self._published,
                     rejected=self._rejects.rows,
                     already_published=self._already,
-                    read_bytes=self._table.read_bytes,
-                    size_bytes=self._table.size_bytes,
+                    share=self._source.share,
                 )
             )
 
@@ -272,23 +394,12 @@ class _Import:
             published=self._published,
             rejected=self._rejects.rows,
             already_published=self._already,
+            events=self._events,
             reject_path=self._rejects.finish(),
+            unseen=self._source.unseen if self._rows else (),
         )
 
 
 def _note(error: BaseException, second: MapleBridgeError) -> None:
     if second is not error:
         error.add_note(f"Then: {second}")
-
-
-def _said(mapped: MappedRow) -> str:
-    """Return all that a row says, as one text."""
-    said = (
-        mapped.fields,
-        mapped.community,
-        mapped.transition,
-        mapped.recorded_at,
-        mapped.case_ref,
-        mapped.grid,
-    )
-    return json.dumps(said, default=str, ensure_ascii=False, sort_keys=True)
