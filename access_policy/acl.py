@@ -26,6 +26,7 @@ from maplebridge.schemas import Catalogue
 from maplebridge.settings import Settings
 
 KEYS_TOPIC = "mb.control.keys"
+SIGNING_TOPIC = "mb.control.signing"
 TIMEOUT_S = 15
 POLL_S = 0.05
 
@@ -44,13 +45,15 @@ def app_principal(app: str) -> str:
 def wanted_rules(catalogue: Catalogue, apps: Iterable[str]) -> frozenset[Rule]:
     """Return every rule Kafka should hold; all else is denied."""
     rules: set[Rule] = set()
-    departments = {contract.department for contract in catalogue.published}
     for contract in catalogue.published:
-        rules |= _topic(f"dept-{contract.department}", contract.topic, "WRITE", "DESCRIBE")
-        rules |= _topic("combine", contract.topic, "READ", "DESCRIBE")
-    for department in departments:
+        for publisher in contract.publishers:
+            topic = contract.topic_of(publisher)
+            rules |= _topic(f"dept-{publisher}", topic, "WRITE", "DESCRIBE")
+            rules |= _topic("combine", topic, "READ", "DESCRIBE")
+    for department in catalogue.departments:
         rules |= _topic(f"dept-{department}", KEYS_TOPIC, "WRITE", "DESCRIBE")
     rules |= _topic("key-broker", KEYS_TOPIC, "READ", "DESCRIBE")
+    rules |= _topic("combine", SIGNING_TOPIC, "READ", "DESCRIBE")
     rules |= _prefixed("combine", "TOPIC", "mb.react.", "READ", "DESCRIBE")
     for prefix in ("mb.core.", "mb.react.", "mb.dlq."):
         rules |= _prefixed("relay", "TOPIC", prefix, "WRITE", "DESCRIBE")

@@ -7,7 +7,10 @@ CONTROLLER = "controller"
 """Kafka's controller listener knows this user only; no client can log in as it."""
 
 SERVICES = ("combine", "relay", "react", "deliver", "key-broker", "audit", "query")
-DEPARTMENTS = ("dept-hotline", "dept-grid", "dept-justice")
+DEPARTMENTS = (
+    "dept-citymgt", "dept-civil", "dept-community", "dept-court", "dept-emergency",
+    "dept-govsvc", "dept-grid", "dept-hotline", "dept-justice",
+)  # fmt: skip
 APPLICATIONS = ("app-town-mediation", "app-city-dashboard", "app-data-officer")
 REGISTRY = "apicurio"
 

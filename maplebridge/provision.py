@@ -12,13 +12,22 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from maplebridge.access_policy.acl import KEYS_TOPIC, out_topic, sync_rules, wanted_rules
+from maplebridge.access_policy.acl import (
+    KEYS_TOPIC,
+    SIGNING_TOPIC,
+    out_topic,
+    sync_rules,
+    wanted_rules,
+)
 from maplebridge.access_policy.audit.checkpoint import make_signing_key
 from maplebridge.access_policy.audit.service import signing_key_path
 from maplebridge.access_policy.audit.store import connect as connect_audit
 from maplebridge.access_policy.audit.store import migrate as migrate_audit
 from maplebridge.access_policy.broker.service import provision as provision_key_broker
 from maplebridge.access_policy.policy import Policies
+from maplebridge.access_policy.signatures import Enrolment, SigningKey
+from maplebridge.access_policy.signing_keys import SCHEMA as SIGNING_SCHEMA
+from maplebridge.access_policy.signing_keys import SigningKeyDirectory, enrol
 from maplebridge.errors import KafkaUnavailable
 from maplebridge.projections.migrate import migrate
 from maplebridge.projections.store import connect, translated
@@ -71,12 +80,13 @@ def wanted_topics(
     record_max_bytes: the largest record the bus itself writes.
     """
     large = record_max_bytes + KAFKA_OVERHEAD_BYTES
-    topics = [TopicSpec(KEYS_TOPIC, 1, EPOCH_MS)]
+    topics = [TopicSpec(KEYS_TOPIC, 1, EPOCH_MS), TopicSpec(SIGNING_TOPIC, 1)]
     for contract in catalogue:
-        topics.append(TopicSpec(contract.topic))
-        if contract.core_topic != contract.topic:
+        for topic in contract.topics:
+            topics.append(TopicSpec(topic))
+            topics.append(TopicSpec(f"mb.dlq.{topic}", 1, max_bytes=large))
+        if contract.core_topic not in contract.topics:
             topics.append(TopicSpec(contract.core_topic, max_bytes=large))
-        topics.append(TopicSpec(f"mb.dlq.{contract.topic}", 1, max_bytes=large))
     return topics + [TopicSpec(out_topic(app), 2, max_bytes=large) for app in apps]
 
 
@@ -103,11 +113,14 @@ def make_topics(settings: Settings, topics: Iterable[TopicSpec]) -> int:
 
 def register_schemas(registry: RegistryClient, catalogue: Catalogue, apps: Iterable[str]) -> int:
     """Register every contract, and the schemas of the bus itself; return how many subjects."""
-    subjects = {f"{KEYS_TOPIC}-value": load_schema("control/keys.master.created.v1")}
+    subjects = {
+        f"{KEYS_TOPIC}-value": load_schema("control/keys.master.created.v1"),
+        f"{SIGNING_TOPIC}-value": load_schema(SIGNING_SCHEMA),
+    }
     subjects |= {f"{out_topic(app)}-value": load_schema("out/view.v1") for app in apps}
     for contract in catalogue:
-        subjects[f"{contract.topic}-value"] = contract.schema
-        subjects[f"{contract.core_topic}-value"] = contract.schema
+        for topic in (*contract.topics, contract.core_topic):
+            subjects[f"{topic}-value"] = contract.schema
     for subject, schema in subjects.items():
         registry.register(subject, schema)
     return len(subjects)
@@ -133,6 +146,7 @@ def provision(profile: Profile) -> Profile:
         update={
             "key_broker_public_key": public_key,
             "audit_public_key": make_signing_key(signing_key_path(profile.home)),
+            "signing_keys": _enrolled(profile, admin, catalogue),
         }
     )
     provisioned.save()
@@ -143,6 +157,26 @@ def _provision_kafka(settings: Settings, catalogue: Catalogue, apps: Sequence[st
     wanted = wanted_topics(catalogue, apps, record_max_bytes=settings.record_max_bytes)
     make_topics(settings, wanted)
     sync_rules(settings, wanted_rules(catalogue, apps))
+
+
+def _enrolled(profile: Profile, admin: Settings, catalogue: Catalogue) -> dict[str, str]:
+    """Return a signing key for every department, each enrolled on Kafka."""
+    keys = {
+        principal: SigningKey.decode(profile.signing_keys[principal])
+        if principal in profile.signing_keys
+        else SigningKey.generate()
+        for principal in (f"dept-{each}" for each in catalogue.departments)
+    }
+    directory = SigningKeyDirectory(admin)
+    known = {each.key_id for each in directory.all()}
+    directory.close()
+    fresh = [
+        Enrolment(principal.removeprefix("dept-"), key.key_id, key.public_key, valid_from=0)
+        for principal, key in keys.items()
+        if key.key_id not in known
+    ]
+    enrol(admin, fresh)
+    return {principal: key.encode() for principal, key in keys.items()}
 
 
 def _provision_registry(settings: Settings, catalogue: Catalogue, apps: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ from maplebridge.errors import InputError, StackNotRunning
 
 PROFILE_NAME = "profile.json"
 SERVICE_KAFKA_LOG_LEVEL = 3
+_SECRET = {"secrets", "signing_keys", "root_passphrase"}
 
 
 class Settings(BaseSettings):
@@ -53,6 +54,9 @@ class Settings(BaseSettings):
     """Where the key broker listens; in a container all of its private network, `0.0.0.0`."""
     root_passphrase: SecretStr = SecretStr("")
     """Opens the key broker's sealed root file; only the key broker has it."""
+
+    signing_key: SecretStr = SecretStr("")
+    """Base64 of a department's Ed25519 private key; only a department has it."""
 
     regions: tuple[Path, ...] = ()
     """Region schemes besides the built-in one of Zhuji: paths of `*.regions.yaml` files."""
@@ -103,6 +107,8 @@ class Profile(BaseModel):
     regions: tuple[Path, ...] = ()
     root_passphrase: str = Field(default="", repr=False)
     secrets: dict[str, str] = Field(default_factory=dict, repr=False)
+    signing_keys: dict[str, str] = Field(default_factory=dict, repr=False)
+    """Principal of a department -> its private signing key."""
 
     @classmethod
     def load(cls, home: Path) -> Self:
@@ -132,7 +138,7 @@ class Profile(BaseModel):
 
     def environment(self, principal: str) -> dict[str, str]:
         """Return the `MAPLEBRIDGE_*` variables of a process that acts as `principal`."""
-        known = self.model_dump(mode="json", exclude={"secrets", "root_passphrase"})
+        known = self.model_dump(mode="json", exclude=_SECRET)
         variables = {
             f"MAPLEBRIDGE_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
             for name, value in known.items()
@@ -142,14 +148,17 @@ class Profile(BaseModel):
         variables["MAPLEBRIDGE_KAFKA_LOG_LEVEL"] = str(SERVICE_KAFKA_LOG_LEVEL)
         if principal == "key-broker":
             variables["MAPLEBRIDGE_ROOT_PASSPHRASE"] = self.root_passphrase
+        if principal in self.signing_keys:
+            variables["MAPLEBRIDGE_SIGNING_KEY"] = self.signing_keys[principal]
         return variables
 
     def settings(self, principal: str) -> Settings:
-        values = self.model_dump(exclude={"secrets", "root_passphrase"})
+        values = self.model_dump(exclude=_SECRET)
         return _checked(
             **values,
             principal=principal,
             secret=SecretStr(self.secret(principal)),
+            signing_key=SecretStr(self.signing_keys.get(principal, "")),
             root_passphrase=SecretStr(self.root_passphrase if principal == "key-broker" else ""),
         )
 

@@ -16,6 +16,8 @@ from maplebridge.access_policy.broker import audit_into
 from maplebridge.access_policy.broker.service import run as run_key_broker_service
 from maplebridge.access_policy.keyclient import KeyClient
 from maplebridge.access_policy.policy import Policies
+from maplebridge.access_policy.signatures import SignatureVerifier
+from maplebridge.access_policy.signing_keys import SigningKeyDirectory
 from maplebridge.errors import ContractRefused, Unavailable
 from maplebridge.processors.combine import BATCH, Combine
 from maplebridge.processors.deliver import Deliver
@@ -72,10 +74,11 @@ def make_combine(
     judge = Judge(
         make_codec(settings, catalogue),
         load_regions(settings.regions),
+        SignatureVerifier(SigningKeyDirectory(settings)),
         max_bytes=settings.event_max_bytes,
         ahead_limit_s=settings.ahead_limit_s,
     )
-    topics = [contract.topic for contract in catalogue]
+    topics = [topic for contract in catalogue for topic in contract.topics]
     return Combine(settings, topics, judge, *stores, ends=ends, on_written=on_written, batch=batch)
 
 
@@ -138,7 +141,7 @@ class PolicyDecider:
             return False, "not-in-contract", self._policies.version
         plan = self._policies.plan(app, purpose, contract, community)
         spec = contract.by_path.get(path)
-        if spec is None or spec.grade != grade or contract.department != department:
+        if spec is None or spec.grade != grade or department not in contract.publishers:
             return False, "not-in-contract", plan.policy_version
         if not plan.row_allowed:
             return False, plan.row_rule, plan.policy_version

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from maplebridge.access_policy.signatures import SignatureVerifier, event_leaf, without_proof
 from maplebridge.errors import ContractRefused, EventInvalid
 from maplebridge.schemas import Codec, Contract, Event, Regions
 
@@ -28,9 +29,16 @@ class Judge:
     """
 
     def __init__(
-        self, codec: Codec, regions: Regions, *, max_bytes: int, ahead_limit_s: float
+        self,
+        codec: Codec,
+        regions: Regions,
+        signatures: SignatureVerifier,
+        *,
+        max_bytes: int,
+        ahead_limit_s: float,
     ) -> None:
         self._codec = codec
+        self._signatures = signatures
         self._communities = regions.communities
         self._regions = regions
         self._max_bytes = max_bytes
@@ -65,9 +73,11 @@ class Judge:
         if len(value) > self._max_bytes:
             raise EventInvalid(f"larger than {self._max_bytes} bytes.", path="")
         contract, event = self._decode(value)
-        if contract.topic != topic:
-            raise EventInvalid(f"an event of {contract.topic} on another topic.", path="")
-        self._check_meta(contract, event["meta"], key, timestamp_ms)
+        if topic not in contract.topics:
+            raise EventInvalid(f"an event of {contract.event_type} on another topic.", path="")
+        self._check_meta(contract, topic, event["meta"], key, timestamp_ms)
+        if contract.department != "react":
+            self._check_signature(topic, key or b"", value, event, timestamp_ms)
         self._check_registers(contract, event)
         self._check_sealed(contract.event_type, event)
         return contract, event
@@ -77,11 +87,17 @@ class Judge:
         return decoded.contract, decoded.event
 
     def _check_meta(
-        self, contract: Contract, meta: Mapping[str, Any], key: bytes | None, timestamp_ms: int
+        self,
+        contract: Contract,
+        topic: str,
+        meta: Mapping[str, Any],
+        key: bytes | None,
+        timestamp_ms: int,
     ) -> None:
         if meta["event_type"] != contract.event_type:
             raise EventInvalid("not the contract's event type.", path="meta.event_type")
-        if meta["department"] != contract.department:
+        publisher = meta["department"]
+        if publisher not in contract.publishers or contract.topic_of(publisher) != topic:
             raise EventInvalid("not the topic's department.", path="meta.department")
         if _EVENT_ID.fullmatch(meta["event_id"]) is None:
             raise EventInvalid("not a UUID in lower-case text form.", path="meta.event_id")
@@ -99,6 +115,15 @@ class Judge:
             _check_text(meta["case_ref"], "meta.case_ref", least=1)
         if key != (meta["case_ref"] or meta["event_id"]).encode():
             raise EventInvalid("the record's key is not the event's.", path="meta.case_ref")
+
+    def _check_signature(
+        self, topic: str, key: bytes, value: bytes, event: Event, timestamp_ms: int
+    ) -> None:
+        proof = event["proof"]
+        if proof is None:
+            raise EventInvalid("not signed by its department.", path="proof")
+        leaf = event_leaf(topic, key, without_proof(value, proof))
+        self._signatures.check(event["meta"]["department"], leaf, proof, timestamp_ms * 1000)
 
     def _check_registers(self, contract: Contract, event: Event) -> None:
         """What projections keep must be what their tables and indexes can hold."""

@@ -158,6 +158,7 @@ class WindowStore:
                 "recorded_at": held.window_to,
                 "case_ref": None,
                 "transition": transition,
+                "corrects": None,
                 "purpose": "safety_response",
                 "legal_basis": "statutory_duty",
                 "retention": None,

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from maplebridge.access_policy.keystore import DepartmentKeys
+from maplebridge.access_policy.signatures import BatchSigner, SigningKey
 from maplebridge.errors import (
     AccessDenied,
     EventInvalid,
@@ -48,6 +49,7 @@ class _Path:
     """The way of one contract's events, made at its first."""
 
     contract: Contract
+    topic: str
     completer: Completer
     validator: Validator
     sealer: EventSealer
@@ -82,7 +84,7 @@ class Department:
         self.catalogue = catalogue or load_catalogue()
         self.codes = codes or load_code_lists()
         self.regions = regions or load_regions(self.settings.regions)
-        known = sorted({contract.department for contract in self.catalogue.published})
+        known = self.catalogue.departments
         if name not in known:
             raise InputError(f"no department {name!r}.", todo=f"Departments: {', '.join(known)}.")
         self._event_max_bytes = self.settings.event_max_bytes
@@ -101,7 +103,10 @@ class Department:
         try:
             self._keys = open_keys(self.settings, self.name)
             self._registry = RegistryClient(self.settings.registry_url)
-            lane = Lane(self.settings, MasterAnnouncer(self._keys, self._registry))
+            signer = BatchSigner(
+                self.name, SigningKey.decode(self.settings.signing_key.get_secret_value())
+            )
+            lane = Lane(self.settings, MasterAnnouncer(self._keys, self._registry), signer)
             self._lane = lane.open()
         except BaseException:
             self._release()
@@ -114,10 +119,11 @@ class Department:
         Raises ContractRefused if there is none, AccessDenied if it is another department's.
         """
         contract = self.catalogue.get(event_type)
-        if contract.department != self.name:
-            own = [each.event_type for each in self.catalogue if each.department == self.name]
+        if self.name not in contract.publishers:
+            own = [each.event_type for each in self.catalogue.published_by(self.name)]
             raise AccessDenied(
-                f"{event_type} is published by {contract.department}, not by {self.name}.",
+                f"{event_type} is published by {', '.join(contract.publishers)},"
+                f" not by {self.name}.",
                 rule="own-department",
                 todo=f"Event types of {self.name}: {', '.join(own)}.",
             )
@@ -134,6 +140,7 @@ class Department:
         purpose: str,
         legal_basis: str,
         case_ref: str | None = None,
+        corrects: str | None = None,
         event_id: str | None = None,
         recorded_at: datetime | None = None,
         grid: str | None = None,
@@ -144,6 +151,7 @@ class Department:
 
         fields: the plain values; those with a default may be left out, times are aware
         datetimes. event_id: a UUIDv7, made if not given; the bus ignores an id it knows.
+        corrects: the id of an event of this department that this one takes the place of.
         Raises EventInvalid, EventTooLarge, AccessDenied, RegistryUnavailable at the first
         event of a type, and KafkaUnavailable if earlier events failed of it.
         """
@@ -175,6 +183,7 @@ class Department:
             "recorded_at": now if recorded_at is None else micros(recorded_at, path=_RECORDED),
             "case_ref": case_ref,
             "transition": transition,
+            "corrects": corrects,
             "purpose": purpose,
             "legal_basis": legal_basis,
             "retention": retention,
@@ -187,7 +196,7 @@ class Department:
         path.validator.check(event)
         path.sealer.seal(event)
         value = self._encode(path.codec, event)
-        topic = path.contract.topic
+        topic = path.topic
         delivery = Delivery(identity, topic, self._lane)
         key = (case_ref or identity).encode()
         self._lane.add(Outgoing(topic, key, value, path.headers, occurred_at, delivery))
@@ -230,13 +239,15 @@ class Department:
         contract = self.contract(event_type)
         if self._keys is None or self._registry is None:
             raise InputError("the department is not connected.")
-        schema_id = self._registry.id_of(f"{contract.topic}-value", contract.schema)
+        topic = contract.topic_of(self.name)
+        schema_id = self._registry.id_of(f"{topic}-value", contract.schema)
         path = self._paths[event_type] = _Path(
             contract,
+            topic,
             Completer(contract),
             Validator(contract, self.codes, self.regions),
             EventSealer(contract, self._keys),
-            CloudEventsHeaders(contract),
+            CloudEventsHeaders(contract, self.name),
             AvroCodec(contract.schema, schema_id),
         )
         return path

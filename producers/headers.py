@@ -12,12 +12,12 @@ Headers = list[tuple[str, str | bytes | None]]
 
 
 class CloudEventsHeaders:
-    """Makes the headers of one contract's events."""
+    """Makes the headers of one contract's events, as a department publishes them."""
 
-    def __init__(self, contract: Contract) -> None:
+    def __init__(self, contract: Contract, department: str) -> None:
         self._fixed: Headers = [
             ("ce_specversion", b"1.0"),
-            ("ce_source", f"/departments/{contract.department}".encode()),
+            ("ce_source", f"/departments/{department}".encode()),
             ("ce_type", contract.ce_type.encode()),
             ("content-type", CONTENT_TYPE.encode()),
         ]

@@ -17,11 +17,13 @@ from typing import NamedTuple, Protocol, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from maplebridge.access_policy.signatures import BATCH_MAX_EVENTS, BatchSigner, event_leaf
 from maplebridge.errors import AccessDenied, KafkaUnavailable, MapleBridgeError, Unavailable
 from maplebridge.producers.delivery import Delivery
 from maplebridge.producers.headers import CloudEventsHeaders, Headers
 from maplebridge.producers.kafka_config import producer_config
 from maplebridge.producers.kafka_errors import AUTHENTICATION, translate
+from maplebridge.schemas.codec import ProofWriter
 from maplebridge.settings import Settings
 
 BATCH_EVENTS = 1_000
@@ -50,7 +52,7 @@ class Announcer(Protocol):
 
 
 class Outgoing(NamedTuple):
-    """One event on its way."""
+    """One event on its way; `value` is framed, its last field `proof` still null."""
 
     topic: str
     key: bytes
@@ -70,10 +72,12 @@ class _Batch:
 class Lane:
     """One idempotent producer with its batches. Safe to share between threads."""
 
-    def __init__(self, settings: Settings, announcer: Announcer) -> None:
+    def __init__(self, settings: Settings, announcer: Announcer, signer: BatchSigner) -> None:
         self.address = settings.kafka_bootstrap
         self._principal = settings.principal
         self._announcer = announcer
+        self._signer = signer
+        self._proofs = ProofWriter()
         self._mutex = threading.RLock()
         self._filling = _Batch()
         self._waiting: deque[_Batch] = deque()
@@ -220,12 +224,25 @@ class Lane:
         ):
             events = self._waiting.popleft().events
             self._in_flight += len(events)
-            for topic, key, value, headers, occurred_at, delivery in events:
-                made = headers.of(delivery.event_id, occurred_at)
-                try:
-                    self._produce(topic, key, value, made, delivery)
-                except KafkaException as exc:
-                    self.settled(delivery, exc.args[0])
+            for at in range(0, len(events), BATCH_MAX_EVENTS):
+                self._send(events[at : at + BATCH_MAX_EVENTS])
+
+    def _send(self, events: list[Outgoing]) -> None:
+        """Sign a batch and hand it to Kafka's client."""
+        unproven = [event.value[:-1] for event in events]
+        leaves = [
+            event_leaf(event.topic, event.key, value)
+            for event, value in zip(events, unproven, strict=True)
+        ]
+        proofs = self._signer.prove(leaves)
+        for (topic, key, _, headers, occurred_at, delivery), value, proof in zip(
+            events, unproven, proofs, strict=True
+        ):
+            made = headers.of(delivery.event_id, occurred_at)
+            try:
+                self._produce(topic, key, value + self._proofs.encode(proof), made, delivery)
+            except KafkaException as exc:
+                self.settled(delivery, exc.args[0])
 
     def settled(self, delivery: Delivery, error: KafkaError | None) -> None:
         """Called by a delivery when Kafka has reported on it."""

@@ -150,7 +150,7 @@ class EventSealer:
     def _place(self, group: _Group, scope: str, prefix: str) -> _Place:
         sealers = tuple(
             FieldSealer(
-                department=self._contract.department,
+                department=self._keys.department,
                 event_type=self._contract.event_type,
                 path=prefix + field.name,
                 logical_type=field.seal.logical_type,

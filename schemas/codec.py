@@ -16,7 +16,7 @@ from typing import Any, cast
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
 from maplebridge.errors import ContractRefused, EventInvalid
-from maplebridge.schemas.contracts import Catalogue, Contract, fingerprint
+from maplebridge.schemas.contracts import Catalogue, Contract, fingerprint, load_inlined
 from maplebridge.schemas.registry import RegistryClient
 
 MAGIC = 0
@@ -67,6 +67,18 @@ class AvroCodec:
         if buffer.tell() != len(value):
             raise EventInvalid("bytes are left over after the event.", path="")
         return event
+
+
+class ProofWriter:
+    """Writes the value's last field, `proof`, apart: an event is signed when it is sent."""
+
+    def __init__(self) -> None:
+        self._parsed = parse_schema(["null", load_inlined()["maplebridge.Proof"]])
+
+    def encode(self, proof: Mapping[str, Any] | None) -> bytes:
+        buffer = BytesIO()
+        schemaless_writer(buffer, self._parsed, proof)
+        return buffer.getvalue()
 
 
 def schema_id_of(value: bytes) -> int:

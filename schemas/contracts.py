@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -20,7 +20,13 @@ from maplebridge.errors import ContractRefused
 
 GRADES = {"L1": 1, "L2": 2, "L3": 3, "L4": 4}
 CATEGORIES = ("STAFF", "PI", "SPI", "TEXT", "PLACE")
-META_NAME = "maplebridge.Meta"
+SHARES = {"L1": "unconditional", "L2": "conditional", "L3": "conditional", "L4": "not_shared"}
+OPENS = {"L1": "unconditional", "L2": "restricted", "L3": "restricted", "L4": "prohibited"}
+INLINED = {"maplebridge.Meta": "meta", "maplebridge.Proof": "proof"}
+"""Named types that contracts refer to, and the file each stands in."""
+SERVICES = ("react", "control")
+"""Owners of contracts that are no departments."""
+EVERY_DEPARTMENT = "*"
 
 
 @dataclass(frozen=True)
@@ -56,12 +62,18 @@ class Raise:
 
 @dataclass(frozen=True)
 class FieldSpec:
-    """One leaf of a contract; `path` is as in `caller_phone`, `meta.grid`, `parties[].name`."""
+    """One leaf of a contract; `path` is as in `caller_phone`, `meta.grid`, `parties[].name`.
+
+    share, open: to whom it may go at all, and whether it may be published; as its grade
+    says, or stricter.
+    """
 
     path: str
     type: Any
     grade: int
     category: str
+    share: str
+    open: str
     doc: str
     seal: SealSpec | None = None
     code_list: str | None = None
@@ -82,18 +94,29 @@ class FieldSpec:
 
 
 @dataclass(frozen=True)
+class Transition:
+    """One step of a life-cycle: it may begin a case, or follow one of `after`."""
+
+    doc: str
+    first: bool
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Contract:
     """One version of one event type; equal contracts have equal fingerprints.
 
+    department: whose contract it is; publishers: who may publish it, the owner first.
     unit: whom or what its counts count; tally: the L1 field that live tallies count by.
     """
 
     event_type: str
     version: int
     department: str
+    publishers: tuple[str, ...]
     unit: str
     tally: str
-    transitions: Mapping[str, str]
+    transitions: Mapping[str, Transition]
     subjects: Mapping[str, tuple[str, ...]]
     fields: tuple[FieldSpec, ...]
     schema: dict[str, Any] = field(repr=False, compare=False)
@@ -102,11 +125,23 @@ class Contract:
     def fingerprint(self) -> str:
         return fingerprint(self.schema)
 
+    def topic_of(self, publisher: str) -> str:
+        """Return the topic of one publisher's record: `mb.dept.<publisher>.<event type>`.
+
+        What services own has one topic: `mb.react.<type>`, `mb.control.<type>`.
+        """
+        owned = self.department in SERVICES
+        return f"mb.{self.department if owned else f'dept.{publisher}'}.{self.event_type}"
+
     @property
     def topic(self) -> str:
-        """The topic of the record: `mb.dept.<department>.<type>`, or `mb.react.<type>`."""
-        owner = "react" if self.department == "react" else f"dept.{self.department}"
-        return f"mb.{owner}.{self.event_type}"
+        """The topic of the owner's record."""
+        return self.topic_of(self.department)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics of all its publishers."""
+        return tuple(dict.fromkeys(self.topic_of(each) for each in self.publishers))
 
     @property
     def core_topic(self) -> str:
@@ -186,6 +221,14 @@ class Catalogue:
         """The contracts that departments publish (not those of reactions)."""
         return tuple(c for c in self.contracts if c.department != "react")
 
+    @property
+    def departments(self) -> tuple[str, ...]:
+        """Every department that may publish something, in the order of the alphabet."""
+        return tuple(sorted({each for c in self.published for each in c.publishers}))
+
+    def published_by(self, department: str) -> tuple[Contract, ...]:
+        return tuple(c for c in self.published if department in c.publishers)
+
 
 def load_catalogue(folder: Path | None = None) -> Catalogue:
     """Read all contracts below `folder` (the built-in ones by default).
@@ -193,17 +236,38 @@ def load_catalogue(folder: Path | None = None) -> Catalogue:
     Raises ContractRefused if a file is not a contract.
     """
     root = folder or Path(str(files("maplebridge.schemas")))
-    meta = json.loads((root / "meta.avsc").read_text(encoding="utf-8"))
-    paths = sorted(
-        path for path in root.glob("*/*.v*.avsc") if path.parent.name not in ("control", "out")
+    inlined = load_inlined(root)
+    contracts = [load_contract(path, inlined) for path in contract_paths(root)]
+    departments = sorted({each for c in contracts for each in c.publishers})
+    everyone = tuple(each for each in departments if each not in (*SERVICES, EVERY_DEPARTMENT))
+    return Catalogue(
+        tuple(
+            replace(each, publishers=everyone) if EVERY_DEPARTMENT in each.publishers else each
+            for each in contracts
+        )
     )
-    return Catalogue(tuple(load_contract(path, meta) for path in paths))
 
 
-def load_contract(path: Path, meta: Mapping[str, Any]) -> Contract:
+def contract_paths(root: Path | None = None) -> list[Path]:
+    """Return the files of all contracts; plumbing has a schema, but no transitions."""
+    folder = root or Path(str(files("maplebridge.schemas")))
+    found = sorted(folder.glob("*/*.v*.avsc"))
+    return [path for path in found if '"mb:transitions"' in path.read_text(encoding="utf-8")]
+
+
+def load_inlined(root: Path | None = None) -> dict[str, dict[str, Any]]:
+    """Return the named types that contracts refer to, by name."""
+    folder = root or Path(str(files("maplebridge.schemas")))
+    return {
+        name: json.loads((folder / f"{file}.avsc").read_text(encoding="utf-8"))
+        for name, file in INLINED.items()
+    }
+
+
+def load_contract(path: Path, inlined: Mapping[str, Any]) -> Contract:
     try:
         schema = json.loads(path.read_text(encoding="utf-8"))
-        return parse_contract(schema, meta)
+        return parse_contract(schema, inlined)
     except (ValueError, KeyError, TypeError) as exc:
         raise ContractRefused(
             f"{path.name} is not a contract ({type(exc).__name__}: {exc}).",
@@ -211,26 +275,38 @@ def load_contract(path: Path, meta: Mapping[str, Any]) -> Contract:
         ) from exc
 
 
-def parse_contract(schema: dict[str, Any], meta: Mapping[str, Any]) -> Contract:
-    """Return the contract of a parsed schema file, the envelope put in where it is named."""
+def parse_contract(schema: dict[str, Any], inlined: Mapping[str, Any]) -> Contract:
+    """Return the contract of a parsed schema file, the named types put in where they stand."""
     whole = {
         **schema,
         "fields": [
-            {**each, "type": meta} if each["type"] == META_NAME else each
-            for each in schema["fields"]
+            {**each, "type": _with_inlined(each["type"], inlined)} for each in schema["fields"]
         ],
     }
+    owner = schema["mb:department"]
+    others = schema.get("mb:publishers", [])
+    own = (owner,) if owner not in SERVICES or not others else ()
     return Contract(
         event_type=schema["mb:event_type"],
         version=schema["mb:version"],
-        department=schema["mb:department"],
+        department=owner,
+        publishers=(*own, *others),
         unit=schema["mb:unit"],
         tally=schema["mb:tally"],
-        transitions=schema["mb:transitions"],
+        transitions={
+            name: Transition(row["doc"], row.get("first", False), tuple(row["after"]))
+            for name, row in schema["mb:transitions"].items()
+        },
         subjects={name: tuple(paths) for name, paths in schema["mb:subjects"].items()},
         fields=tuple(_leaves(whole["fields"], "")),
         schema=whole,
     )
+
+
+def _with_inlined(kind: Any, inlined: Mapping[str, Any]) -> Any:
+    if isinstance(kind, list):
+        return [_with_inlined(each, inlined) for each in kind]
+    return inlined.get(kind, kind) if isinstance(kind, str) else kind
 
 
 def _leaves(fields: list[dict[str, Any]], prefix: str) -> Iterator[FieldSpec]:
@@ -248,11 +324,14 @@ def _leaves(fields: list[dict[str, Any]], prefix: str) -> Iterator[FieldSpec]:
 def _leaf(each: dict[str, Any], path: str) -> FieldSpec:
     tags = each.get("confluent:tags", [])
     seal, raised = each.get("mb:seal"), each.get("mb:raise")
+    grade = max((tag for tag in tags if tag in GRADES), default="")
     return FieldSpec(
         path=path,
         type=each["type"],
-        grade=max((GRADES[tag] for tag in tags if tag in GRADES), default=0),
+        grade=GRADES.get(grade, 0),
         category=next((tag for tag in tags if tag in CATEGORIES), ""),
+        share=each.get("mb:share", SHARES.get(grade, "")),
+        open=each.get("mb:open", OPENS.get(grade, "")),
         doc=each.get("doc", ""),
         seal=SealSpec(seal["type"], seal["key"]) if seal else None,
         code_list=each.get("mb:codes"),

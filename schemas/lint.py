@@ -12,7 +12,6 @@ from maplebridge.schemas.code_lists import CodeLists
 from maplebridge.schemas.contracts import (
     CATEGORIES,
     GRADES,
-    META_NAME,
     Contract,
     FieldSpec,
     SealSpec,
@@ -49,7 +48,7 @@ class Finding:
         return f"line {self.line}: {self.code} {self.path}: {self.message} {self.fix}"
 
 
-def lint_schema(text: str, meta: Mapping[str, Any], codes: CodeLists) -> list[Finding]:
+def lint_schema(text: str, inlined: Mapping[str, Any], codes: CodeLists) -> list[Finding]:
     """Return what is wrong with the schema file `text`, in the order of its lines.
 
     Codes: MB001 not a contract; MB101 no grade; MB102 below its floor; MB103 L3 or
@@ -60,7 +59,7 @@ def lint_schema(text: str, meta: Mapping[str, Any], codes: CodeLists) -> list[Fi
     """
     try:
         schema = json.loads(text)
-        contract = parse_contract(schema, meta)
+        contract = parse_contract(schema, inlined)
     except (ValueError, KeyError, TypeError) as exc:
         missing = ", ".join(name for name in NEEDED if name not in text)
         return [
@@ -87,7 +86,7 @@ def lint_schema(text: str, meta: Mapping[str, Any], codes: CodeLists) -> list[Fi
                 "Name an L1 field in mb:tally.",
             )
         )
-    if schema["fields"][-1]["name"] != "proof" or schema["fields"][0]["type"] != META_NAME:
+    if schema["fields"][-1]["name"] != "proof" or schema["fields"][0]["type"] != "maplebridge.Meta":
         findings.append(
             Finding(
                 "MB205",

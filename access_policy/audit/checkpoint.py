@@ -16,7 +16,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from maplebridge.access_policy.audit.merkle import HASH_BYTES
+from maplebridge.access_policy.merkle import HASH_BYTES
 from maplebridge.errors import AuditCorrupt, InputError
 
 ORIGIN = "maplebridge-audit"

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
 
-from maplebridge.access_policy.audit.merkle import EMPTY_ROOT, leaf_hash, root_of
+from maplebridge.access_policy.merkle import EMPTY_ROOT, leaf_hash, root_of
 from maplebridge.errors import InputError
 
 ROWS_MAX = 500

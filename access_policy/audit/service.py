@@ -17,7 +17,6 @@ from maplebridge.access_policy.audit.checkpoint import (
     load_signing_key,
     open_note,
 )
-from maplebridge.access_policy.audit.merkle import Frontier
 from maplebridge.access_policy.audit.store import (
     DATABASE,
     connect,
@@ -25,6 +24,7 @@ from maplebridge.access_policy.audit.store import (
     statement,
     translated,
 )
+from maplebridge.access_policy.merkle import Frontier
 from maplebridge.errors import AuditCorrupt, AuditUnavailable
 from maplebridge.settings import Settings
 

@@ -12,7 +12,7 @@ from typing import Any, LiteralString
 import psycopg
 
 from maplebridge.access_policy.audit.leaf import Cover
-from maplebridge.access_policy.audit.merkle import leaf_hash, root_of, split_hashes
+from maplebridge.access_policy.merkle import leaf_hash, root_of, split_hashes
 from maplebridge.errors import AuditUnavailable
 from maplebridge.settings import Settings
 

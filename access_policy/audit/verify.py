@@ -15,8 +15,8 @@ from typing import Literal
 
 from maplebridge.access_policy.audit.checkpoint import Checkpoint, Verifier, open_note
 from maplebridge.access_policy.audit.leaf import Leaf, decode_leaf
-from maplebridge.access_policy.audit.merkle import Frontier, leaf_hash, split_hashes
 from maplebridge.access_policy.audit.store import StoredCheckpoint, StoredLeaf
+from maplebridge.access_policy.merkle import Frontier, leaf_hash, split_hashes
 from maplebridge.errors import AuditCorrupt, InputError
 
 Kind = Literal["edited", "missing", "reordered", "truncated", "forked", "checkpoint", "cover"]

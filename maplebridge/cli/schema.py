@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +20,7 @@ from maplebridge.schemas import (
     load_catalogue,
     load_code_lists,
 )
+from maplebridge.schemas.contracts import contract_paths, load_inlined
 
 
 def commands() -> typer.Typer:
@@ -39,16 +38,16 @@ def lint(
     as_json: Json = False,
 ) -> None:
     """Check contracts against the grade floors. Exit code 3 if something is found."""
-    paths = contracts or [Path(str(path)) for path in _built_in()]
+    paths = contracts or contract_paths()
     found: list[tuple[Path, Finding]] = []
-    meta = json.loads(files("maplebridge.schemas").joinpath("meta.avsc").read_text("utf-8"))
+    inlined = load_inlined()
     codes = load_code_lists()
     for path in paths:
         try:
             text = path.read_text(encoding="utf-8")
         except OSError as exc:
             raise InputError(f"{path} cannot be read ({exc.strerror}).") from exc
-        found += [(path, finding) for finding in lint_schema(text, meta, codes)]
+        found += [(path, finding) for finding in lint_schema(text, inlined, codes)]
     for path, finding in found:
         if as_json:
             print_json(
@@ -110,11 +109,4 @@ def list_(as_json: Json = False) -> None:
             )
             for contract in catalogue
         ],
-    )
-
-
-def _built_in() -> list[Path]:
-    root = Path(str(files("maplebridge.schemas")))
-    return sorted(
-        path for path in root.glob("*/*.avsc") if path.parent.name not in ("control", "out")
     )

@@ -17,9 +17,9 @@ from maplebridge.access_policy.audit import (
 )
 from maplebridge.access_policy.audit.checkpoint import Signer, load_signing_key
 from maplebridge.access_policy.audit.leaf import Leaf
-from maplebridge.access_policy.audit.merkle import Frontier, leaf_hash
 from maplebridge.access_policy.audit.source import export_lines, verify_export
 from maplebridge.access_policy.audit.store import StoredCheckpoint, StoredLeaf
+from maplebridge.access_policy.merkle import Frontier, leaf_hash
 from maplebridge.errors import InputError
 
 SIZES = (1, 7, 8, 20)

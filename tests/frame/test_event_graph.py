@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graphlib import TopologicalSorter
 
-from maplebridge.access_policy.acl import KEYS_TOPIC, Rule, out_topic, wanted_rules
+from maplebridge.access_policy.acl import KEYS_TOPIC, SIGNING_TOPIC, Rule, out_topic, wanted_rules
 from maplebridge.access_policy.consumers import load_consumers
 from maplebridge.processors.rules import EVENT_TYPE
 from maplebridge.provision import wanted_topics
@@ -17,11 +17,12 @@ def edges(catalogue: Catalogue) -> set[tuple[str, str]]:
     """Return (topic read, topic written) over all stages."""
     reactions = [each for each in catalogue if each.department == "react"]
     combine = {
-        (each.topic, written)
+        (topic, written)
         for each in catalogue
-        for written in (each.core_topic, f"mb.dlq.{each.topic}")
+        for topic in each.topics
+        for written in (each.core_topic, f"mb.dlq.{topic}")
         # a reaction's own topic is its core topic: combine sends nothing onward
-        if written != each.topic
+        if written != topic
     }
     react = {(catalogue.get(EVENT_TYPE).core_topic, each.topic) for each in reactions}
     deliver = {(each.core_topic, out_topic(app)) for each in catalogue for app in APPS}
@@ -49,7 +50,10 @@ def test_the_graph_of_topics_has_no_cycle() -> None:
 def test_every_topic_of_the_graph_is_made_and_no_other() -> None:
     catalogue = load_catalogue()
     made = {topic.name for topic in wanted_topics(catalogue, APPS, record_max_bytes=1_000_000)}
-    assert made == {topic for edge in edges(catalogue) for topic in edge} | {KEYS_TOPIC}
+    assert made == {topic for edge in edges(catalogue) for topic in edge} | {
+        KEYS_TOPIC,
+        SIGNING_TOPIC,
+    }
 
 
 def test_kafka_lets_each_stage_do_its_part() -> None:
@@ -68,10 +72,12 @@ def test_only_departments_write_the_record_and_only_combine_reads_it() -> None:
     rules = wanted_rules(catalogue, APPS)
     principals = {rule[0] for rule in rules}
     for contract in catalogue.published:
-        readers = {who for who in principals if rights(rules, who, "READ", contract.topic)}
-        writers = {who for who in principals if rights(rules, who, "WRITE", contract.topic)}
-        assert readers == {"combine"}
-        assert writers == {f"dept-{contract.department}"}
+        for publisher in contract.publishers:
+            topic = contract.topic_of(publisher)
+            writers = {who for who in principals if rights(rules, who, "WRITE", topic)}
+            assert {who for who in principals if rights(rules, who, "READ", topic)} == {"combine"}
+            sharing = [each for each in contract.publishers if contract.topic_of(each) == topic]
+            assert writers == {f"dept-{each}" for each in sharing}
 
 
 def test_an_app_reads_its_own_topic_alone() -> None:

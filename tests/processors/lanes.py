@@ -12,12 +12,14 @@ from typing import Any, cast
 import psycopg
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from maplebridge.access_policy.signatures import SigningKey
 from maplebridge.projections.migrate import drop
 from maplebridge.projections.store import Place, ProjectionStore, Written, state_hash
 from maplebridge.schemas import Codec, Event, RegistryClient
 from maplebridge.settings import Profile
 from maplebridge.wiring import make_combine, open_stores
 from tests.processors.made_events import catalogue
+from tests.processors.signing import signed
 
 Kept = tuple[int, int, bytes | None, bytes | None, dict[str, bytes]]
 """partition, offset, key, value, headers"""
@@ -35,8 +37,25 @@ class Kafka:
         """Write events to their departments' topics as the departments would."""
         for event in events:
             contract = self.codec.catalogue.get(event["meta"]["event_type"])
-            self.write(contract.topic, self.codec.encode(contract, event), key=key_of(event))
+            topic = contract.topic_of(event["meta"]["department"])
+            self.write(topic, self.signed(event), key=key_of(event))
         self.flush()
+
+    def signed(self, event: Event, *, record_key: bytes | None = None) -> bytes:
+        """Return an event's value as its department signs it; a reaction signs nothing."""
+        contract = self.codec.catalogue.get(event["meta"]["event_type"])
+        department = event["meta"]["department"]
+        private = self.profile.signing_keys.get(f"dept-{department}")
+        if private is None:
+            return self.codec.encode(contract, event)
+        return signed(
+            self.codec,
+            contract,
+            event,
+            SigningKey.decode(private),
+            topic=contract.topic_of(department),
+            record_key=record_key or key_of(event),
+        )
 
     def write(
         self,
@@ -105,7 +124,7 @@ def key_of(event: Event) -> bytes:
     return made.encode()
 
 
-RECORD_TOPICS = [contract.topic for contract in catalogue()]
+RECORD_TOPICS = [topic for contract in catalogue() for topic in contract.topics]
 
 
 @dataclass

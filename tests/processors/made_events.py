@@ -43,6 +43,7 @@ def meta(event_type: str, department: str, first: str, /, **changes: Any) -> dic
         "recorded_at": AT,
         "case_ref": None,
         "transition": first,
+        "corrects": None,
         "purpose": "case_handling",
         "legal_basis": "statutory_duty",
         "retention": None,

@@ -39,8 +39,7 @@ def foreign_id(registry: RegistryClient) -> int:
 
 def poison(kafka: Kafka) -> list[Poison]:
     def coded(event: Event, key: bytes | None = None) -> tuple[bytes, bytes]:
-        contract = catalogue().get(event["meta"]["event_type"])
-        return key or key_of(event), kafka.codec.encode(contract, event)
+        return key or key_of(event), kafka.signed(event, record_key=key)
 
     good = order()
     key, value = coded(good)
@@ -112,7 +111,7 @@ def test_every_kind_of_poison_is_set_aside_whole_and_the_partition_moves_on(
     first = kafka.ends([topic])[topic, 0]
     for _, _, key, value in kinds:
         kafka.write(topic, value, key=key, partition=0, headers=HEADERS)
-    value = kafka.codec.encode(HOTLINE, register)
+    value = kafka.signed(register)
     kafka.write(topic, value, key=key_of(register), partition=0)
     kafka.flush()
     written = lane.combine()

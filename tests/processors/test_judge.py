@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from maplebridge.access_policy.signatures import Enrolment, SignatureVerifier, SigningKey
 from maplebridge.errors import ContractRefused, EventInvalid, RegistryUnavailable
 from maplebridge.processors.judge import Judge, reason_of
-from maplebridge.schemas import AvroCodec, Codec, Event, load_regions
+from maplebridge.schemas import AvroCodec, Codec, Contract, Event, load_regions
 from maplebridge.schemas.registry import RegistryClient
 from tests.processors.made_events import (
     AT,
@@ -23,6 +24,7 @@ from tests.processors.made_events import (
     order,
     warning,
 )
+from tests.processors.signing import signed
 
 NOW_MS = AT // 1000 + 60_000
 AHEAD_US = 300 * 1_000_000
@@ -57,13 +59,41 @@ def lowered(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 CODEC = Codec(catalogue(), Registry())
-JUDGE = Judge(CODEC, load_regions(), max_bytes=100_000, ahead_limit_s=300)
+KEYS = {department: SigningKey.generate() for department in catalogue().departments}
+
+
+class Enrolled:
+    """The keys of all departments, enrolled for ever."""
+
+    def find(self, key_id: bytes) -> Enrolment | None:
+        for department, key in KEYS.items():
+            if key.key_id == key_id:
+                return Enrolment(department, key_id, key.public_key, 0)
+        return None
+
+
+JUDGE = Judge(
+    CODEC,
+    load_regions(),
+    SignatureVerifier(Enrolled()),
+    max_bytes=100_000,
+    ahead_limit_s=300,
+)
+
+
+def signed_value(
+    event: Event, contract: Contract, *, topic: str = "", key: bytes | None = None
+) -> bytes:
+    named = key or (event["meta"]["case_ref"] or event["meta"]["event_id"]).encode()
+    signer = KEYS.get(event["meta"]["department"], KEYS["hotline"])
+    return signed(CODEC, contract, event, signer, topic=topic or contract.topic, record_key=named)
 
 
 def judged(event: Event, *, topic: str = "", key: bytes | None = None) -> None:
     contract = catalogue().get(event["meta"]["event_type"])
     named = (event["meta"]["case_ref"] or event["meta"]["event_id"]).encode()
-    JUDGE.judge(topic or contract.topic, key or named, CODEC.encode(contract, event), NOW_MS)
+    value = signed_value(event, contract, topic=topic, key=key)
+    JUDGE.judge(topic or contract.topic, key or named, value, NOW_MS)
 
 
 def refusal(judge: Callable[[], object]) -> tuple[str, str]:
@@ -152,7 +182,7 @@ def test_an_envelope_that_does_not_hold_is_refused_by_its_path(path: str) -> Non
     event = order()
     event["meta"] |= META[path]
     contract = catalogue().get("hotline.order")
-    value = CODEC.encode(contract, event)
+    value = signed_value(event, contract)
     key = (event["meta"]["case_ref"] or event["meta"]["event_id"]).encode()
     assert refusal(lambda: JUDGE.judge(contract.topic, key, value, NOW_MS))[1] == path
 

@@ -68,6 +68,7 @@ def plain_meta(event_type: str, department: str, **changes: Any) -> dict[str, An
         "recorded_at": 1_740_960_720_000_000,
         "case_ref": None,
         "transition": "received" if event_type == "hotline.order" else "applied",
+        "corrects": None,
         "purpose": "case_handling",
         "legal_basis": "statutory_duty",
         "retention": None,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from importlib.resources import files
 from typing import Any
 
-META: dict[str, Any] = json.loads(
-    files("maplebridge.schemas").joinpath("meta.avsc").read_text("utf-8")
-)
+from maplebridge.schemas.contracts import load_inlined
+
+INLINED = load_inlined()
 SEALED = {"type": ["null", "bytes"], "default": None}
 BY_CASE = {"type": "string", "key": "case"}
 
@@ -29,7 +28,7 @@ def schema(*fields: dict[str, Any], **changes: Any) -> dict[str, Any]:
         "mb:department": "test",
         "mb:unit": "thing",
         "mb:tally": "category",
-        "mb:transitions": {"seen": "it was seen"},
+        "mb:transitions": {"seen": {"doc": "it was seen", "first": True, "after": []}},
         "mb:subjects": {"caller": ["phone"]},
         "fields": [
             {"name": "meta", "type": "maplebridge.Meta", "doc": "The envelope"},
@@ -37,9 +36,8 @@ def schema(*fields: dict[str, Any], **changes: Any) -> dict[str, Any]:
             *fields,
             {
                 "name": "proof",
-                "type": ["null", "bytes"],
+                "type": ["null", "maplebridge.Proof"],
                 "default": None,
-                "confluent:tags": ["L1"],
                 "doc": "The signature",
             },
         ],

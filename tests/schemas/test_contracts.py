@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from maplebridge.errors import ContractRefused
-from maplebridge.schemas import load_catalogue, load_code_lists, without_indexes
+from maplebridge.schemas import contracts, load_catalogue, load_code_lists, without_indexes
 from maplebridge.schemas.contracts import fingerprint, parse_contract
-from tests.schemas.made_contracts import META, field, schema, text
+from tests.schemas.made_contracts import INLINED, field, schema, text
 
 CATALOGUE = load_catalogue()
 
@@ -22,6 +22,7 @@ def test_three_departments_publish_and_a_reaction_warns() -> None:
         "hotline.order": "hotline",
         "grid.case": "grid",
         "mediation.case": "justice",
+        "event.retraction": "control",
     }
     warning = CATALOGUE.get("reaction.warning")
     assert warning.topic == warning.core_topic == "mb.react.reaction.warning"
@@ -82,14 +83,15 @@ def test_the_order_of_attributes_does_not_change_the_fingerprint() -> None:
 
 
 def test_two_versions_of_a_contract_are_two_contracts() -> None:
-    one = parse_contract(schema(field("note", "L1")), META)
-    other = parse_contract(schema(field("note", "L2")), META)
+    one = parse_contract(schema(field("note", "L1")), INLINED)
+    other = parse_contract(schema(field("note", "L2")), INLINED)
     assert one != other
     assert one.fingerprint != other.fingerprint
 
 
 def test_a_file_that_is_no_contract_is_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / "meta.avsc").write_text(json.dumps(META))
+    for name, file in contracts.INLINED.items():
+        (tmp_path / f"{file}.avsc").write_text(json.dumps(INLINED[name]))
     folder = tmp_path / "test"
     folder.mkdir()
     whole = schema()
@@ -100,7 +102,8 @@ def test_a_file_that_is_no_contract_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_catalogue_of_another_folder_is_read(tmp_path: Path) -> None:
-    (tmp_path / "meta.avsc").write_text(json.dumps(META))
+    for name, file in contracts.INLINED.items():
+        (tmp_path / f"{file}.avsc").write_text(json.dumps(INLINED[name]))
     (tmp_path / "test").mkdir()
     (tmp_path / "test" / "test.thing.v1.avsc").write_text(text(schema(field("note", "L2"))))
     (contract,) = load_catalogue(tmp_path)

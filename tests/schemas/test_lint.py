@@ -10,7 +10,7 @@ import pytest
 
 from maplebridge.schemas import Finding, lint_schema, load_code_lists
 from maplebridge.schemas.lint import FLOORS
-from tests.schemas.made_contracts import BY_CASE, META, SEALED, field, schema, text
+from tests.schemas.made_contracts import BY_CASE, INLINED, SEALED, field, schema, text
 
 CODES = load_code_lists()
 BUILT_IN = sorted(
@@ -21,7 +21,7 @@ BUILT_IN = sorted(
 
 
 def findings(*fields: dict[str, Any], **changes: Any) -> list[Finding]:
-    return lint_schema(text(schema(*fields, **changes)), META, CODES)
+    return lint_schema(text(schema(*fields, **changes)), INLINED, CODES)
 
 
 def codes(*fields: dict[str, Any], **changes: Any) -> list[str]:
@@ -35,7 +35,7 @@ def sealed(name: str, *tags: str, nullable: bool = False, key: str = "case") -> 
 
 @pytest.mark.parametrize("path", BUILT_IN, ids=[path.name for path in BUILT_IN])
 def test_the_built_in_contracts_pass(path: Path) -> None:
-    assert lint_schema(path.read_text("utf-8"), META, CODES) == []
+    assert lint_schema(path.read_text("utf-8"), INLINED, CODES) == []
 
 
 def test_a_plain_contract_passes() -> None:
@@ -100,7 +100,7 @@ def test_a_harmless_name_is_not_taken_for_another(name: str) -> None:
 def test_the_frame_of_an_event_is_kept() -> None:
     spoilt = schema()
     spoilt["fields"] = [*spoilt["fields"][:-2], spoilt["fields"][-1], spoilt["fields"][-2]]
-    assert [each.code for each in lint_schema(text(spoilt), META, CODES)] == ["MB205"]
+    assert [each.code for each in lint_schema(text(spoilt), INLINED, CODES)] == ["MB205"]
 
 
 @pytest.mark.parametrize("tally", ["note", "nothing"])
@@ -110,7 +110,7 @@ def test_live_tallies_count_by_an_l1_field_alone(tally: str) -> None:
 
 @pytest.mark.parametrize("broken", ["", "{", "[]", '"text"', '{"type": "record", "fields": []}'])
 def test_what_is_no_contract_is_one_finding(broken: str) -> None:
-    (finding,) = lint_schema(broken, META, CODES)
+    (finding,) = lint_schema(broken, INLINED, CODES)
     assert finding.code == "MB001"
     assert finding.fix
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maplebridge.access_policy.audit.merkle import (
+from maplebridge.access_policy.merkle import (
     EMPTY_ROOT,
     Frontier,
     consistency_proof,

@@ -1,0 +1,119 @@
+"""Enrolled signing keys, as Kafka remembers them on `mb.control.signing`.
+
+The last record of a key id holds: a rotated or revoked key is told again with the
+moment from which it holds no longer. Only the city's administrator may write there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+
+from maplebridge.access_policy.acl import SIGNING_TOPIC
+from maplebridge.access_policy.signatures import Enrolment
+from maplebridge.errors import KafkaUnavailable
+from maplebridge.schemas import AvroCodec, RegistryClient, load_schema
+from maplebridge.settings import Settings
+
+SCHEMA = "control/keys.signing.enrolled.v1"
+TIMEOUT_S = 10.0
+REFRESH_S = 1.0
+REVOCATION_DELAY_S = 10.0
+"""A key ends this much later than it is told, so that every reader knows before it does."""
+
+
+class SigningKeyDirectory:
+    """Enrolments by key id, read from Kafka when one is asked for that is not known.
+
+    Safe to share between threads. Raises KafkaUnavailable where Kafka does not answer, so
+    that an event is judged later and never wrongly.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._codec = AvroCodec(load_schema(SCHEMA), 0)
+        self._mutex = threading.Lock()
+        self._found: dict[bytes, Enrolment] = {}
+        self._consumer: Consumer | None = None
+        self._next_offset = 0
+        self._read_at = float("-inf")
+
+    def find(self, key_id: bytes) -> Enrolment | None:
+        """Return the enrolment of a key; None if it has none.
+
+        An enrolment is on the topic before its key is used, so a key that is unknown
+        after reading to the topic's end is not enrolled.
+        """
+        with self._mutex:
+            stale = time.monotonic() - self._read_at > REFRESH_S
+            if stale or key_id not in self._found:
+                self._read()
+            return self._found.get(key_id)
+
+    def all(self) -> list[Enrolment]:
+        """Return every enrolment as it stands now."""
+        with self._mutex:
+            self._read()
+            return list(self._found.values())
+
+    def close(self) -> None:
+        """Let go of Kafka; harmless to repeat, and another `find` connects again."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close()
+
+    def _read(self) -> None:
+        try:
+            consumer = self._consumer or self._connect()
+            _, end = consumer.get_watermark_offsets(
+                TopicPartition(SIGNING_TOPIC, 0), timeout=TIMEOUT_S
+            )
+            while self._next_offset < end:
+                for message in consumer.consume(500, TIMEOUT_S):
+                    if message.error():
+                        raise KafkaException(message.error())
+                    self._learn(message.value() or b"")
+                    self._next_offset = (message.offset() or 0) + 1
+        except KafkaException as exc:
+            self.close()
+            raise KafkaUnavailable(self._settings.kafka_bootstrap, exc.args[0].name()) from exc
+        self._read_at = time.monotonic()
+
+    def _connect(self) -> Consumer:
+        self._consumer = Consumer(
+            self._settings.kafka_config(
+                **{"group.id": f"{self._settings.principal}.signing", "enable.auto.commit": False}
+            )
+        )
+        self._consumer.assign([TopicPartition(SIGNING_TOPIC, 0, self._next_offset)])
+        return self._consumer
+
+    def _learn(self, value: bytes) -> None:
+        told = Enrolment(**self._codec.decode(value))
+        self._found[told.key_id] = told
+
+
+def enrol(settings: Settings, enrolments: Iterable[Enrolment]) -> None:
+    """Write enrolments, each before this returns; settings: those of the administrator.
+
+    Raises KafkaUnavailable, RegistryUnavailable.
+    """
+    registry = RegistryClient(settings.registry_url)
+    schema = load_schema(SCHEMA)
+    codec = AvroCodec(schema, registry.id_of(f"{SIGNING_TOPIC}-value", schema))
+    registry.close()
+    producer = Producer(settings.kafka_config(**{"enable.idempotence": True}))
+    failed: list[str] = []
+    for each in enrolments:
+        value = codec.encode({name: getattr(each, name) for name in Enrolment.__dataclass_fields__})
+        producer.produce(
+            SIGNING_TOPIC,
+            value,
+            each.key_id,
+            on_delivery=lambda error, _: failed.append(error.name()) if error else None,
+        )
+    if producer.flush(TIMEOUT_S) or failed:
+        raise KafkaUnavailable(settings.kafka_bootstrap, failed[0] if failed else "no answer")
