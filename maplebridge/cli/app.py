@@ -26,11 +26,12 @@ COMMANDS = {
     "provision": "deploy:provision",
     "demo": "demo:demo",
     "publish": "data:publish",
-    "import": "data:import_",
+    "import": "importing:import_",
     "watch": "consume:watch",
     "query": "consume:query",
 }
 GROUPS = {
+    "mapping": "mapping:commands",
     "schema": "schema:commands",
     "policy": "policy:commands",
     "acl": "policy:acl_commands",

@@ -8,7 +8,13 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from maplebridge.errors import ContractRefused
-from maplebridge.producers.mapping.document import Node, did_you_mean, read_document
+from maplebridge.producers.mapping.document import (
+    TODO,
+    Node,
+    did_you_mean,
+    read_document,
+    undecided,
+)
 from maplebridge.producers.mapping.durations import duration
 from maplebridge.producers.mapping.list_loader import list_rule
 from maplebridge.producers.mapping.paths import parse_path
@@ -16,6 +22,7 @@ from maplebridge.producers.mapping.row_mapping import EventRules, RowMapping
 from maplebridge.producers.mapping.rule_loader import RuleLoader
 from maplebridge.producers.mapping.rules import Const, Derived, Rule, count_of, due_at
 from maplebridge.producers.mapping.source import (
+    DelimitedSource,
     JsonLinesSource,
     Open311Source,
     Source,
@@ -28,13 +35,12 @@ from maplebridge.producers.mapping.targets import (
     list_targets,
     lists_with_default,
 )
-from maplebridge.producers.mapping.source import DelimitedSource
 from maplebridge.schemas import Catalogue, CodeLists, Contract, Regions
 
 _CONSTANTS = ("purpose", "legal_basis")
 _TOP = (
-    "version", "event_type", "source", "key", *_CONSTANTS, "retention", "backfill", "fields",
-    "events",
+    "version", "event_type", "department", "source", "key", *_CONSTANTS, "retention",
+    "backfill", "fields", "events",
 )  # fmt: skip
 _OF_EVENT = ("occurred_at", "recorded_at")
 
@@ -47,6 +53,10 @@ def load_mapping(
     Raises MappingInvalid with file, line and the nearest right name.
     """
     root = read_document(path)
+    open_ = undecided(root)
+    if open_:
+        lines = ", ".join(str(each.line) for each in open_)
+        raise open_[0].fault("still to be decided.", f"{TODO} stands in line {lines}.")
     top = root.entries((*_TOP, *ENVELOPE_RULES))
     for name in ("event_type", "source", "key", *_CONSTANTS, "fields"):
         if name not in top:
@@ -65,6 +75,7 @@ def load_mapping(
     return RowMapping(
         path=path,
         contract=contract,
+        department=_department(root, top.get("department"), contract),
         source=source,
         key=key,
         purpose=_code(top["purpose"], "purpose", codes),
@@ -227,6 +238,16 @@ def _contract(node: Node, catalogue: Catalogue) -> Contract:
             f"unknown event type {node.text()!r}.", did_you_mean(node.text(), known)
         ) from None
     return found
+
+
+def _department(root: Node, node: Node | None, contract: Contract) -> str:
+    if node is not None:
+        return node.choice(contract.publishers)
+    if contract.department not in contract.publishers:
+        raise root.fault(
+            "'department' is missing.", f"Publishers: {', '.join(contract.publishers)}."
+        )
+    return contract.department
 
 
 def _code(node: Node, name: str, codes: CodeLists) -> str:

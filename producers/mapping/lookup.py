@@ -21,7 +21,9 @@ def read_lookup(node: Node, folder: Path, typed: TypedTarget) -> dict[str, Any]:
     entries = node.entries(("file", "from", "to"))
     for name in ("file", "from", "to"):
         if name not in entries:
-            raise node.fault(f"{name!r} is missing.", "Such as {file: a.csv, from: name, to: code}.")
+            raise node.fault(
+                f"{name!r} is missing.", "Such as {file: a.csv, from: name, to: code}."
+            )
     path = folder / entries["file"].text()
     try:
         if path.stat().st_size > MAX_BYTES:

@@ -45,23 +45,25 @@ class EventRules:
 
     def column_of(self, path: str) -> str:
         """Return the column that fills a path of the event, or the path if none does."""
-        rule = self.envelope.get(path.removeprefix("meta.")) if path.startswith("meta.") else None
-        rule = rule or self.fields.get(path.partition("[")[0].partition(".")[0])
-        if rule is None or not rule.columns:
-            return path
-        return rule.columns[0]
+        rule: Rule | Derived | None
+        if path.startswith("meta."):
+            rule = self.envelope.get(path.removeprefix("meta."))
+        else:
+            rule = self.fields.get(path.partition("[")[0])
+        return rule.columns[0] if rule is not None and rule.columns else path
 
 
 @dataclass(frozen=True)
 class RowMapping:
     """One mapping file, read and checked.
 
-    split: the rows are split into their life-cycle events. lines: the columns it names,
-    each with the first place that names it.
+    department: who publishes. split: the rows are split into their life-cycle events.
+    lines: the columns it names, each with the first place that names it.
     """
 
     path: Path
     contract: Contract
+    department: str
     source: Source
     key: tuple[str, ...]
     purpose: str

@@ -81,7 +81,6 @@ class Open311Source:
 
 
 Source = DelimitedSource | JsonLinesSource | WorkbookSource | QuerySource | Open311Source
-FileSource = DelimitedSource | JsonLinesSource | WorkbookSource
 
 _KEYS = {
     "csv": ("delimiter", "encoding"),
@@ -128,9 +127,7 @@ def read_source(node: Node) -> Source:
 
 def _query(entries: Mapping[str, Node], zone: str) -> QuerySource:
     connection = entries["connection"].text()
-    if "password" in connection.lower() or "://" in connection and "@" in connection and _secret(
-        connection
-    ):
+    if "password" in connection.lower() or _holds_secret(connection):
         raise entries["connection"].fault(
             "no password stands in a mapping.",
             "Name the environment variable that holds it: password_env.",
@@ -144,8 +141,10 @@ def _query(entries: Mapping[str, Node], zone: str) -> QuerySource:
     )
 
 
-def _secret(url: str) -> bool:
-    return ":" in url.partition("://")[2].partition("@")[0]
+def _holds_secret(url: str) -> bool:
+    """True for `postgresql://user:secret@host/name`."""
+    user, at, _ = url.partition("://")[2].rpartition("@")
+    return bool(at) and ":" in user
 
 
 def _open311(entries: Mapping[str, Node], zone: str) -> Open311Source:

@@ -11,7 +11,6 @@ from maplebridge.errors import InputError
 from maplebridge.producers.mapping import RowMapping
 from maplebridge.producers.mapping.source import (
     DelimitedSource,
-    FileSource,
     JsonLinesSource,
     Open311Source,
     QuerySource,
@@ -21,7 +20,7 @@ from maplebridge.producers.sources.delimited import DelimitedRows
 from maplebridge.producers.sources.json_lines import JsonLinesRows
 from maplebridge.producers.sources.rows import RowSource, SourceRow
 
-__all__ = ["RowSource", "SourceRow", "open_rows"]
+__all__ = ["RowSource", "SourceRow", "open_rows", "workbook_rows"]
 
 
 def open_rows(
@@ -34,35 +33,45 @@ def open_rows(
     Raises InputError, MappingInvalid, Unavailable.
     """
     source = mapping.source
-    if isinstance(source, QuerySource | Open311Source) and path is not None:
-        return JsonLinesRows(
-            path,
-            encoding="utf-8",
-            columns=mapping.columns,
-            literal=isinstance(source, QuerySource),
-        )
-    if path is None and isinstance(source, FileSource):
+    if isinstance(source, QuerySource | Open311Source):
+        if path is not None:
+            literal = isinstance(source, QuerySource)
+            columns = mapping.columns
+            return JsonLinesRows(path, encoding="utf-8", columns=columns, literal=literal)
+        return _asked(source, mapping.columns, mark, environment)
+    if path is None:
         raise InputError("no file is named.", todo="Give the path of the file to import.")
-    match source:
-        case DelimitedSource():
-            return DelimitedRows(_there(path), source)
-        case JsonLinesSource():
-            return JsonLinesRows(_there(path), encoding=source.encoding, columns=mapping.columns)
-        case WorkbookSource():
-            return _of("workbook", "WorkbookRows")(_there(path), source)
-        case QuerySource():
-            return _of("postgresql", "QueryRows")(source, mark=mark, environment=environment)
-        case Open311Source():
-            return _of("open311", "Open311Rows")(
-                source, columns=mapping.columns, mark=mark, environment=environment
-            )
-
-
-def _there(path: Path | None) -> Path:
-    assert path is not None
     if not path.is_file():
         raise InputError(f"there is no file {path}.", todo="Give the path of the file to import.")
-    return path
+    match source:
+        case DelimitedSource():
+            return DelimitedRows(path, source)
+        case JsonLinesSource():
+            return JsonLinesRows(path, encoding=source.encoding, columns=mapping.columns)
+        case WorkbookSource():
+            return workbook_rows(path, source)
+
+
+def workbook_rows(path: Path, source: WorkbookSource) -> RowSource:
+    """Open a sheet; raises InputError if the library for it is not installed."""
+    rows: RowSource = _of("workbook", "WorkbookRows")(path, source)
+    return rows
+
+
+def _asked(
+    source: QuerySource | Open311Source,
+    columns: tuple[str, ...],
+    mark: str,
+    environment: Mapping[str, str],
+) -> RowSource:
+    rows: RowSource
+    if isinstance(source, QuerySource):
+        rows = _of("postgresql", "QueryRows")(source, mark=mark, environment=environment)
+    else:
+        rows = _of("open311", "Open311Rows")(
+            source, columns=columns, mark=mark, environment=environment
+        )
+    return rows
 
 
 def _of(module: str, name: str) -> Any:

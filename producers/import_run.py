@@ -1,0 +1,300 @@
+"""One import over one source: every row published, published before, or rejected."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from maplebridge.errors import (
+    AccessDenied,
+    EventInvalid,
+    EventTooLarge,
+    InputError,
+    IntegrityError,
+    MapleBridgeError,
+)
+from maplebridge.producers.ids import imported_id
+from maplebridge.producers.import_state import ImportState
+from maplebridge.producers.import_target import Arrival, ImportTarget
+from maplebridge.producers.mapping import BoundMapping, MappedEvent, RowMapping
+from maplebridge.producers.rejects import Rejects
+from maplebridge.producers.sources import RowSource, SourceRow
+from maplebridge.producers.trial import EventCheck
+
+_WINDOW_EVENTS = 5_000
+_COMMIT_EVENTS = 1_000
+_PROGRESS_ROWS = 500
+_RESULT_S = 30.0
+_LAST_FLUSH_S = 3.0
+
+OnRow = Callable[[SourceRow, list[MappedEvent]], None]
+
+
+@dataclass(frozen=True)
+class ImportProgress:
+    """How far an import is; share: of the source, from 0 to 1, None if that is not known."""
+
+    rows: int
+    published: int
+    rejected: int
+    already_published: int
+    share: float | None
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """What became of the rows: rows == published + already_published + rejected.
+
+    events: how many were published. reject_path: None if nothing was rejected.
+    unseen: columns that the mapping names and no row had.
+    """
+
+    rows: int
+    published: int
+    rejected: int
+    already_published: int
+    events: int
+    reject_path: Path | None
+    unseen: tuple[str, ...] = ()
+
+
+class _Ticket:
+    """One row on its way: how many of its events Kafka has yet to acknowledge."""
+
+    __slots__ = ("failed", "left", "row")
+
+    def __init__(self, row: SourceRow, left: int) -> None:
+        self.row = row
+        self.left = left
+        self.failed = False
+
+
+class _Sent(NamedTuple):
+    ticket: _Ticket
+    event_id: str
+    digest: bytes
+    arrival: Arrival
+
+
+class ImportRun:
+    """One run over one source."""
+
+    def __init__(
+        self,
+        rows: RowSource,
+        mapping: RowMapping,
+        publisher: ImportTarget,
+        state: ImportState,
+        rejects: Rejects,
+        *,
+        check: EventCheck,
+        backfill: bool = False,
+        on_row: OnRow | None = None,
+        on_progress: Callable[[ImportProgress], None] | None = None,
+    ) -> None:
+        """check: of a split row's events, before the first of them is published.
+        Raises MappingInvalid if the source lacks a column."""
+        self._source = rows
+        self._mapping = mapping
+        self._bound: BoundMapping = mapping.bind(rows.header)
+        self._publisher = publisher
+        self._state = state
+        self._rejects = rejects
+        self._check = check
+        self._backfill = backfill or mapping.backfill
+        self._on_row = on_row
+        self._on_progress = on_progress
+        self._rows = 0
+        self._published = 0
+        self._events = 0
+        self._already = 0
+        self._on_their_way: deque[_Sent] = deque()
+        self._digests: dict[str, bytes] = {}
+        self._acknowledged: list[tuple[str, bytes]] = []
+
+    def run(self) -> ImportResult:
+        try:
+            for row in self._source:
+                self._rows += 1
+                self._take(row)
+                if self._on_their_way:
+                    self._settle(_WINDOW_EVENTS)
+                if self._rows % _PROGRESS_ROWS == 0:
+                    self._tell()
+            self._settle(0)
+            self._keep()
+            return self._result()
+        except BaseException as exc:
+            self._stopped(exc)
+            raise
+
+    def _take(self, row: SourceRow) -> None:
+        if row.fault:
+            self._reject(row, "", f"the row was not read: {row.fault}.")
+            return
+        number = 0
+        try:
+            events = self._bound.events(row.cells)
+            if self._on_row is not None:
+                self._on_row(row, events)
+            fresh = []
+            for event in events:
+                number = event.number
+                identified = self._identify(event)
+                if identified is not None:
+                    if len(events) > 1:
+                        self._check.check(event, self._mapping)
+                    fresh.append(identified)
+            if not fresh:
+                self._already += 1
+                return
+            ticket = _Ticket(row, len(fresh))
+            for event, event_id, digest in fresh:
+                number = event.number
+                self._publish(ticket, event, event_id, digest)
+        except EventInvalid as exc:
+            column = self._mapping.column_of(exc.path, number=number)
+            reason = exc.reason if column == exc.path else f"{column}: {exc.reason}"
+            self._reject(row, column, f"{reason.rstrip('.')}. {exc.todo}".strip())
+        except EventTooLarge as exc:
+            self._reject(row, "", str(exc))
+
+    def _identify(self, event: MappedEvent) -> tuple[MappedEvent, str, bytes] | None:
+        """Return the event with its id and what it says, None if it was published before."""
+        event_id = imported_id(
+            department=self._publisher.name,
+            event_type=self._mapping.contract.event_type,
+            row_key=event.row_key,
+            occurred_at=event.occurred_at,
+        )
+        # all that the event says, in the contract's order
+        digest = self._state.digest(repr(event[2:]))
+        before = self._digests.get(event_id) or self._state.find(event_id)
+        if before is None:
+            return event, event_id, digest
+        if before != digest:
+            raise EventInvalid(
+                "a row with the same key and time was published with other values.",
+                path=self._mapping.key[0],
+                todo="If it is another event, add a column to `key` that tells them apart.",
+            )
+        return None
+
+    def _publish(self, ticket: _Ticket, event: MappedEvent, event_id: str, digest: bytes) -> None:
+        mapping = self._mapping
+        try:
+            arrival = self._publisher.publish(
+                mapping.contract.event_type,
+                event.fields,
+                community=event.community,
+                transition=event.transition,
+                occurred_at=event.occurred_at,
+                recorded_at=event.recorded_at,
+                case_ref=event.case_ref,
+                grid=event.grid,
+                purpose=mapping.purpose,
+                legal_basis=mapping.legal_basis,
+                retention=mapping.retention,
+                backfill=self._backfill,
+                event_id=event_id,
+            )
+        except InputError:
+            ticket.failed = True
+            raise
+        self._digests[event_id] = digest
+        self._on_their_way.append(_Sent(ticket, event_id, digest, arrival))
+
+    def _settle(self, window: int) -> None:
+        """Take in what Kafka has acknowledged; wait until at most `window` events are left."""
+        waiting = self._on_their_way
+        while waiting and (len(waiting) > window or waiting[0].arrival.done):
+            sent = waiting[0]
+            try:
+                sent.arrival.result(_RESULT_S)
+            except EventTooLarge as exc:
+                self._digests.pop(sent.event_id, None)
+                if not sent.ticket.failed:
+                    sent.ticket.failed = True
+                    self._reject(sent.ticket.row, "", str(exc))
+            else:
+                self._arrived(sent)
+            waiting.popleft()
+            if len(self._acknowledged) >= _COMMIT_EVENTS:
+                self._keep()
+
+    def _arrived(self, sent: _Sent) -> None:
+        ticket = sent.ticket
+        ticket.left -= 1
+        self._events += 1
+        self._acknowledged.append((sent.event_id, sent.digest))
+        if ticket.left == 0 and not ticket.failed:
+            self._published += 1
+
+    def _keep(self) -> None:
+        self._state.add(self._acknowledged)
+        for event_id, _ in self._acknowledged:
+            self._digests.pop(event_id, None)
+        self._acknowledged.clear()
+
+    def _reject(self, row: SourceRow, column: str, reason: str) -> None:
+        self._rejects.add(
+            row=row.number, column=column, reason=reason, cells=row.cells, original=row.original
+        )
+
+    def _stopped(self, error: BaseException) -> None:
+        """Keep what was acknowledged, and say in `error` how far the import came."""
+        self._rejects.abandon()
+        try:
+            self._publisher.flush(_LAST_FLUSH_S)
+        except MapleBridgeError as second:
+            _note(error, second)
+        for sent in self._on_their_way:
+            if sent.arrival.done and sent.arrival.error is None:
+                self._arrived(sent)
+        try:
+            self._keep()
+        except MapleBridgeError as second:
+            _note(error, second)
+        if isinstance(error, MapleBridgeError):
+            done = f"{self._published:,} rows were published before that and are kept"
+            again = "" if isinstance(error, AccessDenied) else "; run the import again to go on"
+            error.todo = f"{error.todo} {done}{again}.".strip()
+
+    def _tell(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(
+                ImportProgress(
+                    rows=self._rows,
+                    published=self._published,
+                    rejected=self._rejects.rows,
+                    already_published=self._already,
+                    share=self._source.share,
+                )
+            )
+
+    def _result(self) -> ImportResult:
+        self._tell()
+        if self._rows != self._published + self._already + self._rejects.rows:
+            self._rejects.abandon()
+            raise IntegrityError(
+                f"{self._rows:,} rows were read, but {self._published:,} published,"
+                f" {self._already:,} published before and {self._rejects.rows:,} rejected.",
+                todo="Run the import again, and report this.",
+            )
+        return ImportResult(
+            rows=self._rows,
+            published=self._published,
+            rejected=self._rejects.rows,
+            already_published=self._already,
+            events=self._events,
+            reject_path=self._rejects.finish(),
+            unseen=self._source.unseen if self._rows else (),
+        )
+
+
+def _note(error: BaseException, second: MapleBridgeError) -> None:
+    if second is not error:
+        error.add_note(f"Then: {second}")
