@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from hashlib import sha256
+from itertools import chain, count
 from pathlib import Path
 
 from maplebridge.errors import InputError
@@ -45,7 +46,7 @@ def import_file(
             regions=department.regions,
         )
     department.contract(rules.contract.event_type)
-    rejects_at = reject_path or default_reject_path(path or rules.path)
+    rejects_at = reject_path or default_reject_path(rules, path)
     if rejects_at.resolve() in {each.resolve() for each in (path, rules.path) if each}:
         raise InputError("the reject file would overwrite its source.", todo="Give another path.")
     state = ImportState(imports_path(department.settings, department.name))
@@ -78,10 +79,19 @@ def import_file(
         state.close()
 
 
-def default_reject_path(source: Path) -> Path:
-    """Return `orders.csv.rejects.csv` for orders.csv; that of a mapping is JSON Lines."""
-    suffix = source.suffix if source.suffix not in ("", ".yaml", ".yml") else ".jsonl"
-    return source.with_name(f"{source.name}.rejects{suffix}")
+def default_reject_path(mapping: RowMapping, path: Path | None) -> Path:
+    """Return `orders.csv.rejects.csv` for orders.csv.
+
+    A query or a service is asked for what is new alone, so a later run must not replace
+    the rejects of an earlier one: the first free of `orders.yaml.rejects.jsonl`,
+    `orders.yaml.rejects-2.jsonl`, ...
+    """
+    if path is not None:
+        return path.with_name(f"{path.name}.rejects{path.suffix}")
+    name = f"{mapping.path.name}.rejects"
+    numbered = (mapping.path.with_name(f"{name}-{number}.jsonl") for number in count(2))
+    every = chain([mapping.path.with_name(f"{name}.jsonl")], numbered)
+    return next(each for each in every if not each.exists())
 
 
 def source_identity(mapping: RowMapping) -> bytes:

@@ -152,7 +152,7 @@ class RuleLoader:
         if natural == "bool":
             return _truth(options)
         thousands, decimal = _mark(options, "thousands", ""), _mark(options, "decimal", ".")
-        if thousands == decimal:
+        if natural == "float" and thousands == decimal:
             raise options["thousands"].fault("the marks of thousands and decimals must differ.")
         return NumberParser(whole=natural == "int", thousands=thousands, decimal=decimal)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -38,19 +39,21 @@ class QueryRows:
         self._before = self.mark = mark
         self._greatest: Any = None
         self._connection = _connect(source, environment)
+        self._cursor = self._connection.cursor(name="import_rows")
+        self._cursor.itersize = _ROWS_AT_ONCE
         try:
-            self._cursor = self._connection.cursor(name="import_rows")
-            self._cursor.itersize = _ROWS_AT_ONCE
             self._cursor.execute(self._statement())
             self.header = tuple(each.name for each in self._cursor.description or ())
         except psycopg.Error as exc:
-            self._connection.close()
+            self.close()
             raise self._refused(exc) from exc
 
     def rejects(self, path: Path) -> JsonRejects:
         return JsonRejects(path)
 
     def close(self) -> None:
+        with suppress(psycopg.Error):
+            self._cursor.close()
         self._connection.close()
 
     def __iter__(self) -> Iterator[SourceRow]:

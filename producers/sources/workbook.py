@@ -41,9 +41,12 @@ class WorkbookRows:
         its sheet or header."""
         self._path = path
         self._refuse_bomb()
+        # opened here: openpyxl leaves a file open that it cannot read
+        self._file = path.open("rb")
         try:
-            self._book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
+            self._book = load_workbook(self._file, read_only=True, data_only=True, keep_links=False)
         except Exception as exc:  # openpyxl raises nearly anything on a broken file
+            self._file.close()
             raise self._broken(exc) from exc
         try:
             self._sheet = self._find(source.sheet)
@@ -52,7 +55,7 @@ class WorkbookRows:
             self._cells = self._read()
             header = self._header(source.header_row)
         except BaseException:
-            self._book.close()
+            self.close()
             raise
         self._corrected = header[: len(COLUMNS)] == COLUMNS
         self._width = len(header)
@@ -67,6 +70,7 @@ class WorkbookRows:
 
     def close(self) -> None:
         self._book.close()
+        self._file.close()
 
     def __iter__(self) -> Iterator[SourceRow]:
         for cells in self._cells:
@@ -86,11 +90,7 @@ class WorkbookRows:
         return SourceRow(number, cells, fault)
 
     def _header(self, row: int) -> tuple[str, ...]:
-        cells: list[Any] = []
-        while self._number < row:
-            cells = next(self._cells, [])
-            if not cells and self._number < row:
-                break
+        cells = next((each for each in self._cells if self._number == row), [])
         names = [str(cell).strip() for cell in cells]
         while names and not names[-1]:
             names.pop()
