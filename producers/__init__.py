@@ -3,7 +3,7 @@
 from maplebridge.producers.delivery import Delivery, Receipt
 from maplebridge.producers.department import Department
 from maplebridge.producers.ids import imported_id, uuid7
-from maplebridge.producers.import_run import ImportProgress, ImportResult
+from maplebridge.producers.import_result import ImportProgress, ImportResult
 from maplebridge.producers.importer import import_file
 from maplebridge.producers.mapping import RowMapping, load_mapping
 

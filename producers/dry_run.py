@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from maplebridge.producers.import_run import ImportProgress, ImportResult, ImportRun
+from maplebridge.producers.import_result import ImportProgress, ImportResult
+from maplebridge.producers.import_run import ImportRun
 from maplebridge.producers.import_state import ImportState
 from maplebridge.producers.mapping import MappedEvent, RowMapping
 from maplebridge.producers.sources import SourceRow, open_rows

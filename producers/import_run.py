@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from maplebridge.errors import (
@@ -16,7 +15,9 @@ from maplebridge.errors import (
     IntegrityError,
     MapleBridgeError,
 )
+from maplebridge.producers.collection import rarely_collected
 from maplebridge.producers.ids import imported_id
+from maplebridge.producers.import_result import ImportProgress, ImportResult
 from maplebridge.producers.import_state import ImportState
 from maplebridge.producers.import_target import Arrival, ImportTarget
 from maplebridge.producers.mapping import BoundMapping, MappedEvent, RowMapping
@@ -25,40 +26,12 @@ from maplebridge.producers.sources import RowSource, SourceRow
 from maplebridge.producers.trial import EventCheck
 
 _WINDOW_EVENTS = 5_000
-_COMMIT_EVENTS = 1_000
-_PROGRESS_ROWS = 500
+_COMMIT_EVENTS = 5_000
+_CHUNK_ROWS = 500
 _RESULT_S = 30.0
 _LAST_FLUSH_S = 3.0
 
 OnRow = Callable[[SourceRow, list[MappedEvent]], None]
-
-
-@dataclass(frozen=True)
-class ImportProgress:
-    """How far an import is; share: of the source, from 0 to 1, None if that is not known."""
-
-    rows: int
-    published: int
-    rejected: int
-    already_published: int
-    share: float | None
-
-
-@dataclass(frozen=True)
-class ImportResult:
-    """What became of the rows: rows == published + already_published + rejected.
-
-    events: how many were published. reject_path: None if nothing was rejected.
-    unseen: columns that the mapping names and no row had.
-    """
-
-    rows: int
-    published: int
-    rejected: int
-    already_published: int
-    events: int
-    reject_path: Path | None
-    unseen: tuple[str, ...] = ()
 
 
 class _Ticket:
@@ -70,6 +43,22 @@ class _Ticket:
         self.row = row
         self.left = left
         self.failed = False
+
+
+class _Identified(NamedTuple):
+    """An event with its id and a digest of what it says."""
+
+    event_id: str
+    digest: bytes
+    event: MappedEvent
+
+
+class _Plan(NamedTuple):
+    """What a row becomes: its events, or why it cannot be mapped."""
+
+    row: SourceRow
+    events: list[_Identified]
+    fault: EventInvalid | None
 
 
 class _Sent(NamedTuple):
@@ -117,53 +106,40 @@ class ImportRun:
 
     def run(self) -> ImportResult:
         try:
-            for row in self._source:
-                self._rows += 1
-                self._take(row)
-                if self._on_their_way:
-                    self._settle(_WINDOW_EVENTS)
-                if self._rows % _PROGRESS_ROWS == 0:
-                    self._tell()
-            self._settle(0)
-            self._keep()
+            with rarely_collected():
+                self._publish_all()
             return self._result()
         except BaseException as exc:
             self._stopped(exc)
             raise
 
-    def _take(self, row: SourceRow) -> None:
+    def _publish_all(self) -> None:
+        rows = iter(self._source)
+        while chunk := list(islice(rows, _CHUNK_ROWS)):
+            self._take(chunk)
+            self._settle(_WINDOW_EVENTS)
+            self._tell()
+        self._settle(0)
+        self._keep()
+
+    def _take(self, chunk: list[SourceRow]) -> None:
+        plans = [self._plan(row) for row in chunk]
+        known = self._state.find([each.event_id for plan in plans for each in plan.events])
+        for plan in plans:
+            self._rows += 1
+            self._carry_out(plan, known)
+
+    def _plan(self, row: SourceRow) -> _Plan:
+        """Map a row, and identify its events by what they say."""
         if row.fault:
-            self._reject(row, "", f"the row was not read: {row.fault}.")
-            return
-        number = 0
+            return _Plan(row, [], None)
         try:
             events = self._bound.events(row.cells)
-            if self._on_row is not None:
-                self._on_row(row, events)
-            fresh = []
-            for event in events:
-                number = event.number
-                identified = self._identify(event)
-                if identified is not None:
-                    if len(events) > 1:
-                        self._check.check(event, self._mapping)
-                    fresh.append(identified)
-            if not fresh:
-                self._already += 1
-                return
-            ticket = _Ticket(row, len(fresh))
-            for event, event_id, digest in fresh:
-                number = event.number
-                self._publish(ticket, event, event_id, digest)
         except EventInvalid as exc:
-            column = self._mapping.column_of(exc.path, number=number)
-            reason = exc.reason if column == exc.path else f"{column}: {exc.reason}"
-            self._reject(row, column, f"{reason.rstrip('.')}. {exc.todo}".strip())
-        except EventTooLarge as exc:
-            self._reject(row, "", str(exc))
+            return _Plan(row, [], exc)
+        return _Plan(row, [self._identified(event) for event in events], None)
 
-    def _identify(self, event: MappedEvent) -> tuple[MappedEvent, str, bytes] | None:
-        """Return the event with its id and what it says, None if it was published before."""
+    def _identified(self, event: MappedEvent) -> _Identified:
         event_id = imported_id(
             department=self._publisher.name,
             event_type=self._mapping.contract.event_type,
@@ -171,20 +147,54 @@ class ImportRun:
             occurred_at=event.occurred_at,
         )
         # all that the event says, in the contract's order
-        digest = self._state.digest(repr(event[2:]))
-        before = self._digests.get(event_id) or self._state.find(event_id)
+        return _Identified(event_id, self._state.digest(repr(event[2:])), event)
+
+    def _carry_out(self, plan: _Plan, known: Mapping[str, bytes]) -> None:
+        """Publish what is new of a row, or reject the row."""
+        row = plan.row
+        number = 0
+        try:
+            if row.fault:
+                self._reject(row, "", f"the row was not read: {row.fault}.")
+                return
+            if plan.fault is not None:
+                raise plan.fault
+            if self._on_row is not None:
+                self._on_row(row, [each.event for each in plan.events])
+            fresh = [each for each in plan.events if self._is_new(each, known)]
+            if not fresh:
+                self._already += 1
+                return
+            if len(plan.events) > 1:
+                for each in fresh:
+                    number = each.event.number
+                    self._check.check(each.event, self._mapping)
+            ticket = _Ticket(row, len(fresh))
+            for each in fresh:
+                number = each.event.number
+                self._publish(ticket, each)
+        except EventInvalid as exc:
+            column = self._mapping.column_of(exc.path, number=number)
+            reason = exc.reason if column == exc.path else f"{column}: {exc.reason}"
+            self._reject(row, column, f"{reason.rstrip('.')}. {exc.todo}".strip())
+        except EventTooLarge as exc:
+            self._reject(row, "", str(exc))
+
+    def _is_new(self, each: _Identified, known: Mapping[str, bytes]) -> bool:
+        """Raises EventInvalid if another row was published under the same id."""
+        before = self._digests.get(each.event_id) or known.get(each.event_id)
         if before is None:
-            return event, event_id, digest
-        if before != digest:
+            return True
+        if before != each.digest:
             raise EventInvalid(
                 "a row with the same key and time was published with other values.",
                 path=self._mapping.key[0],
                 todo="If it is another event, add a column to `key` that tells them apart.",
             )
-        return None
+        return False
 
-    def _publish(self, ticket: _Ticket, event: MappedEvent, event_id: str, digest: bytes) -> None:
-        mapping = self._mapping
+    def _publish(self, ticket: _Ticket, each: _Identified) -> None:
+        mapping, event = self._mapping, each.event
         try:
             arrival = self._publisher.publish(
                 mapping.contract.event_type,
@@ -199,13 +209,13 @@ class ImportRun:
                 legal_basis=mapping.legal_basis,
                 retention=mapping.retention,
                 backfill=self._backfill,
-                event_id=event_id,
+                event_id=each.event_id,
             )
         except InputError:
             ticket.failed = True
             raise
-        self._digests[event_id] = digest
-        self._on_their_way.append(_Sent(ticket, event_id, digest, arrival))
+        self._digests[each.event_id] = each.digest
+        self._on_their_way.append(_Sent(ticket, each.event_id, each.digest, arrival))
 
     def _settle(self, window: int) -> None:
         """Take in what Kafka has acknowledged; wait until at most `window` events are left."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from maplebridge.errors import StackError
@@ -31,6 +31,8 @@ class ImportState:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._db = sqlite3.connect(path, timeout=30)
             self._db.execute("PRAGMA journal_mode = WAL")
+            # after a power cut the last rows may be sent again, under the same ids
+            self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.executescript(SQL["schema"])
             with self._db:
                 self._db.execute(SQL["make_secret"], (os.urandom(32),))
@@ -43,17 +45,18 @@ class ImportState:
         text = said.encode("utf-8", "surrogateescape")
         return hashlib.blake2b(text, key=self._secret, digest_size=_DIGEST_BYTES).digest()
 
-    def find(self, event_id: str) -> bytes | None:
-        """Return the digest under which a row was acknowledged, None if it was not."""
+    def find(self, event_ids: Sequence[str]) -> dict[str, bytes]:
+        """Return the digests under which events were acknowledged, of those that were."""
+        asked = {_id(event_id): event_id for event_id in event_ids}
         try:
-            row = self._db.execute(SQL["find"], (_id(event_id),)).fetchone()
+            rows = self._db.execute(SQL["find"], {"ids": b"".join(asked)}).fetchall()
         except sqlite3.Error as exc:
             raise self._unusable(exc) from exc
-        return None if row is None else bytes(row[0])
+        return {asked[event_id]: digest for event_id, digest in rows}
 
     def add(self, rows: Iterable[tuple[str, bytes]]) -> None:
         """Keep (event id, digest) of acknowledged rows, all in one transaction."""
-        values = [(_id(event_id), digest) for event_id, digest in rows]
+        values = sorted((_id(event_id), digest) for event_id, digest in rows)
         try:
             with self._db:
                 self._db.executemany(SQL["add"], values)

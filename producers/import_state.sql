@@ -21,7 +21,14 @@ INSERT OR IGNORE INTO import_secret VALUES (1, ?);
 SELECT secret FROM import_secret;
 
 -- name: find
-SELECT digest FROM imported WHERE event_id = ?;
+-- :ids holds 16 bytes for each
+WITH RECURSIVE numbers(n) AS (
+    SELECT 0 WHERE length(:ids) > 0
+    UNION ALL
+    SELECT n + 1 FROM numbers WHERE (n + 1) * 16 < length(:ids)
+)
+SELECT event_id, digest
+FROM numbers CROSS JOIN imported ON event_id = substr(:ids, n * 16 + 1, 16);
 
 -- name: add
 INSERT OR IGNORE INTO imported VALUES (?, ?);

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from maplebridge.errors import InputError
 from maplebridge.producers.department import Department
-from maplebridge.producers.import_run import ImportProgress, ImportResult, ImportRun
+from maplebridge.producers.import_result import ImportProgress, ImportResult
+from maplebridge.producers.import_run import ImportRun
 from maplebridge.producers.import_state import ImportState, imports_path
 from maplebridge.producers.mapping import RowMapping, load_mapping
 from maplebridge.producers.sources import open_rows

@@ -44,26 +44,25 @@ class DateParser:
     def __call__(self, cell: Cell) -> datetime:
         """Return an aware datetime in UTC."""
         if type(cell) is str:
-            if self._halves is not None:
-                quick = self._quick(cell, *self._halves)
-                if quick is not None:
-                    return quick
-            return self._read(cell)
+            if self._halves is None:
+                return self._read(cell)
+            day_text, _, time_text = cell.partition(self._halves[0])
+            day, time = self._days.get(day_text), self._times.get(time_text)
+            if day is not None and time is not None:
+                return day + time
+            return self._learn(cell, *self._halves) or self._read(cell)
         if isinstance(cell, datetime):
             return self._utc(cell)
         if isinstance(cell, date):
             return self._utc(datetime(cell.year, cell.month, cell.day))
         return self._number(cell)
 
-    def _quick(self, cell: str, separator: str, day_form: str, time_form: str) -> datetime | None:
-        """Return the moment by what is known of its day and its time of day, else None."""
+    def _learn(self, cell: str, separator: str, day_form: str, time_form: str) -> datetime | None:
+        """Return the moment by its day and its time of day, remembering both, else None."""
         day_text, found, time_text = cell.partition(separator)
-        day = self._days.get(day_text)
-        time = self._times.get(time_text)
-        if day is not None and time is not None:
-            return day + time
         if not found:
             return None
+        time = self._times.get(time_text)
         try:
             if day_text not in self._days:
                 if len(self._days) >= _KNOWN_DAYS:

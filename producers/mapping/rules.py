@@ -137,18 +137,7 @@ class Reading:
     def bind(self, at: Positions) -> Read:
         gather, translate, blank = self.gather.bind(at), self._translate(), self._blank
         if isinstance(self.gather, FirstOf) and len(self.columns) == 1:
-            place = at[self.columns[0]]
-
-            def read(row: Row) -> Any:
-                cell = row[place]
-                if cell == "":
-                    return blank()
-                try:
-                    return translate(cell)
-                except ValueError as exc:
-                    raise self._bad(exc) from None
-
-            return read
+            return self._bind_one(at[self.columns[0]], translate)
 
         def read_gathered(row: Row) -> Any:
             try:
@@ -158,6 +147,38 @@ class Reading:
                 raise self._bad(exc) from None
 
         return read_gathered
+
+    def _bind_one(self, place: int, translate: Callable[[Cell], Any]) -> Read:
+        """Return what reads one column: what most cells are is looked for first."""
+        blank = self._blank
+
+        def read(row: Row) -> Any:
+            cell = row[place]
+            if cell == "":
+                return blank()
+            try:
+                return translate(cell)
+            except ValueError as exc:
+                raise self._bad(exc) from None
+
+        if self.change is None and self.codes is not None:
+            known = {text: value for text, value in self.codes.items() if text}
+
+            def read_code(row: Row) -> Any:
+                cell = row[place]
+                if type(cell) is str and cell in known:
+                    return known[cell]
+                return read(row)
+
+            return read_code
+        if self.change is None and self.parse is text_of:
+
+            def read_text(row: Row) -> Any:
+                cell = row[place]
+                return cell if cell and type(cell) is str else read(row)
+
+            return read_text
+        return read
 
     def _translate(self) -> Callable[[Cell], Any]:
         look_up = self.parse if self.codes is None else self._coded(self.codes)

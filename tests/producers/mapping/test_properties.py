@@ -51,7 +51,7 @@ def mapping(tmp_path_factory: pytest.TempPathFactory) -> RowMapping:
     return mapping_of(tmp_path_factory.mktemp("m"), SPLIT, **wide)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_any_row_maps_or_names_the_column_at_fault(
     mapping: RowMapping, data: st.DataObject
@@ -61,10 +61,13 @@ def test_any_row_maps_or_names_the_column_at_fault(
     try:
         events = bound.events(row)
     except EventInvalid as exc:
-        assert exc.path in (*mapping.columns, "name")
-        for cell in row:
-            # a word of the sentence itself may well be a cell
-            assert not (isinstance(cell, str) and len(cell) > 12 and cell in str(exc))
+        column, said = exc.path, str(exc)
+    else:
+        column, said = "", ""
+    if said:
+        assert column in (*mapping.columns, "name")
+        # a short word of the sentence itself may well be a cell
+        assert not any(isinstance(each, str) and len(each) > 12 and each in said for each in row)
         return
     assert 1 <= len(events) <= 2
     assert all(event.occurred_at.tzinfo is UTC for event in events)
@@ -98,7 +101,7 @@ def slow(cell: str) -> datetime:
 PARSER = DateParser((FORM,), ZONE)
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(
     st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1))
     | st.integers(0, 48 * 3600).map(lambda s: datetime(2015, 3, 7, 12) + timedelta(seconds=s))
@@ -153,7 +156,7 @@ def test_any_file_is_a_mapping_or_says_why_not(tmp_path: Path, raw: bytes) -> No
         load_mapping(path, catalogue=CATALOGUE, codes=CODES, regions=REGIONS)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_change_of_a_mapping_is_taken_or_told_with_its_line(
     tmp_path: Path, data: st.DataObject
@@ -181,9 +184,11 @@ def test_any_change_of_a_mapping_is_taken_or_told_with_its_line(
     if name == "fields":
         field = data.draw(st.sampled_from(sorted(MEDIATION["fields"])))
         changed = {**MEDIATION, "fields": {**MEDIATION["fields"], field: data.draw(anything)}}
+    if not isinstance(changed["fields"], dict):
+        changed["fields"] = {}
+    said = "line "
     try:
-        if not isinstance(changed["fields"], dict):
-            changed["fields"] = {}
         mapping_of(tmp_path, changed)
     except MappingInvalid as exc:
-        assert "line " in str(exc) or "YAML" in str(exc)
+        said = str(exc)
+    assert "line " in said

@@ -88,7 +88,7 @@ def test_a_question_that_is_refused_is_not_repeated() -> None:
 
 def test_an_answer_that_is_no_list_is_told() -> None:
     with serve(GeoReport([])) as service:
-        service.answer = lambda asked: {"error": "x"}  # type: ignore[method-assign,return-value]
+        service.answer = lambda asked: {"error": "x"}  # type: ignore[assignment,method-assign,return-value]
         with pytest.raises(Unavailable, match="no list of requests"):
             read(service)
 
