@@ -74,7 +74,7 @@ class _Draft:
         contract = self._contract
         zone = "Asia/Shanghai" if self._chinese() else "UTC"
         source = {**self._sample.source, "timezone": zone}
-        yield f"# A proposal, with ideas in comments: decide what says {UNDECIDED}, then try it with"
+        yield f"# A proposal, with ideas in comments: decide what says {UNDECIDED}, then try"
         yield "# `maplebridge import FILE --mapping THIS --dry-run`."
         yield "version: 1"
         yield f"event_type: {contract.event_type}"
