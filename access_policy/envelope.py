@@ -97,9 +97,12 @@ class FieldSealer:
         # what is left of the context after an empty event id's length
         self._after = context.encode()[len(self._before) + 2 :]
 
-    def seal(self, value: bytes, *, event_id: str, key: FieldKey) -> bytes:
-        """Return the envelope of `value`; raises EventInvalid if it is over 65,532 bytes."""
-        return _seal(value, self._before + prefixed(event_id) + self._after, key, self.path)
+    def seal(self, value: bytes, *, event_id: bytes, key: FieldKey, salt: bytes) -> bytes:
+        """Return the envelope of `value`; raises EventInvalid if it is over 65,532 bytes.
+
+        event_id: `prefixed`. salt: 16 random bytes that were never used before.
+        """
+        return _seal(value, self._before + event_id + self._after, key, salt, self.path)
 
 
 def seal_field(value: bytes, *, context: FieldContext, key: FieldKey) -> bytes:
@@ -107,7 +110,7 @@ def seal_field(value: bytes, *, context: FieldContext, key: FieldKey) -> bytes:
 
     Raises EventInvalid if it is over 65,532 bytes.
     """
-    return _seal(value, context.encode(), key, context.path)
+    return _seal(value, context.encode(), key, os.urandom(SALT_BYTES), context.path)
 
 
 def open_field(token: bytes, *, context: FieldContext, key: FieldKey) -> bytes:
@@ -161,7 +164,7 @@ def padded_bytes(value_bytes: int) -> int:
     return -(-text_bytes // LARGE_BUCKET_STEP) * LARGE_BUCKET_STEP
 
 
-def _seal(value: bytes, context: bytes, key: FieldKey, path: str) -> bytes:
+def _seal(value: bytes, context: bytes, key: FieldKey, salt: bytes, path: str) -> bytes:
     size = len(value)
     if size > VALUE_MAX_BYTES:
         raise EventInvalid(
@@ -170,7 +173,6 @@ def _seal(value: bytes, context: bytes, key: FieldKey, path: str) -> bytes:
             todo="Shorten the text, or keep the document elsewhere and send a reference.",
         )
     suite = suite_of(key.suite)
-    salt = os.urandom(SALT_BYTES)
     value_key, commitment = suite.derive(
         key.secret, salt, _VALUE_INFO[key.suite] + suite.digest(context)
     )

@@ -1,45 +1,37 @@
 """The masters of one department, made and kept where the department is.
 
-A file `<department>.db` (SQLite, WAL) holds the masters encrypted under a key of
-the file `<department>.kek` beside it (mode 0600); whom a master belongs to is
-kept only as an HMAC under the same file's second key. A new master is made in
-memory, so sealing waits for nothing; `pending` writes the new ones in one
-transaction and hands them out for `mb.control.keys`. Send those, and have them
-acknowledged, before any event sealed with them.
+The department's store holds the masters encrypted under its key-encrypting key;
+whom a master belongs to is kept only as an HMAC under its index key. A new master
+is made in memory, so sealing waits for nothing, and written in the transaction
+that takes the event sealed with it; `pending` hands out what is to go to
+`mb.control.keys`. Send that, and have it acknowledged, before any such event.
 """
 
 from __future__ import annotations
 
 import hmac
 import os
-import sqlite3
-import threading
 import uuid
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from maplebridge.access_policy.keyfile import (
-    foreign_key_file,
-    lock_exclusively,
-    open_database,
-    read_or_make_keys,
-)
+from maplebridge.access_policy.department_store import DepartmentStore, foreign_key_file
 from maplebridge.access_policy.keys import GradeDomain, Master, ScopeKind, prefixed
 from maplebridge.access_policy.keytransport import (
     BATCH_MAX_MASTERS,
     BrokerPublicKey,
     NewMaster,
     encode_batch,
+    join_batches,
 )
-from maplebridge.errors import InputError, KeyStoreUnavailable
+from maplebridge.errors import InputError
 
+_SQL = Path(__file__).with_name("keystore.sql")
 _NONCE_BYTES = 12
 _REF_BYTES = 16
 _MAC_BYTES = 16
@@ -49,9 +41,10 @@ _CACHE_MASTERS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class KeyBatch:
-    """New masters that Kafka has not acknowledged; `number` is theirs in the file."""
+    """New masters that Kafka has not acknowledged: rows `first` to `last` of the store."""
 
-    number: int
+    first: int
+    last: int
     masters: int
     plain: bytes = field(repr=False)
 
@@ -63,48 +56,28 @@ class _Subject(NamedTuple):
 
 
 class DepartmentKeys:
-    """The masters of one department. Safe to share between threads, not between processes.
+    """The masters of one department. Safe to share between threads.
 
-    path: the SQLite file, made when missing; `.kek` and `.lock` stand beside it.
-    Raises InputError if another process holds the file for `lock_timeout_s`,
-    IntegrityError if the key file is missing or is another's.
+    Raises IntegrityError if the store's key file is another's.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        department: str,
-        broker_public_key: BrokerPublicKey,
-        lock_timeout_s: float = 5.0,
-    ) -> None:
-        self.department = department
-        self._path = path
-        self._public = broker_public_key
-        self._mutex = threading.RLock()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = lock_exclusively(
-            path.with_suffix(".lock"), department=department, timeout_s=lock_timeout_s
-        )
-        try:
-            kek, self._index_key = read_or_make_keys(path.with_suffix(".kek"), path)
-            self._aead = AESGCM(kek)
-            self._db = open_database(path)
-        except BaseException:
-            os.close(self._lock)
-            raise
-        try:
-            self._check_key_file()
-        except BaseException:
-            self._db.close()
-            os.close(self._lock)
-            raise
+    def __init__(self, store: DepartmentStore) -> None:
+        self.department = store.department
+        self._store = store
+        self._mutex = store.mutex
+        self._aead = AESGCM(store.kek)
+        self._index_key = store.index_key
+        store.make_tables(_SQL.read_text())
+        self._db = store.db
+        self._check_key_file()
         self._recent: dict[tuple[str, str, int, str], Master] = {}
         self._older: dict[tuple[str, str, int, str], Master] = {}
         self._subjects: dict[tuple[str, str], _Subject] = {}
         self._new_subjects: list[_Subject] = []
         self._new: list[tuple[_Subject, NewMaster]] = []
-        self._stored_subjects = self._last_subject()
+        self._stored_subjects = self._max("subject", "key_subjects")
+        self.last_pending = self._max("number", "key_pending")
+        """The number of the newest batch in the store."""
 
     def master(
         self,
@@ -135,64 +108,84 @@ class DepartmentKeys:
         with self._mutex:
             return self._subject(scope_kind, identifier).key_ref.hex()
 
-    def pending(self, *, besides: Collection[int] = ()) -> list[KeyBatch]:
-        """Write what is new, and return every batch not yet `mark_published`, oldest first.
+    def write_new(self) -> None:
+        """Write what is new, in the transaction that is open or in one of its own."""
+        if not self._new and not self._new_subjects:
+            return
+        masters = [
+            (
+                subject.number,
+                new.master.grade_domain,
+                new.master.community,
+                new.master.key_id,
+                new.master.version,
+                self._encrypt(new.master.secret, new.master.key_id),
+            )
+            for subject, new in self._new
+        ]
+        news = [new for _, new in self._new]
+        batches = [
+            news[at : at + BATCH_MAX_MASTERS] for at in range(0, len(news), BATCH_MAX_MASTERS)
+        ]
+        pending = [
+            (number, len(batch), self._encrypt(encode_batch(batch), b"pending"))
+            for number, batch in enumerate(batches, self.last_pending + 1)
+        ]
+        # masters and batches in one transaction: none can be used and never be announced
+        with self._store.transaction() as db:
+            db.executemany("INSERT INTO key_subjects VALUES (?, ?, ?)", self._new_subjects)
+            db.executemany("INSERT INTO key_masters VALUES (?, ?, ?, ?, ?, ?)", masters)
+            db.executemany("INSERT INTO key_pending VALUES (?, ?, ?)", pending)
+            self._store.after_commit(self._written)
 
-        besides: numbers of batches that are on their way already and not wanted again.
+    def _written(self) -> None:
+        self._stored_subjects += len(self._new_subjects)
+        self.last_pending += -(-len(self._new) // BATCH_MAX_MASTERS)
+        self._new.clear()
+        self._new_subjects.clear()
+
+    def pending(self, *, after: int = 0, batches: int = 10) -> list[KeyBatch]:
+        """Return what is written and not yet `mark_published`, oldest first.
+
+        after: only rows numbered higher. batches: at most so many, of up to 1,000 masters.
         """
-        with self._mutex:
-            self._persist()
-            numbers = self._db.execute("SELECT number FROM key_pending ORDER BY number").fetchall()
-            return [self._batch(number) for (number,) in numbers if number not in besides]
+        with self._store.reading() as db:
+            rows = db.execute(
+                "SELECT number, masters, sealed FROM key_pending WHERE number > ?"
+                " ORDER BY number LIMIT ?",
+                (after, batches * BATCH_MAX_MASTERS),
+            ).fetchall()
+        found: list[KeyBatch] = []
+        for group in _grouped(rows):
+            if len(found) == batches:
+                break
+            plains = [self._decrypt(sealed, b"pending") for _, _, sealed in group]
+            masters = sum(count for _, count, _ in group)
+            found.append(KeyBatch(group[0][0], group[-1][0], masters, join_batches(plains)))
+        return found
 
-    def wrap(self, batch: KeyBatch) -> bytes:
-        """Return the batch so that only the key broker opens it."""
-        return self._public.wrap(batch.plain, department=self.department)
+    def announcement(
+        self, batch: KeyBatch, public_key: BrokerPublicKey, *, created_at: int
+    ) -> dict[str, Any]:
+        """Return the event `keys.master.created`, whose wrap only the key broker opens.
 
-    def announcement(self, batch: KeyBatch, *, created_at: int) -> dict[str, Any]:
-        """Return the event `keys.master.created`; created_at in microseconds since 1970."""
+        created_at: microseconds since 1970.
+        """
         return {
             "event_id": str(uuid.uuid4()),
             "department": self.department,
-            "epoch": self._public.epoch,
+            "epoch": public_key.epoch,
             "created_at": created_at,
             "count": batch.masters,
-            "wrap": self.wrap(batch),
+            "wrap": public_key.wrap(batch.plain, department=self.department),
         }
 
     def mark_published(self, batch: KeyBatch) -> None:
         """Forget a batch whose wrap Kafka has acknowledged; the masters stay."""
-        with self._mutex, self._transaction():
-            self._db.execute("DELETE FROM key_pending WHERE number = ?", (batch.number,))
-
-    def close(self) -> None:
-        """Write what is new and let go of the file; harmless to repeat."""
-        with self._mutex:
-            if self._lock < 0:
-                return
-            try:
-                self._persist()
-            finally:
-                self._db.close()
-                os.close(self._lock)
-                self._lock = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _batch(self, number: int) -> KeyBatch:
-        masters, sealed = self._db.execute(
-            "SELECT masters, sealed FROM key_pending WHERE number = ?", (number,)
-        ).fetchone()
-        return KeyBatch(number, masters, self._decrypt(sealed, b"pending"))
+        with self._store.transaction() as db:
+            db.execute(
+                "DELETE FROM key_pending WHERE number BETWEEN ? AND ?", (batch.first, batch.last)
+            )
 
     def _find_or_make(
         self, scope_kind: ScopeKind, identifier: str, grade_domain: GradeDomain, community: str
@@ -230,7 +223,7 @@ class DepartmentKeys:
                 )
             self._new.append((subject, new))
             if len(self._new) >= _UNWRITTEN_MAX_MASTERS:
-                self._persist()
+                self.write_new()
         return master
 
     def _subject(self, scope_kind: ScopeKind, identifier: str) -> _Subject:
@@ -253,54 +246,13 @@ class DepartmentKeys:
 
     def _remember(self, wanted: tuple[str, str, int, str], master: Master) -> None:
         if len(self._recent) >= _CACHE_MASTERS:
-            self._persist()  # what the caches forget must be in the file
+            self.write_new()  # what the caches forget must be in the file
             self._older, self._recent, self._subjects = self._recent, {}, {}
         self._recent[wanted] = master
 
-    def _persist(self) -> None:
-        if not self._new and not self._new_subjects:
-            return
-        masters = [
-            (
-                subject.number,
-                new.master.grade_domain,
-                new.master.community,
-                new.master.key_id,
-                new.master.version,
-                self._encrypt(new.master.secret, new.master.key_id),
-            )
-            for subject, new in self._new
-        ]
-        news = [new for _, new in self._new]
-        batches = [
-            news[at : at + BATCH_MAX_MASTERS] for at in range(0, len(news), BATCH_MAX_MASTERS)
-        ]
-        pending = [
-            (len(batch), self._encrypt(encode_batch(batch), b"pending")) for batch in batches
-        ]
-        # masters and batches in one transaction: none can be used and never be announced
-        with self._transaction():
-            self._db.executemany("INSERT INTO key_subjects VALUES (?, ?, ?)", self._new_subjects)
-            self._db.executemany("INSERT INTO key_masters VALUES (?, ?, ?, ?, ?, ?)", masters)
-            self._db.executemany("INSERT INTO key_pending (masters, sealed) VALUES (?, ?)", pending)
-        self._stored_subjects += len(self._new_subjects)
-        self._new.clear()
-        self._new_subjects.clear()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        try:
-            with self._db:
-                yield
-        except sqlite3.OperationalError as exc:
-            raise KeyStoreUnavailable(
-                str(self._path),
-                exc.sqlite_errorname,
-                todo="Free space on its disk or make it writable, then publish again.",
-            ) from exc
-
-    def _last_subject(self) -> int:
-        row = self._db.execute("SELECT coalesce(max(subject), 0) FROM key_subjects").fetchone()
+    def _max(self, column: str, table: str) -> int:
+        with self._store.reading() as db:
+            row = db.execute(f"SELECT coalesce(max({column}), 0) FROM {table}").fetchone()  # noqa: S608
         return int(row[0])
 
     def _encrypt(self, plain: bytes, binding: bytes) -> bytes:
@@ -317,3 +269,17 @@ class DepartmentKeys:
         row = self._db.execute("SELECT key_id, sealed FROM key_masters LIMIT 1").fetchone()
         if row:
             self._decrypt(row[1], row[0])
+
+
+def _grouped(rows: Sequence[tuple[int, int, bytes]]) -> Iterator[list[tuple[int, int, bytes]]]:
+    """Yield runs of rows that hold up to 1,000 masters together."""
+    group: list[tuple[int, int, bytes]] = []
+    masters = 0
+    for row in rows:
+        if group and masters + row[1] > BATCH_MAX_MASTERS:
+            yield group
+            group, masters = [], 0
+        group.append(row)
+        masters += row[1]
+    if group:
+        yield group

@@ -1,4 +1,4 @@
--- The masters of one department, in its own SQLite file. No identifier and no
+-- The masters of one department, in its own store. No identifier and no
 -- secret is in plain: see keystore.py.
 
 CREATE TABLE IF NOT EXISTS key_subjects (
@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS key_masters (
 
 -- Batches whose wrap Kafka has not acknowledged: wrapped anew, to the key of the day.
 CREATE TABLE IF NOT EXISTS key_pending (
-    number   INTEGER PRIMARY KEY AUTOINCREMENT,
+    number   INTEGER PRIMARY KEY,
     masters  INTEGER NOT NULL,
     sealed   BLOB NOT NULL          -- nonce 12 || AES-256-GCM of the batch
 );

@@ -188,6 +188,12 @@ def encode_batch(batch: Sequence[NewMaster]) -> bytes:
     return out.getvalue()
 
 
+def join_batches(batches: Sequence[bytes]) -> bytes:
+    """Return what `encode_batch` gave for several batches as one: an Avro array of many blocks."""
+    # a block of no items ends an array
+    return b"".join(each[:-1] for each in batches) + b"\0"
+
+
 def decode_batch(plain: bytes, *, department: str) -> list[NewMaster]:
     """Raises TokenInvalid if `plain` is no batch of masters."""
     try:

@@ -123,13 +123,14 @@ class ReadPlan:
 def effective_grade(spec: FieldSpec, *, restricted: bool) -> int:
     """Return the grade a field is judged by; L4 where the record raises it.
 
-    A record is restricted where a value raised its own grade (a dispute type of
-    family violence). What says whose case it is rises with it: every field with
+    A record is restricted where a value raises a grade to L4 (a dispute type of family
+    violence, a caller under 14). What says whose case it is rises with it: every field with
     a category but staff, the field whose value was raised, and the key
     references, by which a party's name in another case would give it away.
     """
-    raises = spec.category not in ("", "STAFF") or spec.raises is not None or spec.path == KEY_REFS
-    return max(spec.grade, RAISED_GRADE) if restricted and raises else spec.grade
+    own = spec.raises is not None and spec.raises.grade >= RAISED_GRADE
+    rises = own or spec.category not in ("", "STAFF") or spec.path == KEY_REFS
+    return max(spec.grade, RAISED_GRADE) if restricted and rises else spec.grade
 
 
 def sealed_paths(contract: Contract) -> frozenset[str]:

@@ -13,7 +13,8 @@
     │   ├── RegistryUnavailable
     │   ├── StoreUnavailable               PostgreSQL
     │   ├── KeyBrokerUnavailable
-    │   ├── KeyStoreUnavailable            a department's own file of keys
+    │   ├── DepartmentStoreUnavailable     a department's own file of keys and waiting events
+    │   ├── SpoolFull                      no room for further waiting events
     │   └── AuditUnavailable
     ├── StackError                    6    the embedded stack cannot do what was asked
     │   ├── StackNotRunning
@@ -116,8 +117,16 @@ class KeyBrokerUnavailable(Unavailable):
     server = "The key broker"
 
 
-class KeyStoreUnavailable(Unavailable):
-    server = "The department's key store"
+class DepartmentStoreUnavailable(Unavailable):
+    server = "The department's store"
+
+
+class SpoolFull(Unavailable):
+    """As many events wait as the spool may hold; the event was not taken."""
+
+    def __init__(self, message: str, *, todo: str) -> None:
+        MapleBridgeError.__init__(self, message, todo=todo)
+        self.address = ""
 
 
 class AuditUnavailable(Unavailable):

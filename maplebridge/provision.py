@@ -87,6 +87,7 @@ def wanted_topics(
             topics.append(TopicSpec(f"mb.dlq.{topic}", 1, max_bytes=large))
         if contract.core_topic not in contract.topics:
             topics.append(TopicSpec(contract.core_topic, max_bytes=large))
+    topics += [TopicSpec(contract.topic, 1) for contract in catalogue.control]
     return topics + [TopicSpec(out_topic(app), 2, max_bytes=large) for app in apps]
 
 
@@ -121,6 +122,7 @@ def register_schemas(registry: RegistryClient, catalogue: Catalogue, apps: Itera
     for contract in catalogue:
         for topic in (*contract.topics, contract.core_topic):
             subjects[f"{topic}-value"] = contract.schema
+    subjects |= {f"{each.topic}-value": each.schema for each in catalogue.control}
     for subject, schema in subjects.items():
         registry.register(subject, schema)
     return len(subjects)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -56,6 +57,8 @@ class Reader:
     ) -> list[Row]:
         """Return rows of `model` in `region` (the app's own by default), all or the first `limit`.
 
+        What happened in its communities under an older code, before a split or a merger, is
+        among them where the policies permit that code.
         The audit entries, one for every 500 rows, are on disk before a row is returned; a
         refusal is audited too.
         Raises AccessDenied with the rule, InputError, StoreUnavailable, AuditUnavailable.
@@ -69,7 +72,13 @@ class Reader:
             )
         where = self._policies.regions.get(region or consumer.region).code
         leaf = self._permitted(app, purpose, model, where)
-        rows = self._read(model, where, case_ref, since, until, limit)
+        # an older code is another place to the policies: each is asked of its own
+        former = [
+            code
+            for code in self._policies.regions.former(where)
+            if self._policies.read_model(app, purpose, model, code).allowed
+        ]
+        rows = self._read(model, where, former, case_ref, since, until, limit)
         parts = [rows[at : at + ROWS_MAX] for at in range(0, max(len(rows), 1), ROWS_MAX)]
         self._audit.append([_covering(leaf, model, part, self._policies) for part in parts])
         return rows
@@ -142,6 +151,7 @@ class Reader:
         self,
         model: str,
         region: str,
+        former: Collection[str],
         case_ref: str | None,
         since: datetime | None,
         until: datetime | None,
@@ -153,6 +163,7 @@ class Reader:
                 connection,
                 model,
                 prefix=prefix,
+                former=former,
                 case_ref=case_ref,
                 since=since,
                 until=until,

@@ -58,6 +58,14 @@ class Settings(BaseSettings):
     signing_key: SecretStr = SecretStr("")
     """Base64 of a department's Ed25519 private key; only a department has it."""
 
+    spool_max_events: int = 1_000_000
+    spool_max_bytes: int = 4_000_000_000
+    """How many events may wait in a department's spool, and the bytes of their bodies."""
+    spool_wait_s: float = 30.0
+    """How long `publish` waits for room in a full spool."""
+    spool_sync: Literal["full", "normal"] = "normal"
+    """`full`: an event is on the disk, not only in the kernel's cache, when `publish` returns."""
+
     regions: tuple[Path, ...] = ()
     """Region schemes besides the built-in one of Zhuji: paths of `*.regions.yaml` files."""
     event_max_bytes: int = 1_000_000

@@ -12,7 +12,7 @@ from typing import Any
 
 from maplebridge.access_policy.signatures import SignatureVerifier, event_leaf, without_proof
 from maplebridge.errors import ContractRefused, EventInvalid
-from maplebridge.schemas import Codec, Contract, Event, Regions
+from maplebridge.schemas import Codec, Contract, Event, FieldSpec, Regions
 
 _EVENT_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _SEALED = b"MB\x01"
@@ -39,18 +39,19 @@ class Judge:
     ) -> None:
         self._codec = codec
         self._signatures = signatures
-        self._communities = regions.communities
         self._regions = regions
         self._max_bytes = max_bytes
         self._ahead_us = int(ahead_limit_s * 1_000_000)
         self._plain_sealed: dict[str, tuple[str, ...]] = {}
         self._sealed_items: dict[str, tuple[tuple[str, str], ...]] = {}
         self._registers: dict[str, tuple[str, ...]] = {}
+        self._raised: dict[str, tuple[FieldSpec, ...]] = {}
         for contract in codec.catalogue:
-            kept = ("state", "unit", "rule", "category", "severity", contract.tally)
+            kept = ("state", contract.handler, "rule", "category", "severity", contract.tally)
             self._registers[contract.event_type] = tuple(
                 name for name in dict.fromkeys(kept) if name in contract.by_path
             )
+            self._raised[contract.event_type] = tuple(s for s in contract.fields if s.raises)
             sealed = [spec.path for spec in contract.fields if spec.seal]
             self._plain_sealed[contract.event_type] = tuple(p for p in sealed if "[]" not in p)
             self._sealed_items[contract.event_type] = tuple(
@@ -80,6 +81,8 @@ class Judge:
             self._check_signature(topic, key or b"", value, event, timestamp_ms)
         self._check_registers(contract, event)
         self._check_sealed(contract.event_type, event)
+        for spec in self._raised[contract.event_type]:
+            _check_raised(spec, event)
         return contract, event
 
     def _decode(self, value: bytes) -> tuple[Contract, Event]:
@@ -101,8 +104,7 @@ class Judge:
             raise EventInvalid("not the topic's department.", path="meta.department")
         if _EVENT_ID.fullmatch(meta["event_id"]) is None:
             raise EventInvalid("not a UUID in lower-case text form.", path="meta.event_id")
-        if meta["community"] not in self._communities:
-            self._regions.check_community(meta["community"])
+        self._regions.check_community(meta["community"], at=meta["occurred_at"])
         if meta["transition"] not in contract.transitions:
             raise EventInvalid("unknown transition.", path="meta.transition")
         if meta["occurred_at"] > timestamp_ms * 1000 + self._ahead_us:
@@ -145,6 +147,18 @@ def _check_text(text: str, path: str, *, least: int = 0) -> None:
         raise EventInvalid(
             f"not a text of {least} to {_TEXT_MAX} characters without NUL.", path=path
         )
+
+
+def _check_raised(spec: FieldSpec, event: Event) -> None:
+    """What raises a grade must have done so: the plain field tells nothing any more."""
+    rule = spec.raises
+    if rule is None or not rule.values:
+        return
+    array, inside, name = spec.path.partition("[].")
+    name, when = name or array, rule.when.rpartition(".")[2]
+    for record in event[array] if inside else (event,):
+        if record[when] in rule.values and record[name] != rule.shown:
+            raise EventInvalid("the value raises its grade, and travels unraised.", path=spec.path)
 
 
 def _check_token(token: bytes | None, path: str) -> None:

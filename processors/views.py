@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from maplebridge.access_policy.plans import KEY_REFS, Form, ViewPlan
-from maplebridge.schemas import Contract, Event
+from maplebridge.access_policy.plans import KEY_REFS, RAISED_GRADE, Form, ViewPlan
+from maplebridge.schemas import Contract, Event, FieldSpec, Raise
 
 Scalar = None | bool | int | float | str
 Sealed = dict[str, bytes]
@@ -86,10 +86,23 @@ class Projection:
 
 
 def is_restricted(contract: Contract, event: Event) -> bool:
-    """Tell whether a value of the event raised its own grade."""
+    """Tell whether a value of the event raised something to the grade of restricted records."""
     return any(
-        event[spec.path] == spec.raises.shown for spec in contract.fields if spec.raises is not None
+        _is_raised(spec.raises, record)
+        for spec in contract.fields
+        if spec.raises is not None and spec.raises.grade >= RAISED_GRADE
+        for record in _records_of(spec, event)
     )
+
+
+def _records_of(spec: FieldSpec, event: Event) -> list[dict[str, Any]]:
+    array, inside, _ = spec.path.partition("[].")
+    return event[array] if inside else [event]
+
+
+def _is_raised(rule: Raise, record: Mapping[str, Any]) -> bool:
+    when = rule.when.rpartition(".")[2]
+    return record[when] in rule.values or (rule.shown is not None and record[when] == rule.shown)
 
 
 def nested(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,9 @@ from maplebridge.schemas import Contract, Event
 _OURS = ("meta", "proof")
 _ITEM_BYTES = 16
 
+_Raised = tuple[str, str | None, str]
+"""a field, what it shows where it is raised, its twin"""
+
 
 class Completer:
     """Completes events of one contract; made once, used for every event."""
@@ -21,7 +24,9 @@ class Completer:
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
         fields = [each for each in contract.schema["fields"] if each["name"] not in _OURS]
-        arrays = {each["name"]: each["type"]["items"]["fields"] for each in fields if _array(each)}
+        arrays = {
+            each["name"]: each["type"]["items"]["fields"] for each in fields if _records(each)
+        }
         self._defaults = {"proof": None, **_defaults(contract, fields, "")}
         self._mutable = [name for name, value in self._defaults.items() if _is_mutable(value)]
         self._times = _times(fields)
@@ -29,11 +34,8 @@ class Completer:
             name: (_defaults(contract, inner, f"{name}[]."), _times(inner))
             for name, inner in arrays.items()
         }
-        self._raised = [
-            (spec.path, spec.raises.shown, spec.raises.twin)
-            for spec in contract.fields
-            if spec.raises
-        ]
+        self._raised = _raised(contract, "")
+        self._items_raised = {name: _raised(contract, f"{name}[].") for name in arrays}
 
     def complete(self, meta: dict[str, Any], fields: dict[str, Any]) -> Event:
         """Return a new event in which every field with a default has a value.
@@ -51,7 +53,7 @@ class Completer:
         for name, (defaults, times) in self._items.items():
             if isinstance(event.get(name), list):
                 event[name] = [
-                    _item(each, defaults, times, f"{name}[{index}].")
+                    _item(each, defaults, times, self._items_raised[name], f"{name}[{index}].")
                     for index, each in enumerate(event[name])
                 ]
         return event
@@ -60,19 +62,7 @@ class Completer:
         for name in _OURS:
             if name in fields:
                 raise EventInvalid("the field is filled by Maple Bridge.", path=name)
-        for name, shown, twin in self._raised:
-            if fields.get(twin) is not None:
-                raise EventInvalid(
-                    "the field is filled by Maple Bridge.",
-                    path=twin,
-                    todo=f"Give the true value in {name}.",
-                )
-            if fields.get(name) == shown:
-                raise EventInvalid(
-                    f"{shown!r} is written by Maple Bridge itself.",
-                    path=name,
-                    todo="Give the true value; it is sealed where that is needed.",
-                )
+        _refuse_raised(fields, self._raised, "")
 
 
 def check_size(fields: dict[str, Any], limit: int) -> None:
@@ -98,9 +88,37 @@ def check_size(fields: dict[str, Any], limit: int) -> None:
             )
 
 
-def _item(item: Any, defaults: dict[str, Any], times: list[str], prefix: str) -> Any:
+def _raised(contract: Contract, prefix: str) -> list[_Raised]:
+    cut = len(prefix)
+    return [
+        (spec.path[cut:], spec.raises.shown, spec.raises.twin[cut:])
+        for spec in contract.fields
+        if spec.raises and spec.path.startswith(prefix) and "." not in spec.path[cut:]
+    ]
+
+
+def _refuse_raised(record: Mapping[str, Any], raised: list[_Raised], prefix: str) -> None:
+    for name, shown, twin in raised:
+        if record.get(twin) is not None:
+            raise EventInvalid(
+                "the field is filled by Maple Bridge.",
+                path=prefix + twin,
+                todo=f"Give the true value in {name}.",
+            )
+        if shown is not None and record.get(name) == shown:
+            raise EventInvalid(
+                f"{shown!r} is written by Maple Bridge itself.",
+                path=prefix + name,
+                todo="Give the true value; it is sealed where that is needed.",
+            )
+
+
+def _item(
+    item: Any, defaults: dict[str, Any], times: list[str], raised: list[_Raised], prefix: str
+) -> Any:
     if not isinstance(item, Mapping):
         return item
+    _refuse_raised(item, raised, prefix)
     whole = {**defaults, **item}
     for name in times:
         if isinstance(whole.get(name), datetime):
@@ -129,8 +147,10 @@ def _logical_types(kind: Any) -> set[str]:
     return {each.get("logicalType", "") for each in branches if isinstance(each, Mapping)}
 
 
-def _array(each: dict[str, Any]) -> bool:
-    return isinstance(each["type"], Mapping) and each["type"].get("type") == "array"
+def _records(each: dict[str, Any]) -> bool:
+    """Tell whether a field is a list of records."""
+    kind = each["type"]
+    return isinstance(kind, Mapping) and isinstance(kind.get("items"), Mapping)
 
 
 def _is_mutable(value: Any) -> bool:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, Message
 
-from maplebridge.errors import KafkaUnavailable, MapleBridgeError
-
-_PUMP_S = 0.05
+from maplebridge.errors import MapleBridgeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,69 +21,98 @@ class Receipt:
     offset: int
 
 
-class Pump(Protocol):
-    """What moves events on and takes in Kafka's reports."""
+class Carrier(Protocol):
+    """What brings events from the spool to Kafka."""
 
-    address: str
-
-    def push(self, delivery: Delivery | None = None) -> None: ...
-    def pump(self, timeout_s: float) -> None: ...
     def settled(self, delivery: Delivery, error: KafkaError | None) -> None: ...
+    def wait(self, ready: Callable[[], bool], timeout_s: float) -> bool: ...
+    def why_waiting(self) -> MapleBridgeError: ...
 
 
 class Delivery:
-    """An event on its way to Kafka; ask `result` whether it arrived."""
+    """An event on its way to Kafka; ask `result`, or await it, whether it arrived."""
 
-    __slots__ = ("_error", "_offset", "_partition", "_pump", "event_id", "topic")
+    __slots__ = (
+        "__weakref__",
+        "_callbacks",
+        "_carrier",
+        "_error",
+        "_offset",
+        "_partition",
+        "event_id",
+        "seq",
+        "size",
+        "topic",
+    )
 
-    def __init__(self, event_id: str, topic: str, pump: Pump) -> None:
+    def __init__(self, event_id: str, topic: str, carrier: Carrier) -> None:
         self.event_id = event_id
         self.topic = topic
-        self._pump = pump
+        self.seq = 0
+        self.size = 0
+        self._carrier = carrier
         self._partition = -1
         self._offset = -1
         self._error: MapleBridgeError | None = None
+        self._callbacks: list[Callable[[], object]] | None = None
 
     @property
     def done(self) -> bool:
-        """True once Kafka has acknowledged the event, or it has failed."""
+        """True once Kafka has acknowledged the event, or it was refused for good."""
         return self._offset >= 0 or self._error is not None
 
     @property
     def error(self) -> MapleBridgeError | None:
-        """Why it failed; None while it is on its way and after it arrived."""
+        """Why it was refused; None while it waits or is on its way, and after it arrived."""
         return self._error
 
     def result(self, timeout_s: float = 30.0) -> Receipt:
         """Wait for Kafka's acknowledgement.
 
-        Raises what the event failed of: KafkaUnavailable, AccessDenied, EventTooLarge;
-        KafkaUnavailable too if nothing was heard within `timeout_s`.
+        Raises what the event was refused for: AccessDenied, ContractRefused, EventTooLarge.
+        Raises Unavailable if it still waits after `timeout_s`; it stays in the spool then.
         """
-        deadline = time.monotonic() + timeout_s
-        if not self.done:
-            self._pump.push(self)
-        while not self.done:
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                raise KafkaUnavailable(
-                    self._pump.address, f"no acknowledgement within {timeout_s:g} s"
-                )
-            self._pump.pump(min(left_s, _PUMP_S))
-        if self._error is not None:
-            raise self._error
-        return Receipt(self.topic, self._partition, self._offset)
+        if not self._carrier.wait(lambda: self.done, timeout_s):
+            raise self._carrier.why_waiting()
+        return self._receipt()
+
+    def __await__(self) -> Generator[Any, None, Receipt]:
+        """Wait for Kafka's acknowledgement without end; raises as `result` does."""
+        loop = asyncio.get_running_loop()
+        arrived = loop.create_future()
+
+        def tell() -> None:
+            if not arrived.done():
+                arrived.set_result(None)
+
+        if self._callbacks is None:
+            self._callbacks = []
+        self._callbacks.append(lambda: loop.call_soon_threadsafe(tell))
+        if self.done:  # it may have been settled before the callback was there
+            tell()
+        yield from arrived
+        return self._receipt()
 
     def __call__(self, error: KafkaError | None, message: Message) -> None:
         """Take Kafka's report; called by its client alone."""
         if error is None:
             self._partition, self._offset = message.partition() or 0, message.offset() or 0
-        self._pump.settled(self, error)
+        self._carrier.settled(self, error)
 
-    def failed(self, error: MapleBridgeError) -> None:
-        """Called by the lane alone."""
+    def refused(self, error: MapleBridgeError) -> None:
+        """Called by the sender alone."""
         self._error = error
 
+    def tell(self) -> None:
+        """Wake who awaits it; called by the sender alone."""
+        for each in self._callbacks or ():
+            each()
+
+    def _receipt(self) -> Receipt:
+        if self._error is not None:
+            raise self._error
+        return Receipt(self.topic, self._partition, self._offset)
+
     def __repr__(self) -> str:
-        state = "failed" if self._error else "arrived" if self.done else "on its way"
+        state = "refused" if self._error else "arrived" if self.done else "on its way"
         return f"Delivery({self.event_id}, {self.topic}, {state})"

@@ -1,64 +1,51 @@
-"""What a department publishes with: validated, sealed, encoded, sent, acknowledged."""
+"""What a department publishes with: taken into the spool first, brought to Kafka after."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
+from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.signatures import BatchSigner, SigningKey
-from maplebridge.errors import (
-    AccessDenied,
-    EventInvalid,
-    EventTooLarge,
-    InputError,
-    MapleBridgeError,
-)
-from maplebridge.producers.completion import Completer, check_size
+from maplebridge.errors import InputError, MapleBridgeError
+from maplebridge.producers.batch import Batch, Parts
 from maplebridge.producers.delivery import Delivery
-from maplebridge.producers.headers import CloudEventsHeaders
-from maplebridge.producers.ids import is_uuid7, uuid7
-from maplebridge.producers.lane import Lane, Outgoing
-from maplebridge.producers.masters import MasterAnnouncer, open_keys
-from maplebridge.producers.sealing import EventSealer
-from maplebridge.producers.times import micros
+from maplebridge.producers.framing import Framer
+from maplebridge.producers.import_state import ImportState
+from maplebridge.producers.intake import Intake
+from maplebridge.producers.kafka_line import KafkaLine
+from maplebridge.producers.lifecycle import Lifecycles
+from maplebridge.producers.masters import MasterAnnouncer
+from maplebridge.producers.preparation import Envelope, Preparation
+from maplebridge.producers.schema_ids import SchemaIds
+from maplebridge.producers.sender import Sender
+from maplebridge.producers.spool import Spool
 from maplebridge.schemas import (
-    AvroCodec,
     Catalogue,
     CodeLists,
     Contract,
-    Event,
     Regions,
     RegistryClient,
-    Validator,
     load_catalogue,
     load_code_lists,
     load_regions,
 )
 from maplebridge.settings import Settings, load_settings
 
+PATIENCE_S = 10.0
+log = logging.getLogger(__name__)
 _CLOSE_AFTER_ERROR_S = 5.0
 
 
-@dataclass(frozen=True)
-class _Path:
-    """The way of one contract's events, made at its first."""
-
-    contract: Contract
-    topic: str
-    completer: Completer
-    validator: Validator
-    sealer: EventSealer
-    headers: CloudEventsHeaders
-    codec: AvroCodec
-
-
 class Department:
-    """Publishes the events of one department; use it with `with`.
+    """Publishes the events of one department; use it with `with` or `async with`.
 
     name: such as `hotline`. settings: those of the principal `dept-<name>`, read
     from the environment or the profile of `maplebridge up` if not given.
@@ -87,30 +74,22 @@ class Department:
         known = self.catalogue.departments
         if name not in known:
             raise InputError(f"no department {name!r}.", todo=f"Departments: {', '.join(known)}.")
-        self._event_max_bytes = self.settings.event_max_bytes
-        self._ahead_limit_us = int(self.settings.ahead_limit_s * 1_000_000)
-        self._paths: dict[str, _Path] = {}
-        self._keys: DepartmentKeys | None = None
-        self._registry: RegistryClient | None = None
-        self._lane: Lane | None = None
+        self._parts: Parts | None = None
+        self._held = ExitStack()
 
     def open(self) -> Self:
-        """Connect; `with` does it.
+        """Begin to take events, and to send those that wait; `with` does it.
 
-        Raises KafkaUnavailable, AccessDenied if Kafka refuses the principal, InputError
-        if another process publishes for the department.
+        No server need answer. Raises InputError if another process publishes for the
+        department or the settings hold no signing key, IntegrityError if the key file is
+        not the store's, DepartmentStoreUnavailable if the disk cannot be written.
         """
         try:
-            self._keys = open_keys(self.settings, self.name)
-            self._registry = RegistryClient(self.settings.registry_url)
-            signer = BatchSigner(
-                self.name, SigningKey.decode(self.settings.signing_key.get_secret_value())
-            )
-            lane = Lane(self.settings, MasterAnnouncer(self._keys, self._registry), signer)
-            self._lane = lane.open()
+            self._parts = self._make_parts()
         except BaseException:
             self._release()
             raise
+        self._parts.sender.start()
         return self
 
     def contract(self, event_type: str) -> Contract:
@@ -118,102 +97,110 @@ class Department:
 
         Raises ContractRefused if there is none, AccessDenied if it is another department's.
         """
-        contract = self.catalogue.get(event_type)
-        if self.name not in contract.publishers:
-            own = [each.event_type for each in self.catalogue.published_by(self.name)]
-            raise AccessDenied(
-                f"{event_type} is published by {', '.join(contract.publishers)},"
-                f" not by {self.name}.",
-                rule="own-department",
-                todo=f"Event types of {self.name}: {', '.join(own)}.",
-            )
-        return contract
+        return self._open_parts.preparation.contract(event_type)
 
     def publish(
-        self,
-        event_type: str,
-        fields: Mapping[str, Any],
-        *,
-        community: str,
-        transition: str,
-        occurred_at: datetime,
-        purpose: str,
-        legal_basis: str,
-        case_ref: str | None = None,
-        corrects: str | None = None,
-        event_id: str | None = None,
-        recorded_at: datetime | None = None,
-        grid: str | None = None,
-        retention: str | None = None,
-        backfill: bool = False,
+        self, event_type: str, fields: Mapping[str, Any], **envelope: Unpack[Envelope]
     ) -> Delivery:
-        """Take one event and return at once; `Delivery.result` or `flush` waits for Kafka.
+        """Take one event into the spool, on disk, and return; Kafka gets it soon after.
 
         fields: the plain values; those with a default may be left out, times are aware
-        datetimes. event_id: a UUIDv7, made if not given; the bus ignores an id it knows.
-        corrects: the id of an event of this department that this one takes the place of.
-        Raises EventInvalid, EventTooLarge, AccessDenied, RegistryUnavailable at the first
-        event of a type, and KafkaUnavailable if earlier events failed of it.
+        datetimes. `Delivery.result` or `flush` waits for Kafka.
+        Raises EventInvalid, EventTooLarge, AccessDenied; SpoolFull if too many events wait,
+        DepartmentStoreUnavailable if the disk is full.
         """
-        if self._lane is None:
-            raise InputError(
-                "the department is not connected.", todo="Use `with Department(...) as department`."
-            )
-        path = self._paths.get(event_type) or self._make_path(event_type)
-        if type(fields) is not dict:
-            fields = _as_dict(fields)
-        check_size(fields, self._event_max_bytes)
-        now = time.time_ns() // 1000
-        at = micros(occurred_at, path="meta.occurred_at")
-        if at > now + self._ahead_limit_us:
-            raise EventInvalid(
-                f"the time lies more than {self.settings.ahead_limit_s:g} s ahead.",
-                path="meta.occurred_at",
-                todo="Check its time zone and this machine's clock.",
-            )
-        identity = event_id or uuid7()
-        meta = {
-            "event_id": identity,
-            "event_type": event_type,
-            "schema_version": path.contract.version,
-            "department": self.name,
-            "community": community,
-            "grid": grid,
-            "occurred_at": at,
-            "recorded_at": now if recorded_at is None else micros(recorded_at, path=_RECORDED),
-            "case_ref": case_ref,
-            "transition": transition,
-            "corrects": corrects,
-            "purpose": purpose,
-            "legal_basis": legal_basis,
-            "retention": retention,
-            "backfill": backfill,
-            "key_refs": {},
-        }
-        if event_id is not None and not is_uuid7(event_id):
-            raise EventInvalid("not a UUIDv7 in lower-case text form.", path="meta.event_id")
-        event = path.completer.complete(meta, fields)
-        path.validator.check(event)
-        path.sealer.seal(event)
-        value = self._encode(path.codec, event)
-        topic = path.topic
-        delivery = Delivery(identity, topic, self._lane)
-        key = (case_ref or identity).encode()
-        self._lane.add(Outgoing(topic, key, value, path.headers, occurred_at, delivery))
-        return delivery
+        with self.batch() as batch:
+            return batch.publish(event_type, fields, **envelope)
 
-    def flush(self, timeout_s: float = 60.0) -> None:
-        """Wait until Kafka has acknowledged every event.
+    def correct(
+        self,
+        event_id: str,
+        /,
+        event_type: str,
+        fields: Mapping[str, Any],
+        **envelope: Unpack[Envelope],
+    ) -> Delivery:
+        """Publish what takes the place of an earlier event of this department, whole.
 
-        Raises the first failure since the last flush: KafkaUnavailable, AccessDenied, ...
+        envelope: as of `publish`; the transition is that of the event corrected.
         """
-        if self._lane is not None:
-            self._lane.flush(timeout_s)
+        envelope["corrects"] = event_id
+        return self.publish(event_type, fields, **envelope)
 
-    def close(self, timeout_s: float = 60.0) -> None:
-        """Flush, then let go of Kafka and the key store; harmless to repeat."""
+    def retract(
+        self,
+        event_id: str,
+        *,
+        event_type: str,
+        community: str,
+        reason: str,
+        occurred_at: datetime,
+        case_ref: str | None = None,
+        purpose: str = "case_handling",
+        legal_basis: str = "statutory_duty",
+    ) -> Delivery:
+        """Take an earlier event of this department back: it was never a fact.
+
+        event_type, community, case_ref: those of that event. reason: a code of the list
+        `retraction_reason`. occurred_at: when it was found out. Raises as `publish` does.
+        """
+        self.contract(event_type)
+        with self.batch() as batch:
+            return batch.retract(
+                event_type,
+                {"retracts": event_id, "retracts_type": event_type, "reason": reason},
+                community=community,
+                transition="retracted",
+                occurred_at=occurred_at,
+                purpose=purpose,
+                legal_basis=legal_basis,
+                case_ref=case_ref,
+            )
+
+    def batch(self) -> Batch:
+        """Return a block whose events are taken together, in one commit, at its end."""
+        return Batch(self._open_parts)
+
+    def publish_many(self, events: Iterable[Mapping[str, Any]]) -> list[Delivery]:
+        """Take events together, all or none; each is a mapping of `publish`'s arguments.
+
+        Raises what the first unfit event is refused for, and takes none then.
+        """
+        with self.batch() as batch:
+            return [batch.publish(**event) for event in events]
+
+    async def publish_async(
+        self, event_type: str, fields: Mapping[str, Any], **envelope: Unpack[Envelope]
+    ) -> Delivery:
+        """Do as `publish`, beside the event loop; await the delivery for Kafka's answer."""
+        return await asyncio.to_thread(self.publish, event_type, fields, **envelope)
+
+    def flush(self, timeout_s: float = PATIENCE_S) -> None:
+        """Wait until Kafka has acknowledged every event, however many there are.
+
+        Raises Unavailable if nothing arrives for `timeout_s`: what is left stays in the
+        spool. Raises the first refusal since the last flush: AccessDenied, EventTooLarge, ...
+        """
+        self._open_parts.sender.flush(timeout_s)
+
+    @property
+    def waiting(self) -> int:
+        """Events that Kafka has neither acknowledged nor refused."""
+        return self._open_parts.sender.waiting
+
+    @property
+    def imports(self) -> ImportState:
+        """What was imported; it is committed with the events that `Batch.publish` takes."""
+        return self._open_parts.imports
+
+    def close(self, timeout_s: float = PATIENCE_S) -> None:
+        """Flush, unless `timeout_s` is 0, and let go of Kafka and the store; may be repeated.
+
+        Raises as `flush` does; what is left in the spool goes out with the next publisher.
+        """
         try:
-            self.flush(timeout_s)
+            if self._parts is not None and timeout_s:
+                self.flush(timeout_s)
         finally:
             self._release()
 
@@ -235,50 +222,75 @@ class Department:
             # the error on its way says more than what it brought about
             error.add_note(f"While closing: {second}")
 
-    def _make_path(self, event_type: str) -> _Path:
-        contract = self.contract(event_type)
-        if self._keys is None or self._registry is None:
-            raise InputError("the department is not connected.")
-        topic = contract.topic_of(self.name)
-        schema_id = self._registry.id_of(f"{topic}-value", contract.schema)
-        path = self._paths[event_type] = _Path(
-            contract,
-            topic,
-            Completer(contract),
-            Validator(contract, self.codes, self.regions),
-            EventSealer(contract, self._keys),
-            CloudEventsHeaders(contract, self.name),
-            AvroCodec(contract.schema, schema_id),
-        )
-        return path
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.open)
 
-    def _encode(self, codec: AvroCodec, event: Event) -> bytes:
-        value = codec.encode(event)
-        limit = self._event_max_bytes
-        if len(value) > limit:
-            raise EventTooLarge(
-                f"the event is {len(value):,} bytes; the bus takes {limit:,}.",
-                todo="Shorten its texts or lists.",
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await asyncio.to_thread(self.__exit__, kind, error, trace)
+
+    @property
+    def _open_parts(self) -> Parts:
+        if self._parts is None:
+            raise InputError(
+                "the department is not open.", todo="Use `with Department(...) as department`."
             )
-        return value
+        return self._parts
+
+    def _make_parts(self) -> Parts:
+        settings = self.settings
+        key = SigningKey.decode(settings.signing_key.get_secret_value())
+        path = store_path(settings, self.name)
+        store = DepartmentStore(path, department=self.name, sync=settings.spool_sync)
+        self._held.callback(store.close)
+        registry = RegistryClient(settings.registry_url)
+        self._held.callback(registry.close)
+        keys, spool = DepartmentKeys(store), Spool(store)
+        lifecycles, imports = Lifecycles(store), ImportState(store)
+        ids = SchemaIds(registry, spool)
+        sender = Sender(
+            KafkaLine(settings),
+            spool,
+            MasterAnnouncer(settings, store, keys, spool, ids),
+            Framer(self.name, spool, ids, BatchSigner(self.name, key)),
+        )
+        self._held.callback(sender.close)
+        preparation = Preparation(
+            self.name,
+            settings,
+            catalogue=self.catalogue,
+            codes=self.codes,
+            regions=self.regions,
+            keys=keys,
+            spool=spool,
+        )
+        intake = Intake(
+            settings,
+            store,
+            keys=keys,
+            spool=spool,
+            lifecycles=lifecycles,
+            imports=imports,
+            sender=sender,
+        )
+        return Parts(store, preparation, lifecycles, imports, intake, sender)
+
+    @property
+    def personal_data(self) -> Mapping[tuple[str, str, str], int]:
+        """How often a scan found what, by (event type, path of the text, kind)."""
+        return {} if self._parts is None else self._parts.preparation.personal_data
 
     def _release(self) -> None:
-        lane, self._lane = self._lane, None
-        keys, self._keys = self._keys, None
-        registry, self._registry = self._registry, None
-        self._paths.clear()
-        if lane is not None:
-            lane.close()
-        if registry is not None:
-            registry.close()
-        if keys is not None:
-            keys.close()
+        for (event_type, path, kind), count in self.personal_data.items():
+            log.warning("%s %s: %s found %d times", event_type, path, kind, count)
+        self._parts = None
+        self._held.close()
 
 
-def _as_dict(fields: object) -> dict[str, Any]:
-    if not isinstance(fields, Mapping):
-        raise EventInvalid("the fields are a mapping of names to values.", path="")
-    return dict(fields)
-
-
-_RECORDED = "meta.recorded_at"
+def store_path(settings: Settings, department: str) -> Path:
+    """Return where a department keeps its masters, its spool and what it has imported."""
+    return settings.home / "departments" / f"{department}.db"

@@ -12,11 +12,10 @@ from typing import Any
 
 from maplebridge.producers.import_result import ImportProgress, ImportResult
 from maplebridge.producers.import_run import ImportRun
-from maplebridge.producers.import_state import ImportState
 from maplebridge.producers.mapping import MappedEvent, RowMapping
 from maplebridge.producers.sources import SourceRow, open_rows
 from maplebridge.producers.trial import EventCheck, TrialDepartment
-from maplebridge.schemas import CodeLists, Contract, FieldSpec, Regions
+from maplebridge.schemas import Catalogue, CodeLists, Contract, FieldSpec, Regions
 
 
 @dataclass(frozen=True)
@@ -73,17 +72,19 @@ def dry_run(
     with (
         tempfile.TemporaryDirectory(prefix="maplebridge-dry-run-") as folder,
         TrialDepartment(
-            mapping.department, mapping.contract, codes, regions, folder=Path(folder)
+            mapping.department,
+            catalogue=Catalogue((mapping.contract,)),
+            codes=codes,
+            regions=regions,
+            folder=Path(folder),
         ) as department,
     ):
-        state = ImportState(Path(folder) / "imports.db")
         rows = open_rows(mapping, path, mark="", environment=os.environ)
         try:
             result = ImportRun(
                 rows,
                 mapping,
                 department,
-                state,
                 listed,
                 check=EventCheck(mapping.contract, codes, regions),
                 on_row=on_row,
@@ -91,7 +92,6 @@ def dry_run(
             ).run()
         finally:
             rows.close()
-            state.close()
     return DryRun(tuple(planned), tuple(listed.first), result)
 
 
@@ -146,8 +146,12 @@ def _shown(spec: FieldSpec | None, value: Any) -> str:
         return "hidden"
     if spec.seal is not None:
         return "" if value is None and not spec.seal.nullable else f"sealed (L{spec.grade})"
-    if spec.raises is not None and value in spec.raises.values:
-        return spec.raises.shown
+    if spec.raises is not None and value is not None:
+        if spec.raises.when != spec.path:
+            # another field, or a scan of the text, decides it
+            return f"may be sealed (L{spec.raises.grade})"
+        if not spec.raises.values or value in spec.raises.values:
+            return spec.raises.shown or f"may be sealed (L{spec.raises.grade})"
     return _text(value)
 
 

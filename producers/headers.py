@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from maplebridge.schemas import Contract
-
 CONTENT_TYPE = "application/vnd.confluent.avro"
 
 Headers = list[tuple[str, str | bytes | None]]
 
 
 class CloudEventsHeaders:
-    """Makes the headers of one contract's events, as a department publishes them."""
+    """Makes the headers of one contract's events; ce_type: such as `hotline.order.v1`."""
 
-    def __init__(self, contract: Contract, department: str) -> None:
+    def __init__(self, ce_type: str, department: str) -> None:
         self._fixed: Headers = [
             ("ce_specversion", b"1.0"),
             ("ce_source", f"/departments/{department}".encode()),
-            ("ce_type", contract.ce_type.encode()),
+            ("ce_type", ce_type.encode()),
             ("content-type", CONTENT_TYPE.encode()),
         ]
 

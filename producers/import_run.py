@@ -18,15 +18,13 @@ from maplebridge.errors import (
 from maplebridge.producers.collection import rarely_collected
 from maplebridge.producers.ids import imported_id
 from maplebridge.producers.import_result import ImportProgress, ImportResult
-from maplebridge.producers.import_state import ImportState
-from maplebridge.producers.import_target import Arrival, ImportTarget
+from maplebridge.producers.import_target import Arrival, EventBatch, ImportTarget
 from maplebridge.producers.mapping import BoundMapping, MappedEvent, RowMapping
 from maplebridge.producers.rejects import Rejects
 from maplebridge.producers.sources import RowSource, SourceRow
 from maplebridge.producers.trial import EventCheck
 
 _WINDOW_EVENTS = 5_000
-_COMMIT_EVENTS = 5_000
 _CHUNK_ROWS = 500
 _RESULT_S = 30.0
 _LAST_FLUSH_S = 3.0
@@ -63,8 +61,6 @@ class _Plan(NamedTuple):
 
 class _Sent(NamedTuple):
     ticket: _Ticket
-    event_id: str
-    digest: bytes
     arrival: Arrival
 
 
@@ -75,8 +71,7 @@ class ImportRun:
         self,
         rows: RowSource,
         mapping: RowMapping,
-        publisher: ImportTarget,
-        state: ImportState,
+        target: ImportTarget,
         rejects: Rejects,
         *,
         check: EventCheck,
@@ -89,8 +84,8 @@ class ImportRun:
         self._source = rows
         self._mapping = mapping
         self._bound: BoundMapping = mapping.bind(rows.header)
-        self._publisher = publisher
-        self._state = state
+        self._target = target
+        self._state = target.imports
         self._rejects = rejects
         self._check = check
         self._backfill = backfill or mapping.backfill
@@ -101,8 +96,6 @@ class ImportRun:
         self._events = 0
         self._already = 0
         self._on_their_way: deque[_Sent] = deque()
-        self._digests: dict[str, bytes] = {}
-        self._acknowledged: list[tuple[str, bytes]] = []
 
     def run(self) -> ImportResult:
         try:
@@ -120,14 +113,14 @@ class ImportRun:
             self._settle(_WINDOW_EVENTS)
             self._tell()
         self._settle(0)
-        self._keep()
 
     def _take(self, chunk: list[SourceRow]) -> None:
         plans = [self._plan(row) for row in chunk]
         known = self._state.find([each.event_id for plan in plans for each in plan.events])
-        for plan in plans:
-            self._rows += 1
-            self._carry_out(plan, known)
+        with self._target.batch() as batch:
+            for plan in plans:
+                self._rows += 1
+                self._carry_out(plan, known, batch)
 
     def _plan(self, row: SourceRow) -> _Plan:
         """Map a row, and identify its events by what they say."""
@@ -141,7 +134,7 @@ class ImportRun:
 
     def _identified(self, event: MappedEvent) -> _Identified:
         event_id = imported_id(
-            department=self._publisher.name,
+            department=self._target.name,
             event_type=self._mapping.contract.event_type,
             row_key=event.row_key,
             occurred_at=event.occurred_at,
@@ -149,7 +142,7 @@ class ImportRun:
         # all that the event says, in the contract's order
         return _Identified(event_id, self._state.digest(repr(event[2:])), event)
 
-    def _carry_out(self, plan: _Plan, known: Mapping[str, bytes]) -> None:
+    def _carry_out(self, plan: _Plan, known: Mapping[str, bytes], batch: EventBatch) -> None:
         """Publish what is new of a row, or reject the row."""
         row = plan.row
         number = 0
@@ -172,7 +165,7 @@ class ImportRun:
             ticket = _Ticket(row, len(fresh))
             for each in fresh:
                 number = each.event.number
-                self._publish(ticket, each)
+                self._publish(ticket, each, batch)
         except EventInvalid as exc:
             column = self._mapping.column_of(exc.path, number=number)
             reason = exc.reason if column == exc.path else f"{column}: {exc.reason}"
@@ -182,7 +175,7 @@ class ImportRun:
 
     def _is_new(self, each: _Identified, known: Mapping[str, bytes]) -> bool:
         """Raises EventInvalid if another row was published under the same id."""
-        before = self._digests.get(each.event_id) or known.get(each.event_id)
+        before = known.get(each.event_id) or self._state.taken(each.event_id)
         if before is None:
             return True
         if before != each.digest:
@@ -193,10 +186,10 @@ class ImportRun:
             )
         return False
 
-    def _publish(self, ticket: _Ticket, each: _Identified) -> None:
+    def _publish(self, ticket: _Ticket, each: _Identified, batch: EventBatch) -> None:
         mapping, event = self._mapping, each.event
         try:
-            arrival = self._publisher.publish(
+            arrival = batch.publish(
                 mapping.contract.event_type,
                 event.fields,
                 community=event.community,
@@ -210,12 +203,12 @@ class ImportRun:
                 retention=mapping.retention,
                 backfill=self._backfill,
                 event_id=each.event_id,
+                import_digest=each.digest,
             )
         except InputError:
             ticket.failed = True
             raise
-        self._digests[each.event_id] = each.digest
-        self._on_their_way.append(_Sent(ticket, each.event_id, each.digest, arrival))
+        self._on_their_way.append(_Sent(ticket, arrival))
 
     def _settle(self, window: int) -> None:
         """Take in what Kafka has acknowledged; wait until at most `window` events are left."""
@@ -225,29 +218,19 @@ class ImportRun:
             try:
                 sent.arrival.result(_RESULT_S)
             except EventTooLarge as exc:
-                self._digests.pop(sent.event_id, None)
                 if not sent.ticket.failed:
                     sent.ticket.failed = True
                     self._reject(sent.ticket.row, "", str(exc))
             else:
                 self._arrived(sent)
             waiting.popleft()
-            if len(self._acknowledged) >= _COMMIT_EVENTS:
-                self._keep()
 
     def _arrived(self, sent: _Sent) -> None:
         ticket = sent.ticket
         ticket.left -= 1
         self._events += 1
-        self._acknowledged.append((sent.event_id, sent.digest))
         if ticket.left == 0 and not ticket.failed:
             self._published += 1
-
-    def _keep(self) -> None:
-        self._state.add(self._acknowledged)
-        for event_id, _ in self._acknowledged:
-            self._digests.pop(event_id, None)
-        self._acknowledged.clear()
 
     def _reject(self, row: SourceRow, column: str, reason: str) -> None:
         self._rejects.add(
@@ -255,19 +238,15 @@ class ImportRun:
         )
 
     def _stopped(self, error: BaseException) -> None:
-        """Keep what was acknowledged, and say in `error` how far the import came."""
+        """Say in `error` how far the import came; what was taken is in the spool and kept."""
         self._rejects.abandon()
         try:
-            self._publisher.flush(_LAST_FLUSH_S)
+            self._target.flush(_LAST_FLUSH_S)
         except MapleBridgeError as second:
             _note(error, second)
         for sent in self._on_their_way:
             if sent.arrival.done and sent.arrival.error is None:
                 self._arrived(sent)
-        try:
-            self._keep()
-        except MapleBridgeError as second:
-            _note(error, second)
         if isinstance(error, MapleBridgeError):
             done = f"{self._published:,} rows were published before that and are kept"
             again = "" if isinstance(error, AccessDenied) else "; run the import again to go on"

@@ -1,4 +1,4 @@
--- Which rows of which files Kafka has acknowledged, in the department's own SQLite file.
+-- Which rows of which files were accepted, in the department's store.
 
 -- name: schema
 CREATE TABLE IF NOT EXISTS imported (

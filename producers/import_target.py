@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, Protocol
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, Unpack
 
 from maplebridge.errors import MapleBridgeError
+from maplebridge.producers.import_state import ImportState
+from maplebridge.producers.preparation import Envelope
 
 
 class Arrival(Protocol):
@@ -21,28 +23,28 @@ class Arrival(Protocol):
     def result(self, timeout_s: float = 30.0) -> object: ...
 
 
-class ImportTarget(Protocol):
-    """Takes events one by one; see `Department`."""
-
-    @property
-    def name(self) -> str: ...
+class EventBatch(Protocol):
+    """Events that are taken together; see `Batch`."""
 
     def publish(
         self,
         event_type: str,
         fields: Mapping[str, Any],
         *,
-        community: str,
-        transition: str,
-        occurred_at: datetime,
-        purpose: str,
-        legal_basis: str,
-        case_ref: str | None = None,
-        event_id: str | None = None,
-        recorded_at: datetime | None = None,
-        grid: str | None = None,
-        retention: str | None = None,
-        backfill: bool = False,
+        import_digest: bytes | None = None,
+        **envelope: Unpack[Envelope],
     ) -> Arrival: ...
+
+
+class ImportTarget(Protocol):
+    """Takes events and remembers what was imported; see `Department`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def imports(self) -> ImportState: ...
+
+    def batch(self) -> AbstractContextManager[EventBatch]: ...
 
     def flush(self, timeout_s: float = 60.0) -> None: ...

@@ -12,7 +12,6 @@ from maplebridge.errors import InputError
 from maplebridge.producers.department import Department
 from maplebridge.producers.import_result import ImportProgress, ImportResult
 from maplebridge.producers.import_run import ImportRun
-from maplebridge.producers.import_state import ImportState, imports_path
 from maplebridge.producers.mapping import RowMapping, load_mapping
 from maplebridge.producers.sources import open_rows
 from maplebridge.producers.trial import EventCheck
@@ -50,34 +49,30 @@ def import_file(
     rejects_at = reject_path or default_reject_path(rules, path)
     if rejects_at.resolve() in {each.resolve() for each in (path, rules.path) if each}:
         raise InputError("the reject file would overwrite its source.", todo="Give another path.")
-    state = ImportState(imports_path(department.settings, department.name))
+    state = department.imports
     identity = source_identity(rules)
+    rows = open_rows(
+        rules,
+        path,
+        mark=state.mark(identity) if path is None else "",
+        environment=os.environ,
+    )
     try:
-        rows = open_rows(
+        run = ImportRun(
+            rows,
             rules,
-            path,
-            mark=state.mark(identity) if path is None else "",
-            environment=os.environ,
+            department,
+            rows.rejects(rejects_at),
+            check=EventCheck(rules.contract, department.codes, department.regions),
+            backfill=backfill,
+            on_progress=on_progress,
         )
-        try:
-            run = ImportRun(
-                rows,
-                rules,
-                department,
-                state,
-                rows.rejects(rejects_at),
-                check=EventCheck(rules.contract, department.codes, department.regions),
-                backfill=backfill,
-                on_progress=on_progress,
-            )
-            result = run.run()
-            if path is None and rows.mark:
-                state.set_mark(identity, rows.mark)
-            return result
-        finally:
-            rows.close()
+        result = run.run()
+        if path is None and rows.mark:
+            state.set_mark(identity, rows.mark)
+        return result
     finally:
-        state.close()
+        rows.close()
 
 
 def default_reject_path(mapping: RowMapping, path: Path | None) -> Path:

@@ -8,7 +8,7 @@ from maplebridge.settings import Settings
 
 
 def producer_config(settings: Settings) -> dict[str, Any]:
-    """Return librdkafka's settings of an idempotent producer that gives up within seconds."""
+    """Return librdkafka's settings of an idempotent producer that never gives up by itself."""
     return settings.kafka_config(
         **{
             "enable.idempotence": True,
@@ -20,7 +20,8 @@ def producer_config(settings: Settings) -> dict[str, Any]:
             "message.max.bytes": settings.event_max_bytes + 50_000,
             "queue.buffering.max.messages": 50_000,
             "queue.buffering.max.kbytes": 65_536,
-            "message.timeout.ms": 10_000,
+            # what waits lies in the spool; a record that timed out would break the order
+            "message.timeout.ms": 0,
             "request.timeout.ms": 5_000,
             "socket.timeout.ms": 10_000,
             "socket.connection.setup.timeout.ms": 5_000,

@@ -21,6 +21,21 @@ _REFUSED = frozenset(
 )
 AUTHENTICATION = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
 _UNKNOWN_TOPIC = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART})
+_FINAL = (
+    (_REFUSED - {KafkaError.CLUSTER_AUTHORIZATION_FAILED})
+    | _UNKNOWN_TOPIC
+    | {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.INVALID_MSG_SIZE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.POLICY_VIOLATION,
+    }
+)
+
+
+def is_final(error: KafkaError) -> bool:
+    """Tell whether Kafka has refused this one record, so that no waiting mends it."""
+    return error.code() in _FINAL and not error.fatal()
 
 
 def translate(

@@ -2,94 +2,150 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
-from pathlib import Path
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 import httpx
+from confluent_kafka import KafkaError, Message
 
+from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.access_policy.keystore import DepartmentKeys, KeyBatch
 from maplebridge.access_policy.keytransport import TOPIC, BrokerPublicKey
-from maplebridge.errors import KeyBrokerUnavailable, StackError
-from maplebridge.producers.lane import Announcement
-from maplebridge.schemas import AvroCodec, RegistryClient, load_schema
+from maplebridge.errors import KeyBrokerUnavailable
+from maplebridge.producers.kafka_line import KafkaLine
+from maplebridge.producers.schema_ids import SchemaIds
+from maplebridge.producers.spool import Spool
+from maplebridge.schemas import AvroCodec, load_schema
 from maplebridge.settings import Settings
 
 _SCHEMA = "control/keys.master.created.v1"
+_PUBLIC_KEY = "key broker's public key"
+_TIMEOUT_S = 5.0
 
 
 class MasterAnnouncer:
-    """Hands new masters to the lane, wrapped to the key broker's public key."""
+    """Sends new masters, wrapped to the key broker's public key; used by the sender alone."""
 
-    def __init__(self, keys: DepartmentKeys, registry: RegistryClient) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: DepartmentStore,
+        keys: DepartmentKeys,
+        spool: Spool,
+        schema_ids: SchemaIds,
+    ) -> None:
+        self._settings = settings
+        self._store = store
         self._keys = keys
-        self._registry = registry
+        self._spool = spool
+        self._schema_ids = schema_ids
         self._codec: AvroCodec | None = None
-        self._open: dict[int, KeyBatch] = {}
+        self._public_key: BrokerPublicKey | None = None
+        self._under_way: list[KeyBatch] = []
+        self._reached = 0
+        self._failed: KafkaError | None = None
 
-    def unannounced(self, besides: frozenset[int]) -> list[Announcement]:
-        """Return what is not yet announced, without the batches numbered in `besides`.
+    @property
+    def acknowledged(self) -> int:
+        """Masters numbered up to this one are known to Kafka."""
+        return self._under_way[0].first - 1 if self._under_way else self._reached
 
-        Raises RegistryUnavailable at the first one; StackError if the key store fails.
+    @property
+    def newest(self) -> int:
+        """The number of the newest master written."""
+        return self._keys.last_pending
+
+    @property
+    def is_idle(self) -> bool:
+        """True while no announcement is on its way, and none is left to be sent."""
+        return not self._under_way and self._reached >= self._keys.last_pending
+
+    def take_failure(self) -> KafkaError | None:
+        """Return what an announcement failed of, once."""
+        failed, self._failed = self._failed, None
+        return failed
+
+    def advance(self, kafka: KafkaLine) -> None:
+        """Send what is not yet announced, unless something still is on its way.
+
+        Raises RegistryUnavailable, KeyBrokerUnavailable, DepartmentStoreUnavailable.
         """
-        try:
-            batches = [each for each in self._keys.pending() if each.number not in besides]
-        except sqlite3.Error as exc:
-            raise _unwritable(self._keys.department, exc) from exc
-        return [self._announcement(each) for each in batches]
+        if self._under_way or self._reached >= self._keys.last_pending:
+            return
+        batches = self._keys.pending(after=self._reached)
+        if not batches:
+            self._reached = self._keys.last_pending
+            return
+        # a master that others hold must still be the department's own after a power failure
+        self._store.make_durable()
+        public_key, encode = self._key(), self._encoder()
+        now = time.time_ns() // 1000
+        key = self._keys.department.encode()
+        values = [
+            encode(self._keys.announcement(each, public_key, created_at=now)) for each in batches
+        ]
+        self._under_way = list(batches)
+        for batch, value in zip(batches, values, strict=True):
+            kafka.produce(TOPIC, value, key, None, self._report_of(batch))
 
-    def announced(self, number: int) -> None:
-        """Kafka has acknowledged the announcement."""
-        batch = self._open.pop(number, None)
-        if batch is not None:
+    def begin_again(self) -> None:
+        """Forget what is on its way: its producer is done for."""
+        self._under_way.clear()
+
+    def _report_of(self, batch: KeyBatch) -> Callable[[KafkaError | None, Message], None]:
+        def report(error: KafkaError | None, _: Message) -> None:
+            if batch not in self._under_way:
+                return
+            if error is not None:
+                self._failed = error
+                self._under_way.clear()
+                return
+            self._under_way.remove(batch)
+            self._reached = max(self._reached, batch.last)
             self._keys.mark_published(batch)
 
-    def _announcement(self, batch: KeyBatch) -> Announcement:
+        return report
+
+    def _encoder(self) -> Callable[[dict[str, object]], bytes]:
         if self._codec is None:
             schema = load_schema(_SCHEMA)
-            self._codec = AvroCodec(schema, self._registry.id_of(f"{TOPIC}-value", schema))
-        self._open[batch.number] = batch
-        event = self._keys.announcement(batch, created_at=time.time_ns() // 1000)
-        key = self._keys.department.encode()
-        return Announcement(batch.number, TOPIC, key, self._codec.encode(event))
+            self._codec = AvroCodec(schema, self._schema_ids.plumbing(TOPIC, _SCHEMA, schema))
+        return self._codec.encode
+
+    def _key(self) -> BrokerPublicKey:
+        """Return the key of the settings, or of the broker, or the one it gave this week."""
+        known = self._public_key
+        told = bool(self._settings.key_broker_public_key)
+        if known is None or not (told or _is_of_this_week(known)):
+            known = self._public_key = self._ask_for_key()
+        return known
+
+    def _ask_for_key(self) -> BrokerPublicKey:
+        if self._settings.key_broker_public_key:
+            return BrokerPublicKey.decode(self._settings.key_broker_public_key)
+        url = self._settings.key_broker_url
+        try:
+            answer = httpx.get(
+                f"{url}/v1/keys/public",
+                auth=(self._settings.principal, self._settings.secret.get_secret_value()),
+                timeout=_TIMEOUT_S,
+                trust_env=False,
+            )
+            told = str(answer.raise_for_status().json()["public_key"])
+            key = BrokerPublicKey.decode(told)
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as exc:
+            remembered = self._spool.recall(_PUBLIC_KEY)
+            if remembered is not None:
+                key = BrokerPublicKey.decode(remembered)
+                if _is_of_this_week(key):
+                    return key
+            raise KeyBrokerUnavailable(url, type(exc).__name__) from exc
+        self._spool.remember(_PUBLIC_KEY, told)
+        return key
 
 
-def open_keys(settings: Settings, department: str) -> DepartmentKeys:
-    """Open the department's key store, made when missing.
-
-    Raises InputError if another process holds it, IntegrityError if its key file is
-    another's, KeyBrokerUnavailable if the broker's public key is not in the settings
-    and the broker does not answer.
-    """
-    path = database_path(settings, department)
-    try:
-        return DepartmentKeys(path, department=department, broker_public_key=_public(settings))
-    except sqlite3.Error as exc:
-        raise _unwritable(department, exc) from exc
-
-
-def database_path(settings: Settings, department: str) -> Path:
-    """Return where a department keeps its masters and what it has imported."""
-    return settings.home / "departments" / f"{department}.db"
-
-
-def _public(settings: Settings) -> BrokerPublicKey:
-    if settings.key_broker_public_key:
-        return BrokerPublicKey.decode(settings.key_broker_public_key)
-    url = settings.key_broker_url
-    try:
-        answer = httpx.get(
-            f"{url}/v1/keys/public",
-            auth=(settings.principal, settings.secret.get_secret_value()),
-            timeout=5.0,
-        )
-        return BrokerPublicKey.decode(str(answer.raise_for_status().json()["public_key"]))
-    except (httpx.HTTPError, ValueError, KeyError, TypeError) as exc:
-        raise KeyBrokerUnavailable(url, type(exc).__name__) from exc
-
-
-def _unwritable(department: str, exc: sqlite3.Error) -> StackError:
-    return StackError(
-        f"the key store of department {department} cannot be used ({type(exc).__name__}: {exc}).",
-        todo="Check the free space and the permissions of its folder.",
-    )
+def _is_of_this_week(key: BrokerPublicKey) -> bool:
+    """False once the broker may have destroyed the private half of a key."""
+    year, week, _ = datetime.now(UTC).isocalendar()
+    return key.epoch == f"{year}-W{week:02}"

@@ -1,18 +1,20 @@
-"""Sealing an event: the raise rule, then every field that must not travel in plain."""
+"""Sealing an event: the raise rules, then every field that must not travel in plain."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from maplebridge.access_policy.envelope import FieldSealer
+from maplebridge.access_policy.envelope import SALT_BYTES, FieldSealer
 from maplebridge.access_policy.keys import (
     FieldKey,
     GradeDomain,
     Master,
     ScopeKind,
     derive_field_key,
+    prefixed,
 )
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.errors import EventInvalid
@@ -26,13 +28,28 @@ _IDENTIFIER_MAX_CHARS = 128
 
 
 @dataclass(frozen=True, slots=True)
+class _Raise:
+    """A field `name` of a record whose value goes into `twin` where `when` has one of `values`."""
+
+    name: str
+    when: str
+    values: tuple[Any, ...]
+    shown: str | None
+    twin: str
+
+    def holds(self, record: Mapping[str, Any]) -> bool:
+        return record[self.when] in self.values
+
+
+@dataclass(frozen=True, slots=True)
 class _Field:
-    """One sealed field; `always`: null is sealed too."""
+    """One sealed field; `always`: null is sealed too; `if_raised`: it is where that holds."""
 
     name: str
     spec: FieldSpec
     seal: SealSpec
     always: bool
+    if_raised: _Raise | None
     write: ValueWriter
 
 
@@ -74,7 +91,8 @@ class EventSealer:
     def __init__(self, contract: Contract, keys: DepartmentKeys) -> None:
         self._contract = contract
         self._keys = keys
-        self._raises = [(spec.path, spec.raises) for spec in contract.fields if spec.raises]
+        self._raises = _raises(contract, "")
+        self._item_raises = {n: _raises(contract, f"{n}[].") for n in _arrays(contract)}
         self._top = [self._place(each, each.scope, "") for each in _groups(contract, "")]
         self._items = {name: _groups(contract, f"{name}[].") for name in _arrays(contract)}
         self._item_places: dict[tuple[str, int], list[_Place]] = {}
@@ -84,36 +102,44 @@ class EventSealer:
 
         Raises EventInvalid if a value is too long to be sealed, or to identify a person.
         """
-        for name, rule in self._raises:
-            event[rule.twin] = None
-            if event[name] in rule.values:
-                event[name], event[rule.twin] = rule.shown, event[name]
+        _apply(self._raises, event)
         meta = event["meta"]
+        event_id = prefixed(meta["event_id"])
         for place in self._top:
-            self._seal(event, place, meta)
+            self._seal(event, place, meta, event_id)
         for name in self._items:
             for index, item in enumerate(event[name]):
+                _apply(self._item_raises[name], item)
                 for place in self._item_places.get((name, index)) or self._places(name, index):
-                    self._seal(item, place, meta)
+                    self._seal(item, place, meta, event_id)
 
-    def _seal(self, record: dict[str, Any], place: _Place, meta: dict[str, Any]) -> None:
+    def _seal(
+        self, record: dict[str, Any], place: _Place, meta: dict[str, Any], event_id: bytes
+    ) -> None:
         group = place.group
         keys: _Keys | None = None
-        event_id = meta["event_id"]
+        salts = b""
         for number, field in enumerate(group.fields):
             value = record[field.name]
             if value is None and not field.always:
-                continue
+                raised = field.if_raised
+                if raised is None or not raised.holds(record):
+                    continue
             if keys is None:
                 # before any field is sealed: one of them identifies the subject
                 who = (_identify(record, place, meta), meta["community"])
                 keys = group.known.get(who) or self._known(group, who, field)
                 meta["key_refs"][place.scope] = keys.key_ref
+                # one call for all of them: each costs a system call
+                salts = os.urandom(SALT_BYTES * len(group.fields))
             key = keys.of_field[number]
             if key is None:
                 key = keys.of_field[number] = self._field_key(group, who, field)
             binary = field.write(value)
-            record[field.name] = place.sealers[number].seal(binary, event_id=event_id, key=key)
+            salt = salts[number * SALT_BYTES : (number + 1) * SALT_BYTES]
+            record[field.name] = place.sealers[number].seal(
+                binary, event_id=event_id, key=key, salt=salt
+            )
 
     def _known(self, group: _Group, who: tuple[str, str], field: _Field) -> _Keys:
         if len(group.known) >= _KNOWN_MAX:
@@ -200,17 +226,43 @@ def _group(contract: Contract, key: str, fields: tuple[_Field, ...]) -> _Group:
     if key == CASE:
         return _Group(CASE, "case", (), fields, {})
     role = key.removeprefix(_SUBJECT)
-    names = contract.subjects[role]
-    identifying = tuple((name, name.removeprefix(f"{role}_")) for name in names)
+    twins = {field.if_raised.name: field.name for field in fields if field.if_raised}
+    identifying = tuple(
+        (place, name.removeprefix(f"{role}_"))
+        for name in contract.subjects[role]
+        # a raised value is in one of the two
+        for place in (name, twins.get(name))
+        if place
+    )
     return _Group(key, "subject", identifying, fields, {})
 
 
 def _sealed(contract: Contract, prefix: str) -> Iterator[_Field]:
+    twins = {rule.twin: rule for rule in _raises(contract, prefix) if rule.when != rule.name}
     for spec in contract.fields:
         name = spec.path.removeprefix(prefix)
         if spec.seal and spec.path.startswith(prefix) and "." not in name:
-            yield _Field(name, spec, spec.seal, spec.seal.nullable, value_writer(spec.seal))
+            always = spec.seal.nullable and not spec.nullable
+            # where the twin's absence tells nothing, since what raises it is plain
+            if_raised = twins.get(name) if spec.seal.nullable and not always else None
+            yield _Field(name, spec, spec.seal, always, if_raised, value_writer(spec.seal))
+
+
+def _raises(contract: Contract, prefix: str) -> tuple[_Raise, ...]:
+    """Return the raises of the fields that stand at `prefix`, under their names there."""
+    cut = len(prefix)
+    return tuple(
+        _Raise(name, rule.when[cut:], rule.values, rule.shown, rule.twin[cut:])
+        for spec in contract.fields
+        if (rule := spec.raises) and spec.path.startswith(prefix)
+        if "." not in (name := spec.path[cut:])
+    )
+
+
+def _apply(raises: tuple[_Raise, ...], record: dict[str, Any]) -> None:
+    for rule in [each for each in raises if each.holds(record)]:
+        record[rule.name], record[rule.twin] = rule.shown, record[rule.name]
 
 
 def _arrays(contract: Contract) -> list[str]:
-    return sorted({spec.path.partition("[]")[0] for spec in contract.fields if "[]" in spec.path})
+    return sorted({spec.path.partition("[]")[0] for spec in contract.fields if "[]." in spec.path})

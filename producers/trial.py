@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
+from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.access_policy.keystore import DepartmentKeys
-from maplebridge.access_policy.keytransport import BrokerPrivateKey
-from maplebridge.errors import EventInvalid, EventTooLarge
-from maplebridge.producers.completion import Completer, check_size
+from maplebridge.producers.completion import Completer
+from maplebridge.producers.import_state import ImportState
+from maplebridge.producers.lifecycle import Change, Lifecycles, Step
 from maplebridge.producers.mapping import MappedEvent, RowMapping
-from maplebridge.producers.sealing import EventSealer
+from maplebridge.producers.preparation import Envelope, Preparation
+from maplebridge.producers.spool import Spool
 from maplebridge.producers.times import micros
-from maplebridge.schemas import AvroCodec, CodeLists, Contract, Event, Regions, Validator
+from maplebridge.schemas import Catalogue, CodeLists, Contract, Event, Regions, Validator
 from maplebridge.settings import Settings
 
 
@@ -80,77 +80,78 @@ class Taken:
 TAKEN = Taken()
 
 
-class TrialDepartment:
-    """Takes events like a department: checks, seals with made-up keys, encodes, forgets them."""
+class TrialBatch:
+    """Takes events like a batch; what they leave in the store is all that stays of them."""
 
-    def __init__(
-        self, name: str, contract: Contract, codes: CodeLists, regions: Regions, *, folder: Path
-    ) -> None:
-        """folder: a temporary one, for keys that open nothing."""
-        self.name = name
-        limits = Settings.model_fields
-        self._event_max_bytes: int = limits["event_max_bytes"].default
-        self._ahead_limit_s: float = limits["ahead_limit_s"].default
-        self._check = EventCheck(contract, codes, regions)
-        self._keys = DepartmentKeys(
-            folder / "trial.db",
-            department=name,
-            broker_public_key=BrokerPrivateKey.generate("trial").public(),
-        )
-        self._sealer = EventSealer(contract, self._keys)
-        self._codec = AvroCodec(contract.schema, 0)
+    def __init__(self, department: TrialDepartment) -> None:
+        self._of = department
+        self._changes: list[Change] = []
+        self._digests: list[tuple[str, bytes]] = []
 
     def publish(
         self,
         event_type: str,
         fields: Mapping[str, Any],
         *,
-        community: str,
-        transition: str,
-        occurred_at: datetime,
-        purpose: str,
-        legal_basis: str,
-        case_ref: str | None = None,
-        event_id: str | None = None,
-        recorded_at: datetime | None = None,
-        grid: str | None = None,
-        retention: str | None = None,
-        backfill: bool = False,
+        import_digest: bytes | None = None,
+        **envelope: Unpack[Envelope],
     ) -> Taken:
         """Raises EventInvalid and EventTooLarge where a department would."""
-        fields = dict(fields)
-        check_size(fields, self._event_max_bytes)
-        now = time.time_ns() // 1000
-        at = micros(occurred_at, path="meta.occurred_at")
-        if at > now + int(self._ahead_limit_s * 1_000_000):
-            raise EventInvalid(
-                f"the time lies more than {self._ahead_limit_s:g} s ahead.",
-                path="meta.occurred_at",
-                todo="Check its time zone and this machine's clock.",
+        prepared = self._of.preparation.prepare(event_type, fields, **envelope)
+        case_ref = envelope.get("case_ref")
+        if case_ref is not None:
+            step = Step(prepared.occurred_at, prepared.event_id, envelope["transition"])
+            judged = not envelope.get("backfill", False)
+            self._changes.append(
+                self._of.lifecycles.take(
+                    prepared.contract, case_ref, step, replaces=None, judged=judged
+                )
             )
-        recorded = now if recorded_at is None else micros(recorded_at, path="meta.recorded_at")
-        event = self._check.complete(
-            fields,
-            event_id=event_id,
-            community=community,
-            transition=transition,
-            occurred_at=at,
-            recorded_at=recorded,
-            case_ref=case_ref,
-            grid=grid,
-            purpose=purpose,
-            legal_basis=legal_basis,
-            retention=retention,
-            backfill=backfill,
-        )
-        self._sealer.seal(event)
-        size = len(self._codec.encode(event))
-        if size > self._event_max_bytes:
-            raise EventTooLarge(
-                f"the event is {size:,} bytes; the bus takes {self._event_max_bytes:,}.",
-                todo="Shorten its texts or lists.",
-            )
+        if import_digest is not None:
+            self._of.imports.take(prepared.event_id, import_digest)
+            self._digests.append((prepared.event_id, import_digest))
         return TAKEN
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            with self._of.store.transaction():
+                self._of.keys.write_new()
+                self._of.lifecycles.write(self._changes)
+                self._of.imports.add(self._digests)
+
+
+class TrialDepartment:
+    """Checks, seals with made-up keys and encodes as a department does, and forgets the event."""
+
+    def __init__(
+        self, name: str, *, catalogue: Catalogue, codes: CodeLists, regions: Regions, folder: Path
+    ) -> None:
+        """folder: a temporary one, for keys that open nothing."""
+        self.name = name
+        self.store = DepartmentStore(folder / "trial.db", department=name)
+        self.keys = DepartmentKeys(self.store)
+        self.lifecycles = Lifecycles(self.store)
+        self.imports = ImportState(self.store)
+        self.preparation = Preparation(
+            name,
+            Settings.model_construct(),
+            catalogue=catalogue,
+            codes=codes,
+            regions=regions,
+            keys=self.keys,
+            spool=Spool(self.store),
+        )
+
+    def batch(self) -> TrialBatch:
+        return TrialBatch(self)
 
     def flush(self, timeout_s: float = 60.0) -> None:
         pass
@@ -164,4 +165,4 @@ class TrialDepartment:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._keys.close()
+        self.store.close()

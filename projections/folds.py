@@ -71,13 +71,13 @@ def fold(change: Change, contract: Contract, event: Event) -> None:
         _fold_warning(change, event, meta)
         return
     occurred_at: int = meta["occurred_at"]
-    unit = event.get("unit")
+    unit = event[contract.handler] if contract.handler else None
     key = (
         meta["community"],
         occurred_at - occurred_at % HOUR_US,
         contract.event_type,
         meta["transition"],
-        event[contract.tally],
+        event[contract.tally] if contract.tally else "",
         unit or "",
     )
     tallies = change.tallies

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +28,7 @@ def read_model(
     name: str,
     *,
     prefix: str,
+    former: Collection[str] = (),
     case_ref: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
@@ -35,6 +36,8 @@ def read_model(
 ) -> list[Row]:
     """Return rows of a read model in the communities whose codes begin with `prefix`.
 
+    former: other codes under which events of these communities stand, from before a split
+    or a merger.
     limit: None for all. case_ref: one case only, with its history. since, until: hours of
     the tallies, half open.
     Raises InputError if there is no such read model.
@@ -45,6 +48,7 @@ def read_model(
         )
     wanted = {
         "prefix": prefix,
+        "former": sorted(former),
         "case_ref": case_ref,
         "since": since,
         "until": until,
@@ -53,9 +57,7 @@ def read_model(
     rows = _rows(connection, READ_MODELS[name], wanted)
     if name == "cases" and case_ref is not None:
         for row in rows:
-            row["history"] = _rows(
-                connection, "history", {"case_ref": row["case_ref"], "prefix": prefix}
-            )
+            row["history"] = _rows(connection, "history", {**wanted, "case_ref": row["case_ref"]})
     return rows
 
 

@@ -9,7 +9,7 @@ SELECT case_ref,
            'department', department, 'state', state, 'transition', transition, 'unit', unit,
            'occurred_at', occurred_at, 'events', events)) AS parts
 FROM case_parts
-WHERE community LIKE %(prefix)s || '%%'
+WHERE (community LIKE %(prefix)s || '%%' OR community = ANY(%(former)s::text[]))
   AND (%(case_ref)s::text IS NULL OR case_ref = %(case_ref)s)
 GROUP BY case_ref
 ORDER BY changed_at DESC, case_ref
@@ -17,13 +17,13 @@ LIMIT %(limit)s
 
 -- name: history
 SELECT occurred_at, department, event_type, transition, state, unit, event_id
-FROM events WHERE case_ref = %(case_ref)s AND community LIKE %(prefix)s || '%%'
+FROM events WHERE case_ref = %(case_ref)s AND (community LIKE %(prefix)s || '%%' OR community = ANY(%(former)s::text[]))
 ORDER BY occurred_at, event_id
 
 -- name: tallies
 SELECT community, event_type, category, transition, unit, sum(events)::bigint AS events
 FROM community_hour_tallies
-WHERE community LIKE %(prefix)s || '%%'
+WHERE (community LIKE %(prefix)s || '%%' OR community = ANY(%(former)s::text[]))
   AND (%(since)s::timestamptz IS NULL OR hour >= %(since)s)
   AND (%(until)s::timestamptz IS NULL OR hour < %(until)s)
 GROUP BY community, event_type, category, transition, unit
@@ -33,7 +33,7 @@ LIMIT %(limit)s
 -- name: warnings
 SELECT warning_id, rule, community, category, severity, window_from, window_to, orders, withdrawn
 FROM warnings
-WHERE community LIKE %(prefix)s || '%%'
+WHERE (community LIKE %(prefix)s || '%%' OR community = ANY(%(former)s::text[]))
 ORDER BY window_from DESC, warning_id
 LIMIT %(limit)s
 

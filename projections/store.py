@@ -310,7 +310,7 @@ def _event_row(event_id: str, each: Accepted) -> tuple[Any, ...]:
         meta["case_ref"],
         meta["transition"],
         event.get("state"),
-        event.get("unit"),
+        event[contract.handler] if contract.handler else None,
         meta["occurred_at"],
     )
 

@@ -1,14 +1,13 @@
 """Event contracts: what departments publish, how each field is graded and travels."""
 
+from maplebridge.schemas.catalogue import Catalogue, load_catalogue, load_schema
 from maplebridge.schemas.code_lists import CodeList, CodeLists, load_code_lists
 from maplebridge.schemas.codec import AvroCodec, Codec, Decoded, Event
 from maplebridge.schemas.contracts import (
-    Catalogue,
     Contract,
     FieldSpec,
+    Raise,
     SealSpec,
-    load_catalogue,
-    load_schema,
     without_indexes,
 )
 from maplebridge.schemas.lint import Finding, lint_schema
@@ -27,6 +26,7 @@ __all__ = [
     "Event",
     "FieldSpec",
     "Finding",
+    "Raise",
     "Region",
     "Regions",
     "RegistryClient",

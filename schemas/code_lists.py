@@ -3,33 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import yaml
 
 from maplebridge.errors import ContractRefused
+from maplebridge.schemas.contracts import GRADES
+from maplebridge.schemas.validity import ALWAYS, Validity
 
 
 @dataclass(frozen=True)
 class CodeList:
-    """One list: `codes` maps a code to its text; `urgent` codes may raise warnings."""
+    """One list: `codes` maps a code to its text; `urgent` codes may raise warnings.
+
+    dated: when those codes hold that do not always. grade: the least grade of a field with
+    the list. raises: the codes that raise a field's grade, and to which.
+    """
 
     name: str
     source: str
     codes: Mapping[str, str]
     urgent: frozenset[str] = frozenset()
+    dated: Mapping[str, Validity] = field(default_factory=dict)
+    grade: int = 1
+    raises: Mapping[str, int] = field(default_factory=dict)
 
     def __contains__(self, code: object) -> bool:
         return code in self.codes
+
+    def holds(self, code: str, *, at: int) -> bool:
+        """Tell whether the list has the code at a moment, microseconds since 1970 in UTC."""
+        return code in self.codes and at in self.dated.get(code, ALWAYS)
 
     def advice(self, code: str) -> str:
         """Say which codes there are, the nearest first; never repeats the wrong one."""
         near = get_close_matches(code, self.codes, n=1)
         listed = ", ".join(sorted(self.codes))
-        return (f"Did you mean {near[0]}? " if near else "") + f"Codes of {self.name}: {listed}."
+        hint = f"Did you mean {near[0]}? " if near and near[0] != code else ""
+        return f"{hint}Codes of {self.name}: {listed}."
 
 
 class CodeLists:
@@ -52,12 +69,35 @@ class CodeLists:
 
 
 def load_code_lists(path: Path | None = None) -> CodeLists:
-    """Read a file of code lists, the built-in one by default."""
+    """Read a file of code lists, the built-in one by default.
+
+    Raises ContractRefused if a list is not one.
+    """
     source = path or Path(str(files("maplebridge.schemas").joinpath("codes/lists.yaml")))
     rows = yaml.safe_load(source.read_text(encoding="utf-8"))
-    return CodeLists(
-        {
-            name: CodeList(name, row["source"], row["codes"], frozenset(row.get("urgent", ())))
-            for name, row in rows.items()
-        }
-    )
+    return CodeLists({name: _code_list(name, row) for name, row in rows.items()})
+
+
+def _code_list(name: str, row: Mapping[str, Any]) -> CodeList:
+    try:
+        codes: Mapping[str, Any] = row["codes"]
+        dated = {code: each for code, each in codes.items() if isinstance(each, Mapping)}
+        zone = ZoneInfo(row["timezone"]) if dated else None
+        return CodeList(
+            name,
+            row["source"],
+            {code: each["text"] if code in dated else each for code, each in codes.items()},
+            frozenset(row.get("urgent", ())),
+            {code: _validity(each, zone) for code, each in dated.items() if zone},
+            GRADES[row.get("grade", "L1")],
+            {code: GRADES[grade] for code, grade in row.get("raises", {}).items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise ContractRefused(
+            f"code list {name} cannot be used ({type(exc).__name__}: {exc}).",
+            todo="It needs source and codes; with dated codes, a timezone.",
+        ) from exc
+
+
+def _validity(row: Mapping[str, date], zone: ZoneInfo) -> Validity:
+    return Validity.of(row.get("from"), row.get("to"), zone)

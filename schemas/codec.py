@@ -16,7 +16,8 @@ from typing import Any, cast
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
 from maplebridge.errors import ContractRefused, EventInvalid
-from maplebridge.schemas.contracts import Catalogue, Contract, fingerprint, load_inlined
+from maplebridge.schemas.catalogue import Catalogue, load_inlined
+from maplebridge.schemas.contracts import Contract, fingerprint
 from maplebridge.schemas.registry import RegistryClient
 
 MAGIC = 0
@@ -33,18 +34,15 @@ class Decoded:
     event: Event
 
 
-class AvroCodec:
-    """Writes and reads one schema, framed with its id in the registry."""
+class AvroWriter:
+    """Writes one schema, without a frame: what waits for its id in the registry."""
 
-    def __init__(self, schema: Mapping[str, Any], schema_id: int) -> None:
-        self.schema_id = schema_id
+    def __init__(self, schema: Mapping[str, Any]) -> None:
         self._parsed = parse_schema(plain_types(schema))
-        self._header = HEADER.pack(MAGIC, schema_id)
 
-    def encode(self, event: Mapping[str, Any]) -> bytes:
-        """Return the framed bytes; raises EventInvalid if a value does not fit the schema."""
+    def write(self, event: Mapping[str, Any]) -> bytes:
+        """Return Avro binary; raises EventInvalid if a value does not fit the schema."""
         buffer = BytesIO()
-        buffer.write(self._header)
         try:
             schemaless_writer(buffer, self._parsed, event)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as exc:
@@ -55,6 +53,20 @@ class AvroCodec:
                 todo="Compare its types with the contract's.",
             ) from None
         return buffer.getvalue()
+
+
+class AvroCodec:
+    """Writes and reads one schema, framed with its id in the registry."""
+
+    def __init__(self, schema: Mapping[str, Any], schema_id: int) -> None:
+        self.schema_id = schema_id
+        self._writer = AvroWriter(schema)
+        self._parsed = parse_schema(plain_types(schema))
+        self._frame = frame_of(schema_id)
+
+    def encode(self, event: Mapping[str, Any]) -> bytes:
+        """Return the framed bytes; raises EventInvalid if a value does not fit the schema."""
+        return self._frame + self._writer.write(event)
 
     def decode(self, value: bytes) -> Event:
         """Return the event of framed bytes; raises EventInvalid if they are not Avro."""
@@ -77,8 +89,15 @@ class ProofWriter:
 
     def encode(self, proof: Mapping[str, Any] | None) -> bytes:
         buffer = BytesIO()
-        schemaless_writer(buffer, self._parsed, proof)
+        # the branch is named, so that fastavro need not try which one fits
+        branch = None if proof is None else ("maplebridge.Proof", proof)
+        schemaless_writer(buffer, self._parsed, branch)
         return buffer.getvalue()
+
+
+def frame_of(schema_id: int) -> bytes:
+    """Return the five bytes before the Avro binary of a schema."""
+    return HEADER.pack(MAGIC, schema_id)
 
 
 def schema_id_of(value: bytes) -> int:

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from maplebridge.errors import ContractRefused
@@ -22,6 +20,9 @@ GRADES = {"L1": 1, "L2": 2, "L3": 3, "L4": 4}
 CATEGORIES = ("STAFF", "PI", "SPI", "TEXT", "PLACE")
 SHARES = {"L1": "unconditional", "L2": "conditional", "L3": "conditional", "L4": "not_shared"}
 OPENS = {"L1": "unconditional", "L2": "restricted", "L3": "restricted", "L4": "prohibited"}
+SHARE_ORDER = ("unconditional", "conditional", "not_shared")
+OPEN_ORDER = ("unconditional", "restricted", "prohibited")
+"""From the weakest to the strictest."""
 INLINED = {"maplebridge.Meta": "meta", "maplebridge.Proof": "proof"}
 """Named types that contracts refer to, and the file each stands in."""
 SERVICES = ("react", "control")
@@ -52,12 +53,17 @@ class SealSpec:
 
 @dataclass(frozen=True)
 class Raise:
-    """Values that raise their own grade: the plain field says `shown`, the twin holds them."""
+    """What raises a field's grade: the field then says `shown`, and its twin holds the value.
 
-    values: tuple[str, ...]
+    when: the path of the field that raises it, by one of `values`; often the field itself.
+    A raise without values belongs to a text that the personal-data scan may raise.
+    """
+
+    values: tuple[Any, ...]
     grade: int
-    shown: str
+    shown: str | None
     twin: str
+    when: str
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,8 @@ class FieldSpec:
     """One leaf of a contract; `path` is as in `caller_phone`, `meta.grid`, `parties[].name`.
 
     share, open: to whom it may go at all, and whether it may be published; as its grade
-    says, or stricter.
+    says, or stricter. format: the form of a plain text that has no code list. scan: for a
+    moderated text, what becomes of one in which personal data stands: `reject` or `raise`.
     """
 
     path: str
@@ -78,6 +85,9 @@ class FieldSpec:
     seal: SealSpec | None = None
     code_list: str | None = None
     raises: Raise | None = None
+    format: str = ""
+    text: str = ""
+    scan: str = ""
 
     @property
     def nullable(self) -> bool:
@@ -107,7 +117,9 @@ class Contract:
     """One version of one event type; equal contracts have equal fingerprints.
 
     department: whose contract it is; publishers: who may publish it, the owner first.
-    unit: whom or what its counts count; tally: the L1 field that live tallies count by.
+    unit: whom or what its counts count; tally: the L1 field that live tallies count by, ""
+    if they count events alone; handler: the L1 field that names the unit that handles the
+    matter, "" if there is none. share, open: those of its strictest field, or stricter.
     """
 
     event_type: str
@@ -116,6 +128,9 @@ class Contract:
     publishers: tuple[str, ...]
     unit: str
     tally: str
+    handler: str
+    share: str
+    open: str
     transitions: Mapping[str, Transition]
     subjects: Mapping[str, tuple[str, ...]]
     fields: tuple[FieldSpec, ...]
@@ -144,9 +159,14 @@ class Contract:
         return tuple(dict.fromkeys(self.topic_of(each) for each in self.publishers))
 
     @property
+    def is_of_service(self) -> bool:
+        """True if a service of the bus publishes it, and no department."""
+        return self.publishers == (self.department,) and self.department in SERVICES
+
+    @property
     def core_topic(self) -> str:
         """The topic of accepted events, which reactions and deliveries read."""
-        return self.topic if self.department == "react" else f"mb.core.{self.event_type}"
+        return self.topic if self.is_of_service else f"mb.core.{self.event_type}"
 
     @property
     def ce_type(self) -> str:
@@ -189,92 +209,6 @@ def fingerprint(schema: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class Catalogue:
-    """All contracts one process works with, pinned by fingerprint."""
-
-    contracts: tuple[Contract, ...]
-
-    @cached_property
-    def _by_type(self) -> Mapping[str, Contract]:
-        return {contract.event_type: contract for contract in self.contracts}
-
-    @cached_property
-    def by_fingerprint(self) -> Mapping[str, Contract]:
-        return {contract.fingerprint: contract for contract in self.contracts}
-
-    def __iter__(self) -> Iterator[Contract]:
-        return iter(self.contracts)
-
-    def get(self, event_type: str) -> Contract:
-        """Raises ContractRefused if there is no such contract."""
-        found = self._by_type.get(event_type)
-        if found is None:
-            raise ContractRefused(
-                f"there is no contract {event_type}.",
-                todo=f"Known event types: {', '.join(sorted(self._by_type))}.",
-            )
-        return found
-
-    @property
-    def published(self) -> tuple[Contract, ...]:
-        """The contracts that departments publish (not those of reactions)."""
-        return tuple(c for c in self.contracts if c.department != "react")
-
-    @property
-    def departments(self) -> tuple[str, ...]:
-        """Every department that may publish something, in the order of the alphabet."""
-        return tuple(sorted({each for c in self.published for each in c.publishers}))
-
-    def published_by(self, department: str) -> tuple[Contract, ...]:
-        return tuple(c for c in self.published if department in c.publishers)
-
-
-def load_catalogue(folder: Path | None = None) -> Catalogue:
-    """Read all contracts below `folder` (the built-in ones by default).
-
-    Raises ContractRefused if a file is not a contract.
-    """
-    root = folder or Path(str(files("maplebridge.schemas")))
-    inlined = load_inlined(root)
-    contracts = [load_contract(path, inlined) for path in contract_paths(root)]
-    departments = sorted({each for c in contracts for each in c.publishers})
-    everyone = tuple(each for each in departments if each not in (*SERVICES, EVERY_DEPARTMENT))
-    return Catalogue(
-        tuple(
-            replace(each, publishers=everyone) if EVERY_DEPARTMENT in each.publishers else each
-            for each in contracts
-        )
-    )
-
-
-def contract_paths(root: Path | None = None) -> list[Path]:
-    """Return the files of all contracts; plumbing has a schema, but no transitions."""
-    folder = root or Path(str(files("maplebridge.schemas")))
-    found = sorted(folder.glob("*/*.v*.avsc"))
-    return [path for path in found if '"mb:transitions"' in path.read_text(encoding="utf-8")]
-
-
-def load_inlined(root: Path | None = None) -> dict[str, dict[str, Any]]:
-    """Return the named types that contracts refer to, by name."""
-    folder = root or Path(str(files("maplebridge.schemas")))
-    return {
-        name: json.loads((folder / f"{file}.avsc").read_text(encoding="utf-8"))
-        for name, file in INLINED.items()
-    }
-
-
-def load_contract(path: Path, inlined: Mapping[str, Any]) -> Contract:
-    try:
-        schema = json.loads(path.read_text(encoding="utf-8"))
-        return parse_contract(schema, inlined)
-    except (ValueError, KeyError, TypeError) as exc:
-        raise ContractRefused(
-            f"{path.name} is not a contract ({type(exc).__name__}: {exc}).",
-            todo="Run `maplebridge schema lint` on it.",
-        ) from exc
-
-
 def parse_contract(schema: dict[str, Any], inlined: Mapping[str, Any]) -> Contract:
     """Return the contract of a parsed schema file, the named types put in where they stand."""
     whole = {
@@ -286,21 +220,30 @@ def parse_contract(schema: dict[str, Any], inlined: Mapping[str, Any]) -> Contra
     owner = schema["mb:department"]
     others = schema.get("mb:publishers", [])
     own = (owner,) if owner not in SERVICES or not others else ()
+    fields = tuple(_leaves(whole["fields"], ""))
     return Contract(
         event_type=schema["mb:event_type"],
         version=schema["mb:version"],
         department=owner,
         publishers=(*own, *others),
         unit=schema["mb:unit"],
-        tally=schema["mb:tally"],
+        tally=schema["mb:tally"] or "",
+        handler=schema.get("mb:handler", ""),
+        share=schema.get("mb:share") or strictest(SHARE_ORDER, (each.share for each in fields)),
+        open=schema.get("mb:open") or strictest(OPEN_ORDER, (each.open for each in fields)),
         transitions={
             name: Transition(row["doc"], row.get("first", False), tuple(row["after"]))
             for name, row in schema["mb:transitions"].items()
         },
         subjects={name: tuple(paths) for name, paths in schema["mb:subjects"].items()},
-        fields=tuple(_leaves(whole["fields"], "")),
+        fields=fields,
         schema=whole,
     )
+
+
+def strictest(order: Sequence[str], given: Iterable[str]) -> str:
+    """Return the strictest of `given` in `order`; what is not in it counts as the weakest."""
+    return max((each for each in given if each in order), key=order.index, default=order[0])
 
 
 def _with_inlined(kind: Any, inlined: Mapping[str, Any]) -> Any:
@@ -316,18 +259,23 @@ def _leaves(fields: list[dict[str, Any]], prefix: str) -> Iterator[FieldSpec]:
         if isinstance(kind, dict) and kind.get("type") == "record":
             yield from _leaves(kind["fields"], f"{path}.")
         elif isinstance(kind, dict) and kind.get("type") == "array":
-            yield from _leaves(kind["items"]["fields"], f"{path}[].")
+            items = kind["items"]
+            if isinstance(items, dict) and items.get("type") == "record":
+                yield from _leaves(items["fields"], f"{path}[].")
+            else:
+                yield _leaf(each, f"{path}[]", items)
         elif path != "proof":
-            yield _leaf(each, path)
+            yield _leaf(each, path, kind)
 
 
-def _leaf(each: dict[str, Any], path: str) -> FieldSpec:
+def _leaf(each: dict[str, Any], path: str, kind: Any) -> FieldSpec:
     tags = each.get("confluent:tags", [])
     seal, raised = each.get("mb:seal"), each.get("mb:raise")
+    text = each.get("mb:text", "")
     grade = max((tag for tag in tags if tag in GRADES), default="")
     return FieldSpec(
         path=path,
-        type=each["type"],
+        type=kind,
         grade=GRADES.get(grade, 0),
         category=next((tag for tag in tags if tag in CATEGORIES), ""),
         share=each.get("mb:share", SHARES.get(grade, "")),
@@ -335,14 +283,20 @@ def _leaf(each: dict[str, Any], path: str) -> FieldSpec:
         doc=each.get("doc", ""),
         seal=SealSpec(seal["type"], seal["key"]) if seal else None,
         code_list=each.get("mb:codes"),
-        raises=Raise(tuple(raised["values"]), GRADES[raised["grade"]], raised["as"], raised["twin"])
-        if raised
-        else None,
+        raises=_raise(raised, path) if raised else None,
+        format=each.get("mb:format", ""),
+        text=text,
+        scan=each.get("mb:scan", "reject" if text else ""),
     )
 
 
-def load_schema(name: str) -> dict[str, Any]:
-    """Return a schema of the bus's own plumbing, such as `out/view.v1`."""
-    path = files("maplebridge.schemas").joinpath(f"{name}.avsc")
-    schema: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return schema
+def _raise(raised: Mapping[str, Any], path: str) -> Raise:
+    """Fields that a raise names stand in the same record as the field."""
+    prefix = path[: -len(path.rpartition(".")[2])]
+    return Raise(
+        values=tuple(raised["values"]),
+        grade=GRADES[raised["grade"]],
+        shown=raised["as"],
+        twin=prefix + raised["twin"],
+        when=prefix + raised["when"] if "when" in raised else path,
+    )

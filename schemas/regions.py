@@ -3,6 +3,11 @@
 The built-in scheme is the 12-digit statistical code (GB/T 2260 for the first six
 digits, then three for the town and three for the community). Another scheme is
 a `*.regions.yaml` file beside a CSV of its codes; see `codes/zhuji.regions.yaml`.
+
+A community that was split or merged keeps its code for what happened before: the row
+says until when the code was in use and which codes took its place. The day is that of
+the event's own time, counted in the scheme's time zone, not in UTC: a code changes at
+midnight there.
 """
 
 from __future__ import annotations
@@ -13,28 +18,29 @@ from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import yaml
 
 from maplebridge.errors import ContractRefused, EventInvalid
+from maplebridge.schemas.validity import ALWAYS, Validity
 
 
 @dataclass(frozen=True)
 class Region:
-    """One place; `prefix` is what the codes of all places in it begin with."""
+    """One place; `prefix` is what the codes of all places in it begin with.
+
+    replaced_by: the codes that took the place of this one when it went out of use.
+    """
 
     code: str
     name: str
     level: str
     parent: str
     prefix: str
-    valid_from: date | None = None
-    valid_to: date | None = None
-
-    def is_valid_on(self, day: date) -> bool:
-        """`valid_to` is the first day on which the code is no longer in use."""
-        after = self.valid_from is None or self.valid_from <= day
-        return after and (self.valid_to is None or day < self.valid_to)
+    validity: Validity = ALWAYS
+    replaced_by: tuple[str, ...] = ()
 
 
 class Regions:
@@ -45,6 +51,11 @@ class Regions:
         self.communities: frozenset[str] = frozenset(
             region.code for region in self if region.level == "community"
         )
+        self._dated = {r.code: r.validity for r in self if r.validity != ALWAYS}
+        self._replaced: dict[str, list[str]] = {}
+        for region in self:
+            for code in region.replaced_by:
+                self._replaced.setdefault(code, []).append(region.code)
 
     def __iter__(self) -> Iterator[Region]:
         return iter(self._by_code.values())
@@ -58,9 +69,16 @@ class Regions:
             )
         return self._by_code[code]
 
-    def check_community(self, code: str, *, path: str = "meta.community") -> None:
-        """Raises EventInvalid if `code` is not a community's."""
+    def check_community(
+        self, code: str, *, at: int | None = None, path: str = "meta.community"
+    ) -> None:
+        """Raises EventInvalid if `code` is not a community's, or was not in use at `at`.
+
+        at: microseconds since 1970 in UTC; None asks for no time.
+        """
         if code in self.communities:
+            if at is not None and code in self._dated:
+                self._check_in_use(code, at, path)
             return
         region = self._by_code.get(code)
         if region is None:
@@ -70,6 +88,37 @@ class Regions:
             path=path,
             todo="Give the code of the community inside it.",
         )
+
+    def former(self, code: str) -> frozenset[str]:
+        """Return the codes outside the region `code` from which communities in it came."""
+        inside = self.within(code)
+        return frozenset(old for each in inside for old in self.lineage(each)) - inside
+
+    def check_region(self, code: str, *, path: str = "meta.community") -> None:
+        """Raises EventInvalid if `code` is that of no region of any level."""
+        if code not in self._by_code:
+            raise EventInvalid("unknown region code.", path=path, todo=self._nearest(code))
+
+    def _check_in_use(self, code: str, at: int, path: str) -> None:
+        if at in self._dated[code]:
+            return
+        late = at >= self._dated[code].end
+        others = self._by_code[code].replaced_by if late else self._replaced.get(code, ())
+        raise EventInvalid(
+            f"the community's code was {'no longer' if late else 'not yet'} in use then.",
+            path=path,
+            todo=f"In use then: {', '.join(others)}." if others else "Give the code of that day.",
+        )
+
+    def lineage(self, code: str) -> tuple[str, ...]:
+        """Return `code` and the codes it came from, the nearest first.
+
+        What happened in a community before it was split or merged stands under these.
+        """
+        found = [self.get(code).code]
+        for each in found:
+            found += [old for old in self._replaced.get(each, ()) if old not in found]
+        return tuple(found)
 
     def _nearest(self, code: str) -> str:
         """Say which known region the code would lie in; never repeats the wrong code."""
@@ -111,12 +160,13 @@ def read_scheme(path: Path) -> list[Region]:
     try:
         scheme = yaml.safe_load(path.read_text(encoding="utf-8"))
         digits: Mapping[str, int] = scheme["digits"]
+        zone = ZoneInfo(scheme["timezone"])
         with (path.parent / scheme["file"]).open(encoding="utf-8", newline="") as file:
-            regions = [_region(row, digits) for row in csv.DictReader(file)]
+            regions = [_region(row, digits, zone) for row in csv.DictReader(file)]
     except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as exc:
         raise ContractRefused(
             f"{path.name} is not a region scheme ({type(exc).__name__}: {exc}).",
-            todo="It needs scheme, source, width, digits and file.",
+            todo="It needs scheme, source, timezone, width, digits and file.",
         ) from exc
     known = {region.code: region for region in regions}
     for region in regions:
@@ -124,16 +174,20 @@ def read_scheme(path: Path) -> list[Region]:
     return regions
 
 
-def _region(row: Mapping[str, str], digits: Mapping[str, int]) -> Region:
+def _region(row: Mapping[str, Any], digits: Mapping[str, int], zone: ZoneInfo) -> Region:
     return Region(
         code=row["code"],
         name=row["name"],
         level=row["level"],
         parent=row["parent"],
         prefix=row["code"][: digits[row["level"]]],
-        valid_from=date.fromisoformat(row["valid_from"]) if row["valid_from"] else None,
-        valid_to=date.fromisoformat(row["valid_to"]) if row["valid_to"] else None,
+        validity=Validity.of(_day(row["valid_from"]), _day(row["valid_to"]), zone),
+        replaced_by=tuple(row["replaced_by"].split()),
     )
+
+
+def _day(text: str) -> date | None:
+    return date.fromisoformat(text) if text else None
 
 
 def _check(
@@ -148,6 +202,10 @@ def _check(
         fault = "has a parent that is not in the file"
     elif region.parent and not region.code.startswith(known[region.parent].prefix):
         fault = "does not begin like its parent's code"
+    elif any(each not in known or each == region.code for each in region.replaced_by):
+        fault = "is replaced by a code that is not another one of the file"
+    elif region.replaced_by and region.validity.end == ALWAYS.end:
+        fault = "is replaced, but has no valid_to"
     if fault:
         raise ContractRefused(
             f"region code {region.code} {fault}.", todo="Correct it in the scheme's file."

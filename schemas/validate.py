@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 from maplebridge.errors import EventInvalid
 from maplebridge.schemas.code_lists import CodeLists
 from maplebridge.schemas.codec import Event
+from maplebridge.schemas.compiled import Rule, compile_checks
 from maplebridge.schemas.contracts import Contract, FieldSpec
+from maplebridge.schemas.formats import FORMATS
+from maplebridge.schemas.personal_data import SAYS, find_personal_data
 from maplebridge.schemas.regions import Regions
-
-Check = Callable[[Any, str], None]
 
 _RANGES = {"int": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
 _PYTHON: Mapping[str, tuple[type, ...]] = {
@@ -42,78 +43,69 @@ _GIVEN: Mapping[type, str] = {
     list: "a list",
     dict: "an object",
 }
-_CASE_REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
-
-
-class _Rule(NamedTuple):
-    """One field: the types and codes that need no further look, and the whole check."""
-
-    name: str
-    kinds: frozenset[type]
-    codes: frozenset[str] | None
-    check: Check
-
-
-Rules = Mapping[str, _Rule]
+_CHECKED_APART = frozenset(
+    ("meta.event_id", "meta.event_type", "meta.department", "meta.community", "meta.transition")
+)
+"""What the publisher makes itself, or a check of its own looks at."""
 
 
 class Validator:
     """Checks events of one contract; made once, used for every event.
 
     An event is the plain nested dict, sealed fields still open.
+    personal_data: how often a scan found what, by (path of the text, kind).
     """
 
     def __init__(self, contract: Contract, codes: CodeLists, regions: Regions) -> None:
         self.contract = contract
+        self.personal_data: Counter[tuple[str, str]] = Counter()
         self._codes = codes
         self._regions = regions
-        top = [spec for spec in contract.fields if "." not in spec.path]
-        self._top = self._rules(top, "")
-        self._meta = self._rules(
-            [spec for spec in contract.fields if spec.path.startswith("meta.")], "meta."
-        )
-        arrays = {spec.path.partition("[]")[0] for spec in contract.fields if "[]" in spec.path}
-        self._arrays = {
-            name: self._rules(
-                [spec for spec in contract.fields if spec.path.startswith(f"{name}[].")],
-                f"{name}[].",
-            )
-            for name in sorted(arrays)
-        }
-        self._names = {*self._top, *self._arrays, "meta", "proof"}
+        paths = [spec.path for spec in contract.fields]
+        arrays = sorted({path.partition("[]")[0] for path in paths if "[]." in path})
+        self._check_meta = compile_checks(self._rules("meta."))
+        self._check_top = compile_checks(self._rules(""))
+        self._items = {name: self._rules(f"{name}[].") for name in arrays}
+        self._check_item = {name: compile_checks(rules) for name, rules in self._items.items()}
+        lists = [spec for spec in contract.fields if spec.path.endswith("[]")]
+        self._lists = {spec.path.removesuffix("[]"): self._rule(spec, "") for spec in lists}
+        top = [spec for spec in contract.fields if "." not in spec.path and "[]" not in spec.path]
+        self._texts = [spec for spec in top if spec.text]
+        self._names = {*(each.path for each in top), *arrays, *self._lists, "meta", "proof"}
 
     def check(self, event: Event) -> None:
-        """Raises EventInvalid, which names the first failing field and never its value."""
-        self._record(event["meta"], self._meta, "meta.")
-        self._record(event, self._top, "")
-        for name, checks in self._arrays.items():
-            items = event.get(name)
-            if not isinstance(items, list):
-                raise EventInvalid("a list is needed.", path=name)
-            for index, item in enumerate(items):
+        """Pass a whole event.
+
+        A text in which personal data stands is moved into its twin, if the contract says so.
+        Raises EventInvalid, which names the first failing field and never its value.
+        """
+        meta = event["meta"]
+        self._check_meta(meta, "meta.", 0)
+        at = meta["occurred_at"]
+        self._check_top(event, "", at)
+        for name, rules in self._items.items():
+            check = self._check_item[name]
+            for index, item in enumerate(_list(event, name)):
                 if not isinstance(item, Mapping):
                     raise EventInvalid("an object is needed.", path=f"{name}[{index}]")
-                self._record(item, checks, f"{name}[{index}].")
-                if len(item) != len(checks):
-                    raise _unknown(set(item) - set(checks), set(checks), f"{name}[{index}].")
+                check(item, f"{name}[{index}].", at)
+                if len(item) != len(rules):
+                    known = {rule.name for rule in rules}
+                    raise _unknown(set(item) - known, known, f"{name}[{index}].")
+        for name, rule in self._lists.items():
+            for index, value in enumerate(_list(event, name)):
+                rule.check(value, f"{name}[{index}]", at)
         if not self._names.issuperset(event):
             raise _unknown(set(event) - self._names, self._names, "")
-        self._meta_rules(event["meta"])
-
-    def _record(self, record: Mapping[str, Any], rules: Rules, prefix: str) -> None:
-        for name, kinds, codes, check in rules.values():
-            try:
-                value = record[name]
-            except KeyError:
-                raise EventInvalid("the field is missing.", path=prefix + name) from None
-            kind = type(value)
-            # most values pass here; the check says what is wrong with the others
-            if kind in kinds and (codes is None or kind is not str or value in codes):
-                continue
-            check(value, prefix + name)
+        self._meta_rules(meta)
+        for spec in self._texts:
+            self._scan(spec, event)
 
     def _meta_rules(self, meta: Mapping[str, Any]) -> None:
-        self._regions.check_community(meta["community"])
+        if self.contract.is_of_service:
+            self._regions.check_region(meta["community"])
+        else:
+            self._regions.check_community(meta["community"], at=meta["occurred_at"])
         if meta["transition"] not in self.contract.transitions:
             listed = ", ".join(self.contract.transitions)
             raise EventInvalid(
@@ -121,16 +113,30 @@ class Validator:
                 path="meta.transition",
                 todo=f"Transitions of {self.contract.event_type}: {listed}.",
             )
-        if meta["case_ref"] is not None and not _CASE_REF.fullmatch(meta["case_ref"]):
+
+    def _scan(self, spec: FieldSpec, event: Event) -> None:
+        text = event[spec.path]
+        kinds = find_personal_data(text) if text else ()
+        if not kinds:
+            return
+        for kind in kinds:
+            self.personal_data[spec.path, kind] += 1
+        if spec.scan != "raise" or spec.raises is None:
             raise EventInvalid(
-                "a case reference is up to 128 letters, digits and . _ : / -", path="meta.case_ref"
+                f"what looks like {SAYS[kinds[0]]} stands in a text that many may read.",
+                path=spec.path,
+                todo="Take it out, or give it in a sealed field.",
             )
+        event[spec.path], event[spec.raises.twin] = spec.raises.shown, text
 
-    def _rules(self, specs: list[FieldSpec], prefix: str) -> Rules:
-        rules = (self._rule(spec, spec.path.removeprefix(prefix)) for spec in specs)
-        return {rule.name: rule for rule in rules}
+    def _rules(self, prefix: str) -> list[Rule]:
+        """Return the rules of the fields that stand at `prefix`."""
+        cut = len(prefix)
+        specs = [spec for spec in self.contract.fields if spec.path.startswith(prefix)]
+        here = [spec for spec in specs if not {".", "["} & set(spec.path[cut:])]
+        return [self._rule(spec, spec.path[cut:]) for spec in here]
 
-    def _rule(self, spec: FieldSpec, name: str) -> _Rule:
+    def _rule(self, spec: FieldSpec, name: str) -> Rule:
         kind: Any = spec.seal.type if spec.seal else spec.type
         nullable = spec.nullable or (spec.seal is not None and spec.seal.nullable)
         if isinstance(kind, list):
@@ -139,8 +145,9 @@ class Validator:
         python = _PYTHON[avro]
         low, high = _RANGES.get(avro, (None, None))
         codes = self._codes.get(spec.code_list) if spec.code_list else None
+        form = FORMATS[spec.format] if spec.format and spec.path not in _CHECKED_APART else None
 
-        def check(value: Any, path: str) -> None:
+        def check(value: Any, path: str, at: int) -> None:
             if value is None:
                 if nullable:
                     return
@@ -152,16 +159,31 @@ class Validator:
                 raise EventInvalid(f"{needed} is needed, not {given}.", path=path)
             if low is not None and high is not None and not low <= value <= high:
                 raise EventInvalid(f"out of the range of {avro}.", path=path)
+            if form is not None and form.pattern.fullmatch(value) is None:
+                raise EventInvalid("not in its form.", path=path, todo=f"Give {form.says}.")
             if codes is not None and value not in codes.codes:
                 raise EventInvalid("unknown code.", path=path, todo=codes.advice(value))
+            if codes is not None and not codes.holds(value, at=at):
+                raise EventInvalid(
+                    "the code was not in use then.", path=path, todo=codes.advice(value)
+                )
 
-        plain: set[type] = set() if avro in _RANGES else set(python)
-        return _Rule(
+        return Rule(
             name,
-            frozenset(plain | {type(None)} if nullable else plain),
-            frozenset(codes.codes) if codes else None,
+            frozenset(python),
+            frozenset(codes.codes) - frozenset(codes.dated) if codes else None,
+            form.pattern if form else None,
+            _RANGES.get(avro),
+            nullable,
             check,
         )
+
+
+def _list(event: Event, name: str) -> list[Any]:
+    items = event.get(name)
+    if not isinstance(items, list):
+        raise EventInvalid("a list is needed.", path=name)
+    return items
 
 
 def _unknown(names: set[str], known: set[str], prefix: str) -> EventInvalid:

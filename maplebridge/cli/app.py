@@ -26,11 +26,13 @@ COMMANDS = {
     "provision": "deploy:provision",
     "demo": "demo:demo",
     "publish": "data:publish",
+    "retract": "data:retract",
     "import": "importing:import_",
     "watch": "consume:watch",
     "query": "consume:query",
 }
 GROUPS = {
+    "spool": "spool:commands",
     "mapping": "mapping:commands",
     "schema": "schema:commands",
     "policy": "policy:commands",

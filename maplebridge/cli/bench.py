@@ -34,11 +34,27 @@ def commands() -> typer.Typer:
     return app
 
 
-def publish(events: Events = 100_000, as_json: Json = False) -> None:
+def publish(
+    events: Events = 100_000,
+    processes: Annotated[
+        int, typer.Option("--processes", min=1, max=2, help="2: against one process instead.")
+    ] = 1,
+    as_json: Json = False,
+) -> None:
     """Publish with three sealed fields, against fastavro, the same cryptography and produce."""
     with _servers() as profile:
-        told = publish_bench.run(profile.settings("dept-hotline"), events=events)
-    _show("publish", told, as_json=as_json)
+        settings = profile.settings("dept-hotline")
+        if processes == 1:
+            told = publish_bench.run(settings, events=events)
+        else:
+            told = publish_bench.run_processes(settings, events=events)
+    if as_json or processes == 1:
+        _show("publish", told, as_json=as_json)
+        return
+    console.print(
+        f"publish: {told['events_per_s']:,.0f} events/s, two processes"
+        f" {told['two_events_per_s']:,.0f} events/s, {told['scaling']:.2f} times that"
+    )
 
 
 def combine(events: Events = 100_000, as_json: Json = False) -> None:

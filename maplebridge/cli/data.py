@@ -1,10 +1,10 @@
-"""The command of a department that publishes events it already has."""
+"""Commands of a department: publish events it already has, take one back."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,20 +12,24 @@ import typer
 
 from maplebridge.cli.options import HOME, Home, Json, settings_of
 from maplebridge.cli.output import complaints, console, print_json
-from maplebridge.errors import EventInvalid, InputError
+from maplebridge.errors import EventInvalid, InputError, Unavailable
 from maplebridge.producers import Department
 from maplebridge.schemas import Contract, load_catalogue
 
 ENVELOPE = (
     "community", "transition", "occurred_at", "case_ref", "purpose", "legal_basis", "event_id",
-    "recorded_at", "grid", "retention", "backfill",
+    "recorded_at", "grid", "retention", "backfill", "corrects",
 )  # fmt: skip
 _MOMENTS = ("occurred_at", "recorded_at")
+_PATIENCE_S = 5.0
 
 
 def publish(
     event_type: Annotated[str, typer.Argument(help="The event type, such as hotline.order.")],
     file: Annotated[Path, typer.Argument(help="JSON Lines; see docs/publishing.md.")],
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Do not wait for Kafka; the spool is enough.")
+    ] = False,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
@@ -33,14 +37,17 @@ def publish(
 
     Each line holds the envelope (community, transition, occurred_at, purpose,
     legal_basis, case_ref ...) and `fields`. Good lines are published, bad ones
-    are named with their line and field; exit code 3 if there were any.
+    are named with their line and field; exit code 3 if there were any. With Kafka
+    down they wait in the department's spool; exit code 5 then.
     """
     contract = _own_contract(event_type)
     lines = _read(file)
     rows = rejected = 0
-    with Department(
+    dept = Department(
         contract.department, settings=settings_of(f"dept-{contract.department}", home)
-    ) as dept:
+    ).open()
+    unsent: Unavailable | None = None
+    try:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
@@ -51,11 +58,53 @@ def publish(
             except InputError as error:
                 rejected += 1
                 _reject(number, error, as_json=as_json)
-        dept.flush()
-    summary = {"rows": rows, "published": rows - rejected, "rejected": rejected}
+        try:
+            if not no_wait:
+                dept.flush(_PATIENCE_S)
+        except Unavailable as error:
+            unsent = error
+        waiting = dept.waiting
+    finally:
+        dept.close(0)
+    summary = {
+        "rows": rows,
+        "published": rows - rejected,
+        "rejected": rejected,
+        "waiting": waiting,
+    }
     _conclude(summary, as_json=as_json)
+    if unsent is not None:
+        raise unsent
     if rejected:
         raise typer.Exit(InputError.exit_code)
+
+
+def retract(
+    event_id: Annotated[str, typer.Argument(help="The id of the event to take back.")],
+    department: Annotated[str, typer.Option("--as", help="The department that published it.")],
+    event_type: Annotated[str, typer.Option("--type", help="Its event type.")],
+    community: Annotated[str, typer.Option("--community", help="Its community.")],
+    reason: Annotated[str, typer.Option("--reason", help="A code of retraction_reason.")],
+    case_ref: Annotated[str | None, typer.Option("--case", help="Its case reference.")] = None,
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """Take an event of one's own back: it was never a fact. It stays in the record."""
+    with Department(department, settings=settings_of(f"dept-{department}", home)) as dept:
+        delivery = dept.retract(
+            event_id,
+            event_type=event_type,
+            community=community,
+            reason=reason,
+            case_ref=case_ref,
+            occurred_at=datetime.now(UTC),
+        )
+        receipt = delivery.result()
+    told = {"event_id": delivery.event_id, "retracts": event_id, "topic": receipt.topic}
+    if as_json:
+        print_json(told)
+    else:
+        console.print(f"{event_id} is retracted by {delivery.event_id}")
 
 
 def _own_contract(event_type: str) -> Contract:
@@ -143,7 +192,9 @@ def _conclude(summary: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(summary)
         return
+    waiting = summary["waiting"]
     console.print(
         f"{summary['rows']} rows = {summary['published']} published"
         f" + {summary['rejected']} rejected"
+        + (f"; {waiting} of them wait in the spool" if waiting else "")
     )

@@ -20,7 +20,7 @@ from maplebridge.schemas import (
     load_catalogue,
     load_code_lists,
 )
-from maplebridge.schemas.contracts import contract_paths, load_inlined
+from maplebridge.schemas.catalogue import contract_paths, load_inlined
 
 
 def commands() -> typer.Typer:
@@ -37,17 +37,19 @@ def lint(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check contracts against the grade floors. Exit code 3 if something is found."""
+    """Check contracts against the rules of docs/contracts.md. Exit code 3 if something is found."""
     paths = contracts or contract_paths()
     found: list[tuple[Path, Finding]] = []
     inlined = load_inlined()
     codes = load_code_lists()
+    departments = load_catalogue().departments
     for path in paths:
         try:
             text = path.read_text(encoding="utf-8")
         except OSError as exc:
             raise InputError(f"{path} cannot be read ({exc.strerror}).") from exc
-        found += [(path, finding) for finding in lint_schema(text, inlined, codes)]
+        findings = lint_schema(text, inlined, codes, departments=departments)
+        found += [(path, finding) for finding in findings]
     for path, finding in found:
         if as_json:
             print_json(
@@ -86,12 +88,16 @@ def list_(as_json: Json = False) -> None:
     """List the contracts with their grades and fingerprints."""
     catalogue = load_catalogue()
     if as_json:
-        for contract in catalogue:
+        for contract in catalogue.everything:
             print_json(
                 {
                     "event_type": contract.event_type,
                     "version": contract.version,
+                    "department": contract.department,
+                    "publishers": list(contract.publishers),
                     "topic": contract.topic,
+                    "share": contract.share,
+                    "open": contract.open,
                     "fingerprint": contract.fingerprint,
                     "fields": {spec.path: f"L{spec.grade}" for spec in contract.fields},
                 }
@@ -107,6 +113,6 @@ def list_(as_json: Json = False) -> None:
                 ", ".join(spec.path for spec in contract.fields if spec.seal),
                 contract.fingerprint[:16],
             )
-            for contract in catalogue
+            for contract in catalogue.everything
         ],
     )

@@ -42,6 +42,6 @@ def _full(code: str) -> str:
 
 if __name__ == "__main__":
     out = csv.writer(sys.stdout, lineterminator="\n")
-    out.writerow(("code", "name", "level", "parent", "valid_from", "valid_to"))
+    out.writerow(("code", "name", "level", "parent", "valid_from", "valid_to", "replaced_by"))
     for code, name, level, parent in rows_of(Path(sys.argv[1]), sys.argv[2]):
-        out.writerow((code, name, level, parent, "", ""))
+        out.writerow((code, name, level, parent, "", "", ""))

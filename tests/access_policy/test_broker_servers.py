@@ -40,6 +40,7 @@ from maplebridge.access_policy.broker.intake import Intake
 from maplebridge.access_policy.broker.service import root_path
 from maplebridge.access_policy.broker.store import Connections, migrate
 from maplebridge.access_policy.broker.vault import Vault
+from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.access_policy.keys import FieldKey, KeyRequest, Master, Withheld
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.keytransport import BrokerPublicKey, NewMaster
@@ -128,13 +129,14 @@ def site(stack: HasProfile, tmp_path: Path) -> Iterator[Site]:
 @pytest.fixture
 def keys(site: Site, tmp_path: Path) -> Iterator[DepartmentKeys]:
     path = tmp_path / "departments" / "hotline.db"
-    with DepartmentKeys(path, department="hotline", broker_public_key=site.public_key) as store:
-        yield store
+    with DepartmentStore(path, department="hotline") as store:
+        yield DepartmentKeys(store)
 
 
-def announced(keys: DepartmentKeys) -> list[tuple[str, bytes]]:
+def announced(keys: DepartmentKeys, public_key: BrokerPublicKey) -> list[tuple[str, bytes]]:
+    keys.write_new()
     return [
-        (f"batch {batch.number}", CODEC.encode(keys.announcement(batch, created_at=1)))
+        (f"batch {batch.last}", CODEC.encode(keys.announcement(batch, public_key, created_at=1)))
         for batch in keys.pending()
     ]
 
@@ -160,8 +162,8 @@ def test_a_taken_master_is_released_by_policy_and_after_a_restart(
     records: list[ReleaseRecord] = []
     broker = site.broker(records.append)
     intake = intake_of(site, broker)
-    intake.take(announced(keys))
-    intake.take(announced(keys))
+    intake.take(announced(keys, site.public_key))
+    intake.take(announced(keys, site.public_key))
     assert (intake.counts.masters, intake.counts.repeated) == (3, 3)
     for each in (broker, site.broker(records.append)):
         released = each.release(APP, PURPOSE, [ask(ours), ask(theirs), ask(sensitive)])
@@ -191,7 +193,7 @@ def test_with_the_audit_down_nothing_is_released(site: Site, keys: DepartmentKey
         raise ConnectionError
 
     broker = site.broker(audit)
-    intake_of(site, broker).take(announced(keys))
+    intake_of(site, broker).take(announced(keys, site.public_key))
     with pytest.raises(Exception, match="audit log"):
         broker.release(APP, PURPOSE, [ask(master)])
     with pytest.raises(Exception, match="audit log"):
@@ -205,12 +207,11 @@ def test_one_person_has_one_pseudonym_over_departments(
     master = keys.master("subject", CANARY, grade_domain=3, community=HERE)
     broker = site.broker(lambda record: None)
     intake = intake_of(site, broker)
-    intake.take(announced(keys))
-    with DepartmentKeys(
-        tmp_path / "grid.db", department="grid", broker_public_key=site.public_key
-    ) as grid:
+    intake.take(announced(keys, site.public_key))
+    with DepartmentStore(tmp_path / "grid.db", department="grid") as store:
+        grid = DepartmentKeys(store)
         other = grid.master("subject", CANARY, grade_domain=3, community=ELSEWHERE)
-        intake.take(announced(grid))
+        intake.take(announced(grid, site.public_key))
     subjects = [("hotline", master.key_ref), ("grid", other.key_ref), ("grid", "unknown")]
     first = broker.pseudonyms("deliver", "audit", "data-officer", subjects).tokens
     assert first[0] == first[1]
@@ -227,7 +228,7 @@ def test_nothing_in_the_keys_database_is_in_plain(site: Site, keys: DepartmentKe
         keys.master("subject", CANARY, grade_domain=3, community=HERE),
         keys.master("case", CANARY, grade_domain=4, community=HERE),
     ]
-    intake_of(site, site.broker(lambda record: None)).take(announced(keys))
+    intake_of(site, site.broker(lambda record: None)).take(announced(keys, site.public_key))
     tables = ["master", "subject", "epoch", "department_key", "broker_secret", "principal"]
     content = b""
     for table in tables:
@@ -246,7 +247,7 @@ def test_nothing_in_the_keys_database_is_in_plain(site: Site, keys: DepartmentKe
 def test_a_row_that_an_administrator_edits_gives_no_key(site: Site, keys: DepartmentKeys) -> None:
     """T6: moving a master to another community in the table does not move its key."""
     master = keys.master("subject", CANARY, grade_domain=3, community=ELSEWHERE)
-    intake_of(site, site.broker(lambda record: None)).take(announced(keys))
+    intake_of(site, site.broker(lambda record: None)).take(announced(keys, site.public_key))
     site.admin.execute("UPDATE keys.master SET community = %s", (HERE,))
     records: list[ReleaseRecord] = []
     with pytest.raises(IntegrityError):
@@ -258,8 +259,9 @@ def test_a_wrap_that_cannot_be_opened_stops_nothing_and_shows_no_content(
     site: Site, keys: DepartmentKeys, caplog: pytest.LogCaptureFixture
 ) -> None:
     master = keys.master("subject", CANARY, grade_domain=3, community=HERE)
+    keys.write_new()
     (batch,) = keys.pending()
-    good = keys.announcement(batch, created_at=1)
+    good = keys.announcement(batch, site.public_key, created_at=1)
     bad = [
         b"",
         b"not avro",
@@ -282,7 +284,7 @@ def test_a_wrap_that_cannot_be_opened_stops_nothing_and_shows_no_content(
 def test_the_first_master_of_a_key_id_stays(site: Site, keys: DepartmentKeys) -> None:
     master = keys.master("subject", CANARY, grade_domain=3, community=HERE)
     broker = site.broker(lambda record: None)
-    intake_of(site, broker).take(announced(keys))
+    intake_of(site, broker).take(announced(keys, site.public_key))
     forged = replace(master, secret=os.urandom(32), community=ELSEWHERE)
     assert broker.vault.store([NewMaster(forged, "someone")]) == 0
     assert site.broker(print).vault.masters([master.key_id])[master.key_id] == master
@@ -294,9 +296,10 @@ def test_a_broker_takes_the_wraps_of_an_epoch_made_while_it_runs(
     broker = site.broker(lambda record: None)
     later = ensure_epoch(site.admin, site.root(), now=datetime(2026, 12, 1, tzinfo=UTC))
     assert later.epoch == "2026-W49"
-    with DepartmentKeys(tmp_path / "grid.db", department="grid", broker_public_key=later) as grid:
+    with DepartmentStore(tmp_path / "grid.db", department="grid") as store:
+        grid = DepartmentKeys(store)
         master = grid.master("case", "case 1", grade_domain=3, community=HERE)
-        intake_of(site, broker).take(announced(grid))
+        intake_of(site, broker).take(announced(grid, later))
     assert broker.vault.masters([master.key_id])[master.key_id] == master
     site.admin.execute("UPDATE keys.epoch SET transport_secret = NULL")
     with pytest.raises(TokenInvalid):
@@ -398,7 +401,7 @@ def test_masters_sent_over_kafka_are_taken_once_and_poison_is_passed(
 ) -> None:
     broker = site.broker(lambda record: None)
     first = keys.master("subject", "one", grade_domain=3, community=HERE)
-    send(stack, topic, [b"poison", *(value for _, value in announced(keys))])
+    send(stack, topic, [b"poison", *(value for _, value in announced(keys, site.public_key))])
     intake = intake_of(site, broker, topic)
     intake.start()
     eventually(lambda: first.key_id in broker.vault.masters([first.key_id]))
@@ -407,7 +410,7 @@ def test_masters_sent_over_kafka_are_taken_once_and_poison_is_passed(
     assert not intake.alive
 
     second = keys.master("case", "two", grade_domain=3, community=HERE)
-    send(stack, topic, [value for _, value in announced(keys)])
+    send(stack, topic, [value for _, value in announced(keys, site.public_key)])
     resumed = intake_of(site, broker, topic)
     resumed.start()
     eventually(lambda: second.key_id in broker.vault.masters([second.key_id]))
@@ -440,7 +443,7 @@ def test_the_service_starts_answers_and_stops_within_three_seconds(
     stack: HasProfile, topic: str, site: Site, keys: DepartmentKeys
 ) -> None:
     master = keys.master("subject", CANARY, grade_domain=3, community=HERE)
-    send(stack, topic, [value for _, value in announced(keys)])
+    send(stack, topic, [value for _, value in announced(keys, site.public_key)])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"

@@ -8,12 +8,14 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.access_policy.keys import Master
 from maplebridge.access_policy.keystore import DepartmentKeys, KeyBatch
 from maplebridge.access_policy.keytransport import (
@@ -30,10 +32,17 @@ CANARY = "13800138000-canary"
 TOWN = "330681001001"
 
 
-def open_store(path: Path, *, private: BrokerPrivateKey = PRIVATE) -> DepartmentKeys:
-    return DepartmentKeys(
-        path, department="hotline", broker_public_key=private.public(), lock_timeout_s=0.1
-    )
+@contextmanager
+def open_store(path: Path) -> Iterator[DepartmentKeys]:
+    with DepartmentStore(path, department="hotline", lock_timeout_s=0.1) as store:
+        keys = DepartmentKeys(store)
+        yield keys
+        keys.write_new()
+
+
+def pending(keys: DepartmentKeys) -> list[KeyBatch]:
+    keys.write_new()
+    return keys.pending()
 
 
 def subject(keys: DepartmentKeys, identifier: str = CANARY, *, community: str = TOWN) -> Master:
@@ -41,9 +50,8 @@ def subject(keys: DepartmentKeys, identifier: str = CANARY, *, community: str = 
 
 
 def opened(keys: DepartmentKeys, batch: KeyBatch) -> list[NewMaster]:
-    return decode_batch(
-        PRIVATE.unwrap(keys.wrap(batch), department="hotline"), department="hotline"
-    )
+    wrap = keys.announcement(batch, PRIVATE.public(), created_at=1)["wrap"]
+    return decode_batch(PRIVATE.unwrap(wrap, department="hotline"), department="hotline")
 
 
 @pytest.fixture
@@ -83,10 +91,10 @@ def test_each_grade_domain_and_community_has_a_master_of_its_own_but_one_referen
 
 def test_a_batch_holds_each_new_master_with_its_identifier(keys: DepartmentKeys) -> None:
     masters = [subject(keys, f"person {number}") for number in range(3)]
-    (batch,) = keys.pending()
+    (batch,) = pending(keys)
     assert [new.master for new in opened(keys, batch)] == masters
     assert [new.identifier for new in opened(keys, batch)] == ["person 0", "person 1", "person 2"]
-    event = keys.announcement(batch, created_at=1_700_000_000_000_000)
+    event = keys.announcement(batch, PRIVATE.public(), created_at=1_700_000_000_000_000)
     assert {name: event[name] for name in ("department", "epoch", "count", "created_at")} == {
         "department": "hotline",
         "epoch": "2026-W47",
@@ -98,26 +106,27 @@ def test_a_batch_holds_each_new_master_with_its_identifier(keys: DepartmentKeys)
 def test_masters_not_acknowledged_are_handed_out_again_after_a_crash(path: Path) -> None:
     with open_store(path) as keys:
         first = subject(keys)
-        (batch,) = keys.pending()
+        (batch,) = pending(keys)
     later = BrokerPrivateKey.generate("2026-W48")
-    with open_store(path, private=later) as keys:
-        (again,) = keys.pending()
+    with open_store(path) as keys:
+        (again,) = pending(keys)
         assert again == batch
-        plain = later.unwrap(keys.wrap(again), department="hotline")
+        wrap = keys.announcement(again, later.public(), created_at=1)["wrap"]
+        plain = later.unwrap(wrap, department="hotline")
         assert decode_batch(plain, department="hotline")[0].master == first
         keys.mark_published(again)
         keys.mark_published(again)
     with open_store(path) as keys:
-        assert keys.pending() == []
+        assert pending(keys) == []
         assert subject(keys) == first
 
 
 def test_many_masters_come_in_batches_and_none_is_lost(path: Path) -> None:
     with open_store(path) as keys:
         made = {subject(keys, f"person {n}").key_id for n in range(9_500)}
-        batches = keys.pending()
+        batches = pending(keys)
         assert max(batch.masters for batch in batches) == 1000
-        assert keys.pending(besides=[batch.number for batch in batches[1:]]) == batches[:1]
+        assert keys.pending(after=batches[0].last) == batches[1:]
         told = {new.master.key_id for batch in batches for new in opened(keys, batch)}
         assert told == made
     with open_store(path) as keys:
@@ -143,7 +152,7 @@ def test_nothing_in_the_files_of_a_department_is_in_plain(path: Path) -> None:
     """T1: neither identifier nor master, raw, in base64 or hexadecimal, in any file."""
     with open_store(path) as keys:
         master = subject(keys)
-        keys.pending()
+        pending(keys)
         content = b"".join(file.read_bytes() for file in path.parent.iterdir())
         for secret in (CANARY.encode(), CANARY.encode("utf-16-le"), master.secret):
             assert secret not in content
@@ -156,8 +165,8 @@ def test_nothing_in_the_files_of_a_department_is_in_plain(path: Path) -> None:
 def test_a_second_publisher_of_one_department_is_told_to_wait(
     keys: DepartmentKeys, path: Path
 ) -> None:
-    with pytest.raises(InputError, match="in use by another publisher"):
-        open_store(path)
+    with pytest.raises(InputError, match="in use by another publisher"), open_store(path):
+        pass
 
 
 def test_a_store_without_its_key_file_is_refused_and_left_alone(path: Path) -> None:
@@ -166,14 +175,15 @@ def test_a_store_without_its_key_file_is_refused_and_left_alone(path: Path) -> N
     kek = path.with_suffix(".kek")
     content = kek.read_bytes()
     kek.unlink()
-    with pytest.raises(IntegrityError, match="missing"):
-        open_store(path)
+    with pytest.raises(IntegrityError, match="missing"), open_store(path):
+        pass
     assert not kek.exists()
     kek.write_bytes(os.urandom(64))
-    with pytest.raises(IntegrityError, match="does not belong"):
-        open_store(path)
+    with pytest.raises(IntegrityError, match="does not belong"), open_store(path):
+        pass
     kek.write_bytes(content)
-    open_store(path).close()
+    with open_store(path):
+        pass
 
 
 def test_a_stored_master_moved_to_another_row_is_refused(path: Path) -> None:
@@ -244,7 +254,7 @@ def test_an_identifier_that_the_broker_would_refuse_gets_no_master(keys: Departm
     assert CANARY not in str(refused.value)
     with pytest.raises(InputError):
         subject(keys, community="")
-    assert keys.pending() == []
+    assert pending(keys) == []
 
 
 def test_a_batch_says_the_same_after_encoding() -> None:

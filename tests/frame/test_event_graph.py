@@ -53,7 +53,20 @@ def test_every_topic_of_the_graph_is_made_and_no_other() -> None:
     assert made == {topic for edge in edges(catalogue) for topic in edge} | {
         KEYS_TOPIC,
         SIGNING_TOPIC,
+        *(contract.topic for contract in catalogue.control),
     }
+
+
+def test_control_events_stay_off_the_way_of_departments() -> None:
+    catalogue = load_catalogue()
+    rules = wanted_rules(catalogue, APPS)
+    principals = {rule[0] for rule in rules}
+    consumed = {topic for contract in catalogue for topic in contract.topics}
+    for contract in catalogue.control:
+        assert contract.topic == f"mb.control.{contract.event_type}" not in consumed
+        for operation in ("READ", "WRITE"):
+            # the administrator needs no rule
+            assert not any(rights(rules, who, operation, contract.topic) for who in principals)
 
 
 def test_kafka_lets_each_stage_do_its_part() -> None:

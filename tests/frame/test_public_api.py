@@ -22,6 +22,7 @@ PACKAGES = (
     "maplebridge.producers.proposal",
     "maplebridge.producers.sources",
     "maplebridge.schemas",
+    "maplebridge.schemas.lint",
 )
 # used by each other's modules by their full names; they show nothing of their own
 SILENT = (

@@ -68,9 +68,13 @@ def order(fields: dict[str, Any] | None = None, **changes: Any) -> Event:
         "state": "open",
         "return_reason": None,
         "anonymous": False,
+        "caller_under_14": False,
         "caller_name": None,
+        "caller_name_child": None,
         "caller_phone": None,
+        "caller_phone_child": None,
         "address": None,
+        "address_child": None,
         "content": None,
         "proof": None,
     }
@@ -112,13 +116,26 @@ def mediation(fields: dict[str, Any] | None = None, **changes: Any) -> Event:
         "mediator": None,
         "social_org": None,
         "parties": [
-            {"role": "applicant", "name": TOKEN, "phone": None, "id_no": TOKEN},
-            {"role": "respondent", "name": None, "phone": TOKEN, "id_no": TOKEN},
+            party("applicant", name=TOKEN),
+            party("respondent", phone=TOKEN),
         ],
         "agreement_text": TOKEN,
         "proof": None,
     }
     return {**made, **(fields or {})}
+
+
+def party(role: str, **changes: Any) -> dict[str, Any]:
+    made = {
+        "role": role,
+        "under_14": False,
+        "name": None,
+        "name_child": None,
+        "phone": None,
+        "phone_child": None,
+        "id_no": TOKEN,
+    }
+    return {**made, **changes}
 
 
 def warning(warning_id: str, revision: int, **changes: Any) -> Event:

@@ -6,28 +6,31 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.keytransport import TOPIC as KEYS_TOPIC
-from maplebridge.access_policy.keytransport import BrokerPrivateKey, BrokerPublicKey, decode_batch
+from maplebridge.access_policy.keytransport import BrokerPrivateKey, decode_batch
 from maplebridge.errors import (
     AccessDenied,
     ContractRefused,
     EventInvalid,
     EventTooLarge,
     InputError,
-    KafkaUnavailable,
     RegistryUnavailable,
+    Unavailable,
 )
 from maplebridge.producers import Department
+from maplebridge.producers.department import store_path
 from maplebridge.producers.ids import is_uuid7
-from maplebridge.producers.masters import database_path
-from maplebridge.schemas import AvroCodec, load_schema
+from maplebridge.producers.spool import Spool
+from maplebridge.schemas import AvroCodec, Catalogue, load_catalogue, load_schema
 from tests.producers.bus import Bus
 from tests.producers.orders import AT, envelope, order
 
@@ -115,14 +118,16 @@ def test_masters_left_over_from_a_killed_publisher_are_announced_by_the_next(
     bus: Bus, tmp_path: Path
 ) -> None:
     settings = bus.settings("dept-hotline", tmp_path)
-    path = database_path(settings, "hotline")
-    public = BrokerPublicKey.decode(settings.key_broker_public_key)
-    with DepartmentKeys(path, department="hotline", broker_public_key=public) as keys:
+    with DepartmentStore(store_path(settings, "hotline"), department="hotline") as store:
+        keys = DepartmentKeys(store)
         keys.master("case", "left over", grade_domain=3, community="330681001001")
+        keys.write_new()
     since = bus.ends(KEYS_TOPIC)
     with Department("hotline", settings=settings) as department:
         department.publish(TYPE, order(), **envelope())
-    assert len(bus.read(KEYS_TOPIC, since)) == 2
+    codec = AvroCodec(load_schema("control/keys.master.created.v1"), 0)
+    announced = [codec.decode(record.value) for record in bus.read(KEYS_TOPIC, since)]
+    assert sum(each["count"] for each in announced) == 3
 
 
 def test_a_lone_event_leaves_within_the_linger_without_a_flush(
@@ -156,11 +161,15 @@ def test_events_from_many_threads_all_arrive_once(bus: Bus, hotline: Department)
 
 def test_events_of_one_case_keep_their_order(bus: Bus, hotline: Department) -> None:
     since = bus.ends(TOPIC)
-    for number in range(2500):
-        hotline.publish(TYPE, order(order_no=str(number)), **envelope(case_ref="C-order"))
+    steps = ["received", *("dispatched", "returned") * 1250]
+    for number, transition in enumerate(steps):
+        changes = {"transition": transition, "occurred_at": AT + timedelta(seconds=number)}
+        hotline.publish(
+            TYPE, order(order_no=str(number)), **envelope(case_ref="C-order", **changes)
+        )
     hotline.flush()
     numbers = [int(event["order_no"]) for event in bus.decode(bus.read(TOPIC, since))]
-    assert numbers == list(range(2500))
+    assert numbers == list(range(2501))
 
 
 @pytest.mark.parametrize(
@@ -208,7 +217,8 @@ def test_a_department_publishes_its_own_events_only(hotline: Department) -> None
         Department("hotlin", settings=hotline.settings)
 
 
-def test_kafka_itself_refuses_another_department_s_principal(bus: Bus, tmp_path: Path) -> None:
+def test_what_kafka_itself_refuses_is_put_aside_and_told(bus: Bus, tmp_path: Path) -> None:
+    """T5: the broker's access rules keep a department off another's topic."""
     settings = bus.settings("dept-grid", tmp_path)
     with Department("hotline", settings=settings) as department:
         delivery = department.publish(TYPE, order(), **envelope())
@@ -216,47 +226,102 @@ def test_kafka_itself_refuses_another_department_s_principal(bus: Bus, tmp_path:
             delivery.result(15)
         with pytest.raises((AccessDenied, InputError)):
             department.flush()
+        assert department.waiting == 0
+    with DepartmentStore(store_path(settings, "hotline"), department="hotline") as store:
+        (refused,) = Spool(store).refused()
+    assert (refused.event_id, refused.event_type) == (delivery.event_id, TYPE)
+    assert "dept-grid" in refused.reason
 
 
-def test_a_wrong_secret_is_told_within_seconds(bus: Bus, tmp_path: Path) -> None:
-    settings = bus.settings("dept-hotline", tmp_path, secret="wrong")
-
-    def connect() -> None:
-        with pytest.raises(AccessDenied, match="does not accept the name and secret"):
-            Department("hotline", settings=settings).open()
-
-    assert seconds(connect) < 12
-
-
-def test_kafka_down_at_the_start_is_told_within_seconds(bus: Bus, tmp_path: Path) -> None:
-    settings = bus.settings("dept-hotline", tmp_path, kafka_bootstrap=f"127.0.0.1:{closed_port()}")
-
-    def connect() -> None:
-        with pytest.raises(KafkaUnavailable, match="maplebridge up"):
-            Department("hotline", settings=settings).open()
-
-    assert seconds(connect) < 12
-    # nothing is left behind that would keep the next publisher out
-    with Department("hotline", settings=bus.settings("dept-hotline", tmp_path)):
-        pass
-
-
-def test_the_registry_down_is_told_at_the_first_event_but_known_schemas_go_on(
+def test_a_wrong_secret_is_told_within_seconds_and_the_event_waits(
     bus: Bus, tmp_path: Path
 ) -> None:
-    url = f"http://127.0.0.1:{closed_port()}"
-    with (
-        Department(
-            "hotline", settings=bus.settings("dept-hotline", tmp_path, registry_url=url)
-        ) as department,
-        pytest.raises(RegistryUnavailable, match=url),
-    ):
-        department.publish(TYPE, order(), **envelope())
+    settings = bus.settings("dept-hotline", tmp_path, secret="wrong")
+    department = Department("hotline", settings=settings).open()
+    delivery = department.publish(TYPE, order(), **envelope())
+
+    def flush() -> None:
+        with pytest.raises(AccessDenied, match="does not accept the name and secret"):
+            department.flush(5)
+
+    assert seconds(flush) < 12
+    assert not delivery.done
+    department.close(0)
+    since = bus.ends(TOPIC)
+    with Department("hotline", settings=bus.settings("dept-hotline", tmp_path)) as mended:
+        assert mended.waiting == 1
+    (event,) = bus.decode(bus.read(TOPIC, since))
+    assert event["meta"]["event_id"] == delivery.event_id
+
+
+def test_with_no_server_up_events_are_taken_and_go_out_with_the_next_publisher(
+    bus: Bus, tmp_path: Path
+) -> None:
+    """F7: neither Kafka nor the registry nor the key broker has ever been met."""
+    nowhere = f"http://127.0.0.1:{closed_port()}"
+    settings = bus.settings(
+        "dept-hotline",
+        tmp_path,
+        kafka_bootstrap=f"127.0.0.1:{closed_port()}",
+        registry_url=nowhere,
+        key_broker_url=nowhere,
+        key_broker_public_key="",
+    )
+    department = Department("hotline", settings=settings).open()
+    ids = [department.publish(TYPE, order(), **envelope()).event_id for _ in range(20)]
+
+    def close() -> None:
+        with pytest.raises(Unavailable, match=r"20 events wait .*`maplebridge spool drain`"):
+            department.close(3)
+
+    assert seconds(close) < 12
+    since = bus.ends(TOPIC)
+    with Department("hotline", settings=bus.settings("dept-hotline", tmp_path)):
+        pass
+    events = bus.decode(bus.read(TOPIC, since))
+    assert [event["meta"]["event_id"] for event in events] == ids
+
+
+def test_with_the_registry_down_known_schemas_go_on_and_new_ones_wait(
+    bus: Bus, tmp_path: Path
+) -> None:
+    """F7: the registry down."""
     with Department("hotline", settings=bus.settings("dept-hotline", tmp_path)) as department:
         department.publish(TYPE, order(), **envelope()).result(10)
-        assert department._registry is not None
-        department._registry.close()
+    url = f"http://127.0.0.1:{closed_port()}"
+    settings = bus.settings("dept-hotline", tmp_path, registry_url=url)
+    with Department("hotline", settings=settings) as department:
         department.publish(TYPE, order(), **envelope(case_ref="C9")).result(10)
+    fresh = bus.settings("dept-hotline", tmp_path / "fresh", registry_url=url)
+    with Department("hotline", settings=fresh) as department:
+        delivery = department.publish(TYPE, order(), **envelope())
+        with pytest.raises(RegistryUnavailable, match=url):
+            delivery.result(2)
+        with pytest.raises(RegistryUnavailable, match="1 events wait"):
+            department.close(1)
+
+
+def test_a_schema_that_is_not_registered_refuses_its_events_and_no_others(
+    bus: Bus, tmp_path: Path
+) -> None:
+    """F7: an incompatible schema."""
+    settings = bus.settings("dept-hotline", tmp_path)
+    catalogue = load_catalogue()
+    contract = catalogue.get(TYPE)
+    changed = replace(contract, schema={**contract.schema, "name": "Unregistered"})
+    others = tuple(each for each in catalogue if each.event_type != TYPE)
+    since = bus.ends(TOPIC)
+    with Department(
+        "hotline", settings=settings, catalogue=Catalogue((*others, changed))
+    ) as department:
+        delivery = department.publish(TYPE, order(), **envelope())
+        with pytest.raises(ContractRefused):
+            delivery.result(10)
+        with pytest.raises(ContractRefused):
+            department.flush()
+    with Department("hotline", settings=settings) as department:
+        department.publish(TYPE, order(), **envelope()).result(10)
+    assert len(bus.read(TOPIC, since)) == 1
 
 
 def test_a_department_that_is_not_connected_says_so(bus: Bus, tmp_path: Path) -> None:

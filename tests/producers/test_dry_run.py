@@ -108,7 +108,9 @@ def test_a_split_row_shows_each_of_its_events(tmp_path: Path) -> None:
 CELL = st.text(alphabet='ab,"\n\r ;é煤', max_size=8)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(rows=st.lists(st.lists(CELL, min_size=5, max_size=5), min_size=1, max_size=5))
 def test_a_reject_file_reads_back_as_the_rows_that_were_rejected(
     tmp_path: Path, rows: list[list[str]]

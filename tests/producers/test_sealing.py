@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.access_policy.envelope import FieldContext, open_field
 from maplebridge.access_policy.keys import derive_field_key
 from maplebridge.access_policy.keystore import DepartmentKeys
@@ -23,11 +24,8 @@ BROKER = BrokerPrivateKey.generate("2026-W47")
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Iterator[DepartmentKeys]:
-    public = BROKER.public()
-    with DepartmentKeys(
-        tmp_path / "justice.db", department="justice", broker_public_key=public
-    ) as kept:
-        yield kept
+    with DepartmentStore(tmp_path / "justice.db", department="justice") as store:
+        yield DepartmentKeys(store)
 
 
 def seal(
@@ -54,7 +52,7 @@ def opened(keys: DepartmentKeys, event: dict[str, Any], path: str, scope: str, w
     )
     assert meta["key_refs"][scope] == master.key_ref
     context = FieldContext(
-        contract.department,
+        keys.department,
         contract.event_type,
         meta["event_id"],
         path,
@@ -138,6 +136,49 @@ def test_a_dispute_type_that_raises_its_grade_travels_in_the_sealed_twin(
     assert opened(keys, event, "dispute_type_sealed", "case", "C1") == true
 
 
+def test_what_says_who_a_child_is_travels_under_l4_keys(keys: DepartmentKeys) -> None:
+    event = seal(keys, order(caller_under_14=True, address=None), case_ref="C1")
+    assert event["caller_name"] is event["caller_phone"] is event["address"] is None
+    phone = "phone:10000000001"
+    assert opened(keys, event, "caller_phone_child", "subject:caller", phone) == "10000000001"
+    assert opened(keys, event, "caller_name_child", "subject:caller", phone) == "虚构甲"
+    # where the record is raised, what is absent tells nothing
+    assert opened(keys, event, "address_child", "subject:caller", phone) is None
+    assert "10000000001" not in repr(event)
+
+
+def test_a_child_and_a_grown_up_of_one_phone_have_keys_of_their_own(keys: DepartmentKeys) -> None:
+    child = seal(keys, order(caller_under_14=True), case_ref="C1")
+    adult = seal(keys, order(), case_ref="C1")
+    assert child["caller_phone_child"][4:20] != adult["caller_phone"][4:20]
+    assert adult["caller_phone_child"] is None
+
+
+def test_a_party_under_14_is_raised_and_the_others_are_not(keys: DepartmentKeys) -> None:
+    parties = [
+        {"role": "applicant", "name": "虚构乙", "phone": "10000000002"},
+        {"role": "respondent", "name": "虚构丙", "under_14": True},
+    ]
+    event = seal(keys, mediation(parties=parties), "mediation.case")
+    first, second = event["parties"]
+    assert (first["name_child"], second["name"]) == (None, None)
+    who = "name:虚构丙"
+    assert opened(keys, event, "parties[1].name_child", "subject:parties[1]", who) == "虚构丙"
+    assert opened(keys, event, "parties[1].phone_child", "subject:parties[1]", who) is None
+
+
+def test_a_sensor_in_a_dwelling_shows_neither_itself_nor_its_reading(keys: DepartmentKeys) -> None:
+    reading = {"device_id": "D-7", "value": 12.5, "threshold": 10.0, "site_code": "3-2-402"}
+    fields = {"kind": "gas", "severity": "red", "state": "raised", "dwelling": True, **reading}
+    event = seal(keys, fields, "sensor.alert", case_ref="C1", transition="raised")
+    assert (event["device_id"], event["value"], event["threshold"]) == ("restricted", None, None)
+    assert opened(keys, event, "device_id_sealed", "case", "C1") == "D-7"
+    assert opened(keys, event, "value_sealed", "case", "C1") == 12.5
+    public = seal(keys, {**fields, "dwelling": False}, "sensor.alert", transition="raised")
+    assert (public["device_id"], public["value"]) == ("D-7", 12.5)
+    assert public["device_id_sealed"] is public["value_sealed"] is None
+
+
 def test_the_twin_of_an_ordinary_dispute_looks_like_any_other(keys: DepartmentKeys) -> None:
     plain = seal(keys, mediation(), "mediation.case", case_ref="C1")
     raised = seal(keys, mediation(dispute_type="juvenile"), "mediation.case", case_ref="C1")
@@ -155,8 +196,9 @@ def test_a_sealed_field_does_not_open_in_another_place(keys: DepartmentKeys) -> 
 
 def test_new_masters_wait_to_be_announced_with_whom_they_belong_to(keys: DepartmentKeys) -> None:
     seal(keys, order(), case_ref="C1")
+    keys.write_new()
     (batch,) = keys.pending()
-    wrapped = keys.wrap(batch)
+    wrapped = keys.announcement(batch, BROKER.public(), created_at=1)["wrap"]
     assert b"10000000001" not in wrapped
     made = decode_batch(BROKER.unwrap(wrapped, department="justice"), department="justice")
     assert {new.identifier for new in made} == {"phone:10000000001", "C1"}

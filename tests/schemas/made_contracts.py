@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from maplebridge.schemas.contracts import load_inlined
+from maplebridge.schemas.catalogue import load_inlined
 
 INLINED = load_inlined()
 SEALED = {"type": ["null", "bytes"], "default": None}
@@ -13,7 +13,9 @@ BY_CASE = {"type": "string", "key": "case"}
 
 
 def field(name: str, *tags: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "type": "string", "confluent:tags": list(tags), "doc": "Said", **more}
+    form = {} if {"mb:seal", "mb:codes", "mb:text"} & more.keys() else {"mb:format": "code"}
+    made = {"name": name, "type": "string", "confluent:tags": list(tags), "doc": "Said"}
+    return {**made, **form, **more}
 
 
 def schema(*fields: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -29,7 +31,7 @@ def schema(*fields: dict[str, Any], **changes: Any) -> dict[str, Any]:
         "mb:unit": "thing",
         "mb:tally": "category",
         "mb:transitions": {"seen": {"doc": "it was seen", "first": True, "after": []}},
-        "mb:subjects": {"caller": ["phone"]},
+        "mb:subjects": {},
         "fields": [
             {"name": "meta", "type": "maplebridge.Meta", "doc": "The envelope"},
             field("category", "L1"),

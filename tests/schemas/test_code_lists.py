@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -55,3 +56,42 @@ def test_another_file_of_lists_is_read(tmp_path: Path) -> None:
     path = tmp_path / "lists.yaml"
     path.write_text("colour: {source: nobody, codes: {r: red}}\n")
     assert "r" in load_code_lists(path).get("colour")
+
+
+DATED = """
+thing:
+  source: nobody
+  timezone: Asia/Shanghai
+  codes:
+    always: at any time
+    gone: {text: withdrawn, to: 2025-01-01}
+    late: {text: added, from: 2025-01-01}
+"""
+
+
+def test_a_code_is_taken_while_it_was_in_use(tmp_path: Path) -> None:
+    path = tmp_path / "lists.yaml"
+    path.write_text(DATED)
+    found = load_code_lists(path).get("thing")
+    before, after = (
+        round(datetime.fromisoformat(f"2024-12-31T{time}+00:00").timestamp() * 1_000_000)
+        for time in ("15:59:59", "16:00:00")
+    )
+    assert found.codes == {"always": "at any time", "gone": "withdrawn", "late": "added"}
+    assert [c for c in found.codes if found.holds(c, at=before)] == ["always", "gone"]
+    assert [c for c in found.codes if found.holds(c, at=after)] == ["always", "late"]
+    assert not found.holds("nothing", at=after)
+
+
+@pytest.mark.parametrize("part", ["  source: nobody\n", "  timezone: Asia/Shanghai\n"])
+def test_a_list_without_what_it_needs_is_refused(tmp_path: Path, part: str) -> None:
+    path = tmp_path / "lists.yaml"
+    path.write_text(DATED.replace(part, ""))
+    with pytest.raises(ContractRefused, match="thing"):
+        load_code_lists(path)
+
+
+def test_what_raises_a_grade_is_a_code_of_its_list() -> None:
+    for name in RAW:
+        assert set(CODES.get(name).raises) <= set(CODES.get(name).codes)
+    assert CODES.get("dispute_type").raises == {"family_violence": 4, "juvenile": 4}

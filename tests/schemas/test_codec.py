@@ -39,7 +39,15 @@ class Registry(RegistryClient):
 
 def event(**changes: Any) -> dict[str, Any]:
     fields = order(caller_name=b"x", caller_phone=b"y", content=b"z", **changes)
-    rest = {"unit": None, "due_at": None, "return_reason": None, "anonymous": False}
+    twins = dict.fromkeys(("caller_name_child", "caller_phone_child", "address_child"))
+    rest = {
+        "unit": None,
+        "due_at": None,
+        "return_reason": None,
+        "anonymous": False,
+        "caller_under_14": False,
+        **twins,
+    }
     meta = plain_meta("hotline.order", "hotline")
     return {**rest, **fields, "address": None, "meta": meta, "proof": None}
 

@@ -4,28 +4,98 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from maplebridge.errors import ContractRefused
 from maplebridge.schemas import contracts, load_catalogue, load_code_lists, without_indexes
 from maplebridge.schemas.contracts import fingerprint, parse_contract
+from tests.frame.repository import ROOT
 from tests.schemas.made_contracts import INLINED, field, schema, text
 
 CATALOGUE = load_catalogue()
 
 
-def test_three_departments_publish_and_a_reaction_warns() -> None:
+DOMAIN = ROOT.parent / "shared" / "domain.yaml"
+
+
+def test_nine_departments_publish_and_a_reaction_warns() -> None:
     assert {each.event_type: each.department for each in CATALOGUE.published} == {
         "hotline.order": "hotline",
+        "hotline.evaluation": "hotline",
         "grid.case": "grid",
+        "grid.inspection": "grid",
+        "responsibility.task": "grid",
+        "snap.report": "citymgt",
         "mediation.case": "justice",
+        "mediation.confirmation": "court",
+        "civil.assistance": "civil",
+        "hall.proposal": "community",
+        "org.activity": "community",
+        "sensor.alert": "emergency",
+        "service.item": "govsvc",
         "event.retraction": "control",
     }
     warning = CATALOGUE.get("reaction.warning")
     assert warning.topic == warning.core_topic == "mb.react.reaction.warning"
+
+
+def test_control_events_are_known_but_not_consumed() -> None:
+    assert {each.event_type for each in CATALOGUE.control} == {
+        "policy.grant.issued", "policy.grant.revoked", "access.decrypted", "access.denied",
+        "breakglass.opened", "breakglass.reviewed", "erasure.requested", "erasure.completed",
+        "schema.graded", "aggregate.released",
+    }  # fmt: skip
+    for contract in CATALOGUE.control:
+        assert contract not in tuple(CATALOGUE)
+        assert CATALOGUE.get(contract.event_type) is contract
+        assert CATALOGUE.by_fingerprint[contract.fingerprint] is contract
+        assert contract.publishers == ("control",)
+        assert all(spec.grade <= 2 for spec in contract.fields)
+
+
+def graded(whole: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (path, grade and key as the domain writes them) of a contract's proposal."""
+    for name, given in whole.items():
+        items = given.startswith("array of ") and yaml.safe_load(given.removeprefix("array of "))
+        if items:
+            yield from graded(items, f"{path}{name}[].")
+        else:
+            yield f"{path}{name}", given
+
+
+@pytest.mark.skipif(not DOMAIN.exists(), reason="the domain is not beside the project")
+def test_the_contracts_are_those_of_the_domain() -> None:
+    domain = yaml.safe_load(DOMAIN.read_text("utf-8"))
+    assert {each.event_type for each in CATALOGUE.control} == set(domain["control_events"])
+    for event_type, proposed in domain["events"].items():
+        contract = CATALOGUE.get(event_type)
+        assert contract.department == proposed["department"]
+        wanted = dict(graded(proposed["fields"]))
+        ours = {
+            spec.path: f"L{spec.grade}" + (spec.seal.key[0] if spec.seal else "")
+            for spec in contract.fields
+            if not spec.path.startswith("meta.")
+        }
+        assert {path: ours.get(path) for path in wanted} == wanted, event_type
+        # what we add is what raises, and the twins it raises into
+        rules = [spec.raises for spec in contract.fields if spec.raises]
+        added = {each for rule in rules for each in (rule.when, rule.twin)}
+        assert set(ours) - set(wanted) <= added, event_type
+
+
+def test_a_contract_is_shared_like_its_strictest_field() -> None:
+    assert (CATALOGUE.get("org.activity").share, CATALOGUE.get("org.activity").open) == (
+        "conditional",
+        "restricted",
+    )
+    assert CATALOGUE.get("civil.assistance").open == "prohibited"
+    explicit = parse_contract(schema(**{"mb:share": "not_shared"}), INLINED)
+    assert (explicit.share, explicit.open) == ("not_shared", "restricted")
 
 
 def test_a_contract_has_its_topics() -> None:
@@ -36,7 +106,7 @@ def test_a_contract_has_its_topics() -> None:
 
 
 def test_every_field_has_a_grade_and_what_is_l3_or_higher_is_sealed() -> None:
-    for contract in CATALOGUE:
+    for contract in CATALOGUE.everything:
         for spec in contract.fields:
             assert spec.grade in (1, 2, 3, 4), spec.path
             assert (spec.seal is not None) == (spec.grade >= 3), spec.path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -20,11 +20,11 @@ BOSTON = ROOT / "examples" / "boston" / "boston.regions.yaml"
 
 def scheme(folder: Path, *rows: str, width: int = 4) -> Path:
     (folder / "made.csv").write_text(
-        "\n".join(("code,name,level,parent,valid_from,valid_to", *rows)) + "\n"
+        "\n".join(("code,name,level,parent,valid_from,valid_to,replaced_by", *rows)) + "\n"
     )
     path = folder / "made.regions.yaml"
     path.write_text(
-        f"scheme: made\nsource: nobody\nwidth: {width}\n"
+        f"scheme: made\nsource: nobody\ntimezone: Asia/Shanghai\nwidth: {width}\n"
         "digits: {county: 2, community: 4}\nfile: made.csv\n"
     )
     return path
@@ -81,18 +81,21 @@ def test_a_scheme_of_ones_own_is_plugged_in() -> None:
 @pytest.mark.parametrize(
     ("row", "fault"),
     [
-        ("01,short,county,,,", "is not 4 digits"),
-        ("01x0,letters,county,,,", "is not 4 digits"),
-        ("0123,a county,county,,,", "digits beyond those of a county"),
-        ("0201,orphan,community,0200,,", "a parent that is not in the file"),
-        ("0201,stray,community,0100,,", "does not begin like its parent"),
+        ("01,short,county,,,,", "is not 4 digits"),
+        ("01x0,letters,county,,,,", "is not 4 digits"),
+        ("0123,a county,county,,,,", "digits beyond those of a county"),
+        ("0201,orphan,community,0200,,,", "a parent that is not in the file"),
+        ("0201,stray,community,0100,,,", "does not begin like its parent"),
+        ("0101,lost,community,0100,,2024-07-01,0199", "replaced by a code that is not"),
+        ("0101,same,community,0100,,2024-07-01,0101", "replaced by a code that is not"),
+        ("0101,open,community,0100,,,0100", "is replaced, but has no valid_to"),
     ],
 )
 def test_a_code_that_does_not_fit_its_scheme_is_refused(
     tmp_path: Path, row: str, fault: str
 ) -> None:
     with pytest.raises(ContractRefused, match=fault):
-        load_regions([scheme(tmp_path, "0100,home,county,,,", row)])
+        load_regions([scheme(tmp_path, "0100,home,county,,,,", row)])
 
 
 def test_a_file_that_is_no_scheme_is_refused_by_name(tmp_path: Path) -> None:
@@ -102,13 +105,53 @@ def test_a_file_that_is_no_scheme_is_refused_by_name(tmp_path: Path) -> None:
         load_regions([path])
 
 
-def test_a_code_is_valid_from_its_first_day_until_the_day_it_ends(tmp_path: Path) -> None:
-    row = "0101,dated,community,0100,2020-01-01,2024-07-01"
-    regions = load_regions([scheme(tmp_path, "0100,home,county,,,", row)])
-    region = regions.get("0101")
-    days = {"2019-12-31": False, "2020-01-01": True, "2024-06-30": True, "2024-07-01": False}
-    assert {day: region.is_valid_on(date.fromisoformat(day)) for day in days} == days
-    assert REGIONS.get(COUNTY).is_valid_on(date(1990, 1, 1))
+SPLIT = (
+    "0100,home,county,,,,",
+    # split in two in 2024, one half of which was merged with a neighbour in 2025
+    "0101,old,community,0100,2020-01-01,2024-07-01,0102 0103",
+    "0102,one half,community,0100,2024-07-01,,",
+    "0103,other half,community,0100,2024-07-01,2025-01-01,0105",
+    "0104,neighbour,community,0100,,2025-01-01,0105",
+    "0105,merged,community,0100,2025-01-01,,",
+)
+
+
+def at(moment: str) -> int:
+    return round(datetime.fromisoformat(moment).timestamp() * 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("moment", "code", "todo"),
+    [
+        ("2019-12-31T23:59:59+08:00", "0101", "Give the code of that day."),
+        ("2020-01-01T00:00:00+08:00", "0101", ""),
+        ("2024-06-30T23:59:59.999999+08:00", "0101", ""),
+        ("2024-07-01T00:00:00+08:00", "0101", "In use then: 0102, 0103."),
+        # a day is one of the place's own time, not of UTC
+        ("2024-06-30T16:00:00+00:00", "0101", "In use then: 0102, 0103."),
+        ("2024-06-30T15:59:59+00:00", "0102", "In use then: 0101."),
+        ("2024-06-30T16:00:00+00:00", "0102", ""),
+        ("1990-01-01T00:00:00+08:00", "0104", ""),
+    ],
+)
+def test_a_code_is_taken_on_the_days_it_was_in_use(
+    tmp_path: Path, moment: str, code: str, todo: str
+) -> None:
+    regions = load_regions([scheme(tmp_path, *SPLIT)])
+    regions.check_community(code)
+    if not todo:
+        regions.check_community(code, at=at(moment))
+        return
+    with pytest.raises(EventInvalid) as refused:
+        regions.check_community(code, at=at(moment))
+    assert refused.value.todo == todo
+
+
+def test_a_place_that_was_split_or_merged_keeps_its_history(tmp_path: Path) -> None:
+    regions = load_regions([scheme(tmp_path, *SPLIT)])
+    assert regions.lineage("0105") == ("0105", "0103", "0104", "0101")
+    assert regions.lineage("0102") == ("0102", "0101")
+    assert regions.lineage("0101") == ("0101",)
 
 
 def test_an_unknown_region_is_refused() -> None:

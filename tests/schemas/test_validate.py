@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from maplebridge.errors import EventInvalid
+from maplebridge.producers.completion import Completer
 from maplebridge.schemas import Validator, load_catalogue, load_code_lists, load_regions
 from tests.producers.orders import mediation, order, plain_meta
 
@@ -16,25 +21,18 @@ MEDIATIONS = Validator(CATALOGUE.get("mediation.case"), CODES, REGIONS)
 SECRET = "13800000000"  # the shape of a real number: it must not be told
 
 
+def whole(event_type: str, fields: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    contract = CATALOGUE.get(event_type)
+    meta = plain_meta(event_type, contract.department)
+    return {**Completer(contract).complete(meta, fields), **changes}
+
+
 def whole_order(**changes: Any) -> dict[str, Any]:
-    rest = {
-        "unit": None, "due_at": None, "return_reason": None, "anonymous": False, "address": "",
-    }  # fmt: skip
-    meta = plain_meta("hotline.order", "hotline")
-    return {**rest, **order(), "meta": meta, "proof": None, **changes}
+    return whole("hotline.order", order(), **changes)
 
 
 def whole_mediation(**changes: Any) -> dict[str, Any]:
-    contract = CATALOGUE.get("mediation.case")
-    event = {
-        spec.path: None
-        for spec in contract.fields
-        if "." not in spec.path and (spec.nullable or (spec.seal and spec.seal.nullable))
-    }
-    party = {"role": "applicant", "name": "", "phone": "", "id_no": None}
-    fields = {**mediation(), "parties": [dict(party), {**party, "role": "respondent"}]}
-    meta = plain_meta("mediation.case", "justice")
-    return {**event, **fields, "meta": meta, "proof": None, **changes}
+    return whole("mediation.case", mediation(), **changes)
 
 
 def refusal(validator: Validator, event: dict[str, Any]) -> EventInvalid:
@@ -125,3 +123,96 @@ def test_a_field_inside_a_list_is_named_with_its_index() -> None:
 @pytest.mark.parametrize("parties", [None, {}, "two", [1]])
 def test_a_list_must_be_one_of_objects(parties: Any) -> None:
     assert refusal(MEDIATIONS, whole_mediation(parties=parties)).path.startswith("parties")
+
+
+PROPOSALS = CATALOGUE.get("hall.proposal")
+PROPOSAL = {"proposal_no": "H1", "topic": "parking", "state": "moderated"}
+CALL_ME = f"请拨打{SECRET}"
+
+
+def proposal(**fields: Any) -> dict[str, Any]:
+    made = whole("hall.proposal", {**PROPOSAL, **fields})
+    made["meta"]["transition"] = "moderated"
+    return made
+
+
+def test_personal_data_in_a_moderated_text_is_refused_and_counted() -> None:
+    validator = Validator(PROPOSALS, CODES, REGIONS)
+    for _ in range(2):
+        error = refusal(validator, proposal(title_moderated=CALL_ME))
+        assert (error.path, "phone number" in error.reason) == ("title_moderated", True)
+    assert validator.personal_data == {("title_moderated", "phone number"): 2}
+
+
+def test_personal_data_is_moved_into_the_sealed_twin_where_the_contract_says_so() -> None:
+    validator = Validator(PROPOSALS, CODES, REGIONS)
+    event = proposal(response_text=CALL_ME)
+    validator.check(event)
+    assert (event["response_text"], event["response_text_sealed"]) == ("restricted", CALL_ME)
+    assert validator.personal_data == {("response_text", "phone number"): 1}
+    clean = proposal(response_text="已列入计划")
+    validator.check(clean)
+    assert (clean["response_text"], clean["response_text_sealed"]) == ("已列入计划", None)
+
+
+def test_a_sealed_text_may_hold_a_number() -> None:
+    validator = Validator(PROPOSALS, CODES, REGIONS)
+    validator.check(proposal(body=CALL_ME))
+    ORDERS.check(whole_order(content=CALL_ME))
+    assert not validator.personal_data
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("order_no", "路灯坏了"), ("order_no", "A 1"), ("order_no", "A1" * 40), ("unit", "U 1"),
+     ("return_reason", "他说 不归他管")],
+)  # fmt: skip
+def test_a_text_in_another_form_is_refused_with_its_form(name: str, value: str) -> None:
+    error = refusal(ORDERS, whole_order(**{name: value}))
+    assert (error.path, error.reason) == (name, "not in its form.")
+    assert error.todo.startswith("Give ")
+    assert value not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("grid", "x" * 80), ("corrects", "1"), ("retention", "two years"), ("retention", "P")],
+)
+def test_the_envelope_has_its_forms_too(name: str, value: str) -> None:
+    meta = plain_meta("hotline.order", "hotline", **{name: value})
+    assert refusal(ORDERS, whole_order(meta=meta)).path == f"meta.{name}"
+
+
+def test_a_place_is_coarse_as_far_as_it_is_plain() -> None:
+    validator = Validator(CATALOGUE.get("grid.case"), CODES, REGIONS)
+    case = {
+        "case_no": "G1", "part_or_event": "event", "class_code": "advertising",
+        "state": "collected", "latlon": "29.712345,120.212345",
+    }  # fmt: skip
+
+    def at(place: str) -> dict[str, Any]:
+        made = whole("grid.case", {**case, "latlon_3dp": place})
+        made["meta"]["transition"] = "collected"
+        return made
+
+    validator.check(at("29.712,120.212"))
+    assert refusal(validator, at("29.712345,120.212345")).path == "latlon_3dp"
+
+
+def test_a_code_is_refused_for_what_happened_when_it_was_not_in_use(tmp_path: Path) -> None:
+    lists = yaml.safe_load(
+        files("maplebridge.schemas").joinpath("codes/lists.yaml").read_text("utf-8")
+    )
+    lists["hotline_category"]["timezone"] = "Asia/Shanghai"
+    lists["hotline_category"]["codes"]["gas"] = {"text": "燃气", "to": date(2025, 3, 3)}
+    path = tmp_path / "lists.yaml"
+    path.write_text(yaml.safe_dump(lists, allow_unicode=True))
+    validator = Validator(CATALOGUE.get("hotline.order"), load_code_lists(path), REGIONS)
+    midnight = 1_740_931_200_000_000  # of 3 March 2025 in Shanghai
+
+    def at(moment: int) -> dict[str, Any]:
+        return whole_order(meta=plain_meta("hotline.order", "hotline", occurred_at=moment))
+
+    validator.check(at(midnight - 1))
+    error = refusal(validator, at(midnight))
+    assert (error.path, error.reason) == ("category", "the code was not in use then.")

@@ -76,7 +76,9 @@ def test_an_empty_or_missing_file_is_told(tmp_path: Path) -> None:
         DelimitedRows(tmp_path, DelimitedSource("UTC"))
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.binary(max_size=300))
 def test_no_bytes_break_the_reader(tmp_path: Path, raw: bytes) -> None:
     for row in rows(tmp_path / "t.csv", b"a,b\n" + raw):

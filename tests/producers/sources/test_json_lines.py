@@ -123,7 +123,9 @@ def test_a_json_pointer_finds_what_its_parts_find(document: object, parts: list[
         assert found == ("" if at is None else at.strip() if isinstance(at, str) else at)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(st.binary(max_size=60) | st.sampled_from([b'{"no":', b"[", b"}", b'"', b"\n"])))
 def test_no_bytes_break_the_reader(tmp_path: Path, parts: list[bytes]) -> None:
     for row in rows(tmp_path / "t.jsonl", b"".join(parts)):

@@ -1,0 +1,218 @@
+"""A department's own SQLite file: one connection, one lock, one transaction for all in it.
+
+`<department>.db` (WAL) holds the masters, the spool, what was imported, the
+life-cycles and what was looked up; `<department>.kek` (mode 0600) beside it the
+keys that masters are encrypted under; `<department>.lock` keeps a second process
+out. No value of a field of L3 or L4 is in plain in any of them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from maplebridge.errors import DepartmentStoreUnavailable, InputError, IntegrityError
+
+Sync = Literal["full", "normal"]
+
+_KEY_BYTES = 32
+_SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
+_CHECKPOINT_PAGES = 4_000
+
+
+class DepartmentStore:
+    """Safe to share between threads, not between processes.
+
+    path: the SQLite file, made when missing. sync: `full` waits for the disk at every
+    commit, `normal` at checkpoints and at `make_durable`; both survive the process's end.
+    kek, index_key: 32 bytes each. mutex: to be held over several uses that belong together.
+    Raises InputError if another process holds the file for `lock_timeout_s`, IntegrityError
+    if the key file is missing.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        department: str,
+        sync: Sync = "normal",
+        lock_timeout_s: float = 5.0,
+    ) -> None:
+        self.department = department
+        self.path = path
+        self.mutex = threading.RLock()
+        self._depth = 0
+        self._after_commit: list[Callable[[], None]] = []
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(path.with_suffix(".lock"), department, lock_timeout_s)
+        self._wal = -1
+        try:
+            self.kek, self.index_key = _read_or_make_keys(path.with_suffix(".kek"), path)
+            with self._translated():
+                self.db = _open(path, sync)
+            self._wal = os.open(f"{path}-wal", os.O_RDONLY)
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def make_tables(self, script: str) -> None:
+        """Run `CREATE TABLE IF NOT EXISTS` statements."""
+        with self.mutex, self._translated():
+            self.db.executescript(script)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Commit what the block writes, or none of it; a block inside another joins it.
+
+        Raises DepartmentStoreUnavailable if the disk is full or cannot be written.
+        """
+        with self.mutex, self._translated():
+            if self._depth:
+                yield self.db
+                return
+            self.db.execute("BEGIN IMMEDIATE")
+            self._depth = 1
+            try:
+                yield self.db
+                self.db.execute("COMMIT")
+            except BaseException:
+                self._after_commit.clear()
+                if self.db.in_transaction:
+                    self.db.execute("ROLLBACK")
+                raise
+            finally:
+                self._depth = 0
+            done, self._after_commit = self._after_commit, []
+            for each in done:
+                each()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Read under the lock; raises DepartmentStoreUnavailable if the file cannot be read."""
+        with self.mutex, self._translated():
+            yield self.db
+
+    def after_commit(self, work: Callable[[], None]) -> None:
+        """Do `work` once the transaction that is open now has been committed."""
+        self._after_commit.append(work)
+
+    def make_durable(self) -> None:
+        """Have all that was committed outlast a power failure, without holding the lock."""
+        os.fsync(self._wal)
+
+    def close(self) -> None:
+        """Let go of the file; harmless to repeat."""
+        with self.mutex:
+            if self._lock < 0:
+                return
+            try:
+                self.db.close()
+            finally:
+                os.close(self._wal)
+                os.close(self._lock)
+                self._lock = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as exc:
+            name = getattr(exc, "sqlite_errorname", type(exc).__name__)
+            raise DepartmentStoreUnavailable(
+                str(self.path),
+                name,
+                todo="Free space on its disk or make it writable, then publish again.",
+            ) from exc
+
+
+def foreign_key_file(department: str) -> IntegrityError:
+    """Return the error of a key file that opens nothing in the database."""
+    return IntegrityError(
+        f"the key file of department {department} does not belong to its key store.",
+        todo="Put back the .kek file that was made with it.",
+    )
+
+
+def _lock(path: Path, department: str, timeout_s: float) -> int:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(handle)
+                raise InputError(
+                    f"the store of department {department} is in use by another publisher.",
+                    todo="Wait until it ends, or publish through it.",
+                ) from None
+            time.sleep(0.05)
+        else:
+            return handle
+
+
+def _read_or_make_keys(path: Path, database: Path) -> tuple[bytes, bytes]:
+    """Return the key-encrypting key and the index key."""
+    if not path.exists():
+        if database.exists() and _has_masters(database):
+            raise IntegrityError(
+                f"the key file {path.name} is missing, so the department's masters cannot be read.",
+                todo="Put it back from the department's own backup.",
+            )
+        partial = path.with_suffix(".partial")
+        partial.unlink(missing_ok=True)
+        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(os.urandom(2 * _KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    both = path.read_bytes()
+    if len(both) != 2 * _KEY_BYTES:
+        raise foreign_key_file(path.stem)
+    return both[:_KEY_BYTES], both[_KEY_BYTES:]
+
+
+def _has_masters(path: Path) -> bool:
+    db = _open(path, "normal")
+    try:
+        tables = db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'key_masters'").fetchone()
+        if tables is None:
+            return False
+        return db.execute("SELECT 1 FROM key_masters LIMIT 1").fetchone() is not None
+    finally:
+        db.close()
+
+
+def _open(path: Path, sync: Sync) -> sqlite3.Connection:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    db = sqlite3.connect(path, timeout=30, check_same_thread=False, isolation_level=None)
+    # nobody else may hold the store, so no lock is taken for each statement
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[sync]}")
+    db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    # what was deleted is overwritten: an erased master leaves no trace
+    db.execute("PRAGMA secure_delete = ON")
+    # the write-ahead log is there from the first commit on
+    db.execute("PRAGMA user_version = 1")
+    return db

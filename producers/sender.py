@@ -1,0 +1,336 @@
+"""The sender: the thread that brings what lies in the spool to Kafka, in order.
+
+Events go out signed in batches of up to 256, and only when Kafka has acknowledged
+the announcement of every master made before them: whoever can read an event finds
+its keys at the broker. Fresh events come from memory; after a restart, after too many
+have come at once, and after a producer was lost they are read from the spool.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from itertools import islice
+from typing import NamedTuple
+from weakref import WeakValueDictionary
+
+from confluent_kafka import KafkaError, KafkaException
+
+from maplebridge.access_policy.signatures import BATCH_MAX_EVENTS
+from maplebridge.errors import AccessDenied, MapleBridgeError
+from maplebridge.producers.delivery import Delivery
+from maplebridge.producers.framing import Framer
+from maplebridge.producers.kafka_errors import is_final
+from maplebridge.producers.kafka_line import KafkaLine
+from maplebridge.producers.masters import MasterAnnouncer
+from maplebridge.producers.spool import Spool, Spooled
+
+LINGER_S = 0.05
+_POLL_S = 0.01
+_IDLE_S = 0.5
+_IN_FLIGHT_MAX_EVENTS = 20_000
+_FRESH_MAX_EVENTS = 20_000
+_FRESH_MAX_BYTES = 32_000_000
+_READ_EVENTS = 2_000
+_REMOVE_EVENTS = 2_000
+_REMOVE_S = 0.5
+_BACK_OFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Fresh(NamedTuple):
+    """An event in memory that waits to be sent; needs: the newest master made before it."""
+
+    event: Spooled
+    delivery: Delivery
+    needs: int
+
+
+class Sender:
+    """Owns the producer. Its methods may be called from any thread."""
+
+    def __init__(
+        self, kafka: KafkaLine, spool: Spool, announcer: MasterAnnouncer, framer: Framer
+    ) -> None:
+        self._kafka = kafka
+        self._spool = spool
+        self._announcer = announcer
+        self._framer = framer
+        self.changed = threading.Condition()
+        self._fresh: deque[Fresh] = deque()
+        self._fresh_bytes = 0
+        self._on_disk = spool.count > 0
+        self._position = 0
+        self._waiting: int = spool.count
+        self._settled = 0
+        self._looked_for: WeakValueDictionary[int, Delivery] = WeakValueDictionary()
+        self._in_flight: dict[int, Delivery] = {}
+        self._acknowledged: list[Delivery] = []
+        self._refusals: deque[tuple[Delivery, MapleBridgeError]] = deque()
+        self._news: list[Delivery] = []
+        self._removed_at = 0.0
+        self._oldest_at = 0.0
+        self._send_again = False
+        self._pushed = False
+        self._trouble: tuple[MapleBridgeError, str] | None = None
+        self._failures = 0
+        self._first_refusal: MapleBridgeError | None = None
+        self._alarm: MapleBridgeError | None = None
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="maplebridge-sender", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, events: Iterable[Fresh]) -> None:
+        """Take events that are committed; called under the store's mutex, in their order."""
+        with self.changed:
+            if not self._fresh:
+                self._oldest_at = time.monotonic()
+            before = len(self._fresh)
+            for each in events:
+                self._waiting += 1
+                if self._on_disk:
+                    self._looked_for[each.event.seq] = each.delivery
+                else:
+                    self._fresh.append(each)
+                    self._fresh_bytes += len(each.event.body)
+                    self._on_disk = (
+                        len(self._fresh) >= _FRESH_MAX_EVENTS
+                        or self._fresh_bytes >= _FRESH_MAX_BYTES
+                    )
+            if before < BATCH_MAX_EVENTS <= len(self._fresh) or not before:
+                self.changed.notify_all()
+
+    @property
+    def waiting(self) -> int:
+        """Events that Kafka has neither acknowledged nor refused."""
+        return self._waiting
+
+    def take_alarm(self) -> MapleBridgeError | None:
+        """Return what an earlier event was refused for, if later ones would be too; once."""
+        alarm, self._alarm = self._alarm, None
+        return alarm
+
+    def flush(self, patience_s: float) -> None:
+        """Wait until nothing waits; raises why, if nothing is settled for `patience_s`.
+
+        Raises the first refusal since the last flush.
+        """
+        settled = self._settled
+        while not self.wait(lambda: not self._waiting, patience_s):
+            if self._settled == settled:
+                raise self.why_waiting()
+            settled = self._settled
+        refusal, self._first_refusal, self._alarm = self._first_refusal, None, None
+        if refusal is not None:
+            raise refusal
+
+    def wait(self, ready: Callable[[], bool], timeout_s: float) -> bool:
+        """Let everything go out at once, and wait until `ready`; return whether it is."""
+        with self.changed:
+            if ready():
+                return True
+            self._pushed = True
+            self.changed.notify_all()
+            return self.changed.wait_for(ready, timeout_s)
+
+    def why_waiting(self) -> MapleBridgeError:
+        """Return the error that tells why events wait, and what becomes of them."""
+        if self._trouble is not None:
+            error, todo = self._trouble
+        else:
+            error = self._kafka.trouble() or self._kafka.silence()
+            todo = error.todo
+        error.todo = (
+            f"{todo} {self._waiting:,} events wait in the spool, none is lost: they go out with"
+            " the next publisher, or by `maplebridge spool drain`."
+        )
+        return error
+
+    def settled(self, delivery: Delivery, error: KafkaError | None) -> None:
+        """Take Kafka's report of an event; called while polling."""
+        if error is None:
+            if self._in_flight.pop(delivery.seq, None) is not None:
+                self._acknowledged.append(delivery)
+                self._news.append(delivery)
+        elif is_final(error):
+            self._refusals.append((delivery, self._kafka.translated(error, delivery.topic)))
+        else:
+            self._send_again = True
+
+    def close(self) -> None:
+        """Stop; what Kafka has not acknowledged stays in the spool."""
+        self._closing.set()
+        with self.changed:
+            self.changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._kafka.let_go()
+        self._tell()
+        # if the disk is full they are sent again, which is harmless
+        with suppress(MapleBridgeError):
+            self._remove()
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self._step()
+            except MapleBridgeError as error:
+                self._back_off(error)
+            except KafkaException as exc:
+                self._announcer.begin_again()
+                self._back_off(self._kafka.translated(exc.args[0], ""))
+
+    def _step(self) -> None:
+        reports = self._kafka.poll(0)
+        self._refuse()
+        self._tell()
+        if self._send_again or self._kafka.fatal is not None:
+            self._begin_again()
+        failed = self._announcer.take_failure()
+        if failed is not None:
+            raise self._kafka.translated(failed, "")
+        now = time.monotonic()
+        if len(self._acknowledged) >= _REMOVE_EVENTS or (
+            self._acknowledged and now - self._removed_at > _REMOVE_S
+        ):
+            self._remove()
+            self._removed_at = now
+        batch = self._next_batch(now)
+        if batch:
+            self._send(batch, now)
+        elif not reports:
+            self._rest()
+
+    def _next_batch(self, now: float) -> Sequence[Fresh]:
+        """Return what may go out now; its masters are announced first."""
+        if len(self._in_flight) >= _IN_FLIGHT_MAX_EVENTS:
+            return ()
+        if not self._fresh and self._on_disk:
+            self._read()
+        with self.changed:
+            batch = list(islice(self._fresh, BATCH_MAX_EVENTS))
+        lingers = not self._pushed and now < self._oldest_at + LINGER_S
+        if batch and lingers and len(batch) < BATCH_MAX_EVENTS:
+            return ()
+        known = self._announcer.acknowledged
+        if not batch or batch[0].needs > known:
+            self._announcer.advance(self._kafka)
+            return ()
+        if batch[-1].needs > known:
+            batch = [each for each in batch if each.needs <= known]
+        return batch
+
+    def _read(self) -> None:
+        """Fill memory from the spool."""
+        with self._spool.held(), self.changed:
+            events = self._spool.read(self._position, _READ_EVENTS)
+            needs = self._announcer.newest
+            for event in events:
+                delivery = self._looked_for.pop(event.seq, None)
+                if delivery is None:
+                    delivery = Delivery(event.event_id, "", self)
+                    delivery.seq, delivery.size = event.seq, len(event.body)
+                self._fresh.append(Fresh(event, delivery, needs))
+                self._fresh_bytes += len(event.body)
+            self._on_disk = len(events) == _READ_EVENTS
+
+    def _send(self, batch: Sequence[Fresh], now: float) -> None:
+        """Frame and sign a batch and hand it over to Kafka's client."""
+        events = [each.event for each in batch]
+        refused = self._framer.refused(events)
+        known = events
+        if refused:
+            known = [event for event in events if event.stream not in refused]
+            for each in batch:
+                if each.event.stream in refused:
+                    self._refusals.append((each.delivery, refused[each.event.stream]))
+        records = self._framer.records(known) if known else []
+        deliveries = {each.event.seq: each.delivery for each in batch}
+        with self.changed:
+            for _ in batch:
+                self._fresh_bytes -= len(self._fresh.popleft().event.body)
+            self._oldest_at = now
+            self._pushed = self._pushed and bool(self._fresh)
+        self._position = batch[-1].event.seq
+        self._in_flight.update(deliveries)
+        for event, topic, value, headers in records:
+            delivery = deliveries[event.seq]
+            delivery.topic = topic
+            try:
+                self._kafka.produce(topic, value, event.key, headers, delivery)
+            except KafkaException as exc:
+                self.settled(delivery, exc.args[0])
+
+    def _begin_again(self) -> None:
+        """Make another producer, and read from the spool what the lost one held."""
+        trouble = self._kafka.trouble()
+        self._kafka.renew()
+        self._announcer.begin_again()
+        self._refuse()
+        self._tell()
+        self._remove()
+        with self._spool.held(), self.changed:
+            if self._in_flight:
+                self._position = min(self._in_flight) - 1
+                self._looked_for.update(self._in_flight)
+                self._looked_for.update({e.event.seq: e.delivery for e in self._fresh})
+                self._in_flight.clear()
+                self._fresh.clear()
+                self._fresh_bytes = 0
+                self._on_disk = True
+        self._send_again = False
+        if trouble is not None:
+            raise trouble
+
+    def _refuse(self) -> None:
+        """Take out of the way what no waiting can mend."""
+        while self._refusals:
+            delivery, error = self._refusals[0]
+            if self._in_flight.pop(delivery.seq, None) is not None:
+                self._spool.refuse(delivery.seq, delivery.size, str(error))
+                delivery.refused(error)
+                self._news.append(delivery)
+                self._first_refusal = self._first_refusal or error
+                if isinstance(error, AccessDenied):
+                    self._alarm = self._alarm or error
+            self._refusals.popleft()
+
+    def _remove(self) -> None:
+        """Remove from the spool what Kafka has acknowledged."""
+        if self._acknowledged:
+            size = sum(each.size for each in self._acknowledged)
+            self._spool.remove([each.seq for each in self._acknowledged], size)
+            self._acknowledged.clear()
+            with self.changed:
+                self.changed.notify_all()
+
+    def _tell(self) -> None:
+        """Wake all who wait for what has been settled."""
+        if not self._news:
+            return
+        news, self._news = self._news, []
+        self._trouble, self._failures = None, 0
+        self._kafka.heard()
+        with self.changed:
+            self._waiting -= len(news)
+            self._settled += len(news)
+            self.changed.notify_all()
+        for each in news:
+            each.tell()
+
+    def _rest(self) -> None:
+        if self._in_flight or not self._announcer.is_idle:
+            self._kafka.poll(_POLL_S)
+            return
+        with self.changed:
+            if not self._pushed:
+                self.changed.wait(LINGER_S if self._fresh else _IDLE_S)
+
+    def _back_off(self, error: MapleBridgeError) -> None:
+        self._trouble = (error, error.todo)
+        self._closing.wait(_BACK_OFF_S[min(self._failures, len(_BACK_OFF_S) - 1)])
+        self._failures += 1

@@ -1,0 +1,51 @@
+"""The forms of plain texts that have no code list: what keeps free text out of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Format:
+    """One form: a whole text must match; `says` is what an error tells of it."""
+
+    pattern: re.Pattern[str]
+    says: str
+
+
+def _format(pattern: str, says: str) -> Format:
+    return Format(re.compile(pattern), says)
+
+
+FORMATS: Mapping[str, Format] = {
+    # letters of any script: numbers of files in Chinese offices have characters in them
+    "identifier": _format(
+        r"(?=.*\d)\w[\w.:/#()\u3014\u3015\uff08\uff09-]{0,63}",
+        "up to 64 letters, digits and . : / # - ( ) without a blank, a digit among them",
+    ),
+    "code": _format(r"\w[\w.:/-]{0,63}", "up to 64 letters, digits and . : / - without a blank"),
+    "staff": _format(
+        r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", "up to 32 Latin letters, digits and . _ -"
+    ),
+    "case_ref": _format(
+        r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}", "up to 128 Latin letters, digits and . _ : / -"
+    ),
+    "region": _format(r"\d{2,18}", "2 to 18 digits"),
+    "uuid": _format(
+        r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+        "a UUID in lower-case text form",
+    ),
+    "duration": _format(
+        r"P(?=\d|T\d)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?",
+        "an ISO 8601 duration such as P30D or PT2H",
+    ),
+    "place_3dp": _format(
+        r"-?\d{1,2}(\.\d{1,3})?,-?\d{1,3}(\.\d{1,3})?",
+        "latitude and longitude in degrees, with three decimals at most",
+    ),
+    "hex": _format(r"([0-9a-f]{2}){8,64}", "8 to 64 bytes in lower-case hexadecimal"),
+    "path": _format(r"[A-Za-z_][\w:.\[\]]{0,127}", "a path such as parties[].name"),
+}
+"""By the name that stands in `mb:format`."""

@@ -1,0 +1,162 @@
+"""Every contract: an event goes its whole way, without servers and with them."""
+
+from __future__ import annotations
+
+import copy
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maplebridge.access_policy.keystore import DepartmentKeys
+from maplebridge.access_policy.keytransport import BrokerPrivateKey
+from maplebridge.access_policy.plans import at_stream
+from maplebridge.access_policy.policy import Policies
+from maplebridge.processors.views import Projection, is_restricted
+from maplebridge.producers import Department
+from maplebridge.producers.mapping.targets import field_targets
+from maplebridge.producers.sealing import EventSealer
+from maplebridge.projections.folds import fold_all
+from maplebridge.projections.store import connect
+from maplebridge.schemas import (
+    AvroCodec,
+    Contract,
+    Event,
+    Validator,
+    load_catalogue,
+    load_code_lists,
+    load_regions,
+)
+from maplebridge.settings import Profile
+from tests.processors.lanes import await_true
+from tests.producers.every_event import CONTENT, first_step, whole
+from tests.producers.orders import COMMUNITY
+
+CATALOGUE, CODES, REGIONS = load_catalogue(), load_code_lists(), load_regions()
+POLICIES = Policies(CATALOGUE, REGIONS)
+BROKER = BrokerPrivateKey.generate("2026-W47")
+OF_DEPARTMENTS = [each for each in CATALOGUE.published if each.department != "control"]
+RESTRICTED = {"mediation.case", "snap.report"}
+
+
+def named(contract: Contract) -> str:
+    return contract.event_type
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Iterator[DepartmentKeys]:
+    path = tmp_path / "keys.db"
+    with DepartmentKeys(path, department="justice", broker_public_key=BROKER.public()) as kept:
+        yield kept
+
+
+def checked(contract: Contract, **meta: Any) -> Event:
+    event = whole(contract, **meta)
+    Validator(contract, CODES, REGIONS).check(event)
+    return event
+
+
+def test_there_is_an_event_of_every_contract_but_those_of_reactions() -> None:
+    made = {each.event_type for each in (*CATALOGUE.published, *CATALOGUE.control)}
+    assert set(CONTENT) == made
+
+
+@pytest.mark.parametrize("contract", [*CATALOGUE.published, *CATALOGUE.control], ids=named)
+def test_an_event_comes_back_as_it_was_sealed(contract: Contract, keys: DepartmentKeys) -> None:
+    plain = checked(contract, case_ref="ZJ-1")
+    event = copy.deepcopy(plain)
+    EventSealer(contract, keys).seal(event)
+    codec = AvroCodec(contract.schema, 7)
+    assert codec.decode(codec.encode(event)) == event
+    sealed = {spec.path for spec in contract.fields if spec.seal}
+    for path in sealed:
+        array, inside, name = path.partition("[].")
+        for record in event[array] if inside else [event]:
+            token = record[name or array]
+            assert token is None or token.startswith(b"MB\x01")
+    told = repr(event)
+    for secret in secrets_of(contract, plain):
+        assert secret not in told
+
+
+def secrets_of(contract: Contract, plain: Event) -> list[str]:
+    """Return the texts of the plain event that are sealed, or raised."""
+    found = []
+    for spec in contract.fields:
+        rule = spec.raises
+        array, inside, name = spec.path.partition("[].")
+        for record in plain[array] if inside else [plain]:
+            value = record.get(name or array)
+            when = rule.when.rpartition(".")[2] if rule else ""
+            raised = rule is not None and record[when] in rule.values
+            if isinstance(value, str) and (spec.seal or raised):
+                found.append(value)
+    return found
+
+
+@pytest.mark.parametrize("contract", OF_DEPARTMENTS, ids=named)
+def test_an_event_is_folded_and_shown_as_its_grades_say(
+    contract: Contract, keys: DepartmentKeys
+) -> None:
+    event = checked(contract, case_ref="ZJ-1")
+    EventSealer(contract, keys).seal(event)
+    change = fold_all([(contract, event)])
+    ((key, count),) = change.tallies.items()
+    assert (key[2], key[3], count) == (contract.event_type, first_step(contract), 1)
+    assert key[4] == (event[contract.tally] if contract.tally else "")
+    assert key[5] == (event[contract.handler] or "" if contract.handler else "")
+    assert ("ZJ-1", contract.event_type) in change.parts
+    assert is_restricted(contract, event) == (contract.event_type in RESTRICTED)
+    for app, purpose in (
+        ("city-dashboard", "service_improvement"),
+        ("town-mediation", "dispute_resolution"),
+        ("data-officer", "audit"),
+    ):
+        restricted = is_restricted(contract, event)
+        plan = POLICIES.plan(app, purpose, contract, COMMUNITY, restricted=restricted)
+        shown = Projection.of(at_stream(plan)).fields(event, {})
+        grades = {path: spec.grade for path, spec in contract.by_path.items()}
+        if app == "city-dashboard":
+            assert all(grades[path] == 1 for path in shown)
+            assert "meta.community" in shown
+        assert not any(grades.get(path, 0) == 4 for path in shown)
+
+
+@pytest.mark.parametrize("contract", OF_DEPARTMENTS, ids=named)
+def test_a_mapping_may_fill_every_field_that_a_caller_gives(contract: Contract) -> None:
+    targets = field_targets(contract, CODES)
+    twins = {spec.raises.twin for spec in contract.fields if spec.raises}
+    given = {
+        name for name, value in CONTENT[contract.event_type].items() if type(value) is not list
+    }
+    assert given <= set(targets)
+    assert not twins & set(targets)
+
+
+def test_one_of_each_reaches_the_projections(city: Profile, tmp_path: Path) -> None:
+    case_ref = f"EVERY-{secrets.token_hex(4)}"
+    for contract in OF_DEPARTMENTS:
+        owner = contract.publishers[0]
+        home = tmp_path / contract.event_type
+        settings = city.settings(f"dept-{owner}").model_copy(update={"home": home})
+        with Department(owner, settings=settings) as department:
+            department.publish(
+                contract.event_type,
+                CONTENT[contract.event_type],
+                community=COMMUNITY,
+                transition=first_step(contract),
+                occurred_at=datetime(1998, 3, 2, tzinfo=UTC),
+                purpose="case_handling",
+                legal_basis="statutory_duty",
+                case_ref=case_ref,
+                backfill=True,
+            ).result(20)
+    query = "SELECT event_type, unit FROM case_parts WHERE case_ref = %s"
+    with connect(city.settings("admin")) as live:
+        await_true(lambda: len(live.execute(query, [case_ref]).fetchall()) == len(OF_DEPARTMENTS))
+        units = dict(live.execute(query, [case_ref]).fetchall())
+    assert units["hall.proposal"] == "U2"
+    assert units["sensor.alert"] is None

@@ -1,0 +1,169 @@
+"""The life-cycle of a case, as far as its own publisher knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maplebridge.access_policy.signatures import SigningKey
+from maplebridge.errors import EventInvalid
+from maplebridge.producers import Department
+from maplebridge.producers.lifecycle import Step, check_step
+from maplebridge.schemas import load_catalogue
+from maplebridge.settings import Settings
+from tests.producers.orders import AT, COMMUNITY, envelope, order
+
+TYPE = "hotline.order"
+CONTRACT = load_catalogue().get(TYPE)
+NAMES = sorted(CONTRACT.transitions)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        home=tmp_path,
+        principal="dept-hotline",
+        secret="of nobody",
+        kafka_bootstrap="127.0.0.1:1",
+        signing_key=SigningKey.generate().encode(),
+    )
+
+
+@pytest.fixture
+def hotline(settings: Settings) -> Iterator[Department]:
+    department = Department("hotline", settings=settings).open()
+    yield department
+    department.close(0)
+
+
+def publish(department: Department, transition: str, minute: int, **changes: Any) -> str:
+    told = envelope(
+        transition=transition, occurred_at=AT + timedelta(minutes=minute), case_ref="L1"
+    )
+    return department.publish(TYPE, order(), **{**told, **changes}).event_id
+
+
+def test_an_impossible_transition_is_refused_and_the_allowed_ones_are_named(
+    hotline: Department,
+) -> None:
+    publish(hotline, "received", 0)
+    with pytest.raises(EventInvalid, match="called_back cannot follow received") as caught:
+        publish(hotline, "called_back", 1)
+    assert caught.value.path == "meta.transition"
+    assert caught.value.todo == "After received: dispatched, replied, closed."
+    publish(hotline, "dispatched", 1)
+    publish(hotline, "replied", 2)
+    with pytest.raises(EventInvalid, match="received cannot follow replied"):
+        publish(hotline, "received", 3)
+
+
+def test_what_was_sent_is_remembered_after_a_restart(settings: Settings) -> None:
+    for transition, minute in (("received", 0), ("dispatched", 1)):
+        department = Department("hotline", settings=settings).open()
+        publish(department, transition, minute)
+        department.close(0)
+    department = Department("hotline", settings=settings).open()
+    with pytest.raises(EventInvalid, match="closed cannot follow dispatched"):
+        publish(department, "closed", 2)
+    department.close(0)
+
+
+def test_the_order_of_the_times_decides_and_not_that_of_the_calls(hotline: Department) -> None:
+    publish(hotline, "closed", 9)
+    publish(hotline, "received", 0)
+    publish(hotline, "replied", 5)
+    with pytest.raises(EventInvalid, match="reopened cannot follow replied"):
+        publish(hotline, "reopened", 6)
+
+
+def test_a_case_nothing_is_known_of_and_an_event_without_case_are_taken(
+    hotline: Department,
+) -> None:
+    publish(hotline, "closed", 0, case_ref="other")
+    publish(hotline, "received", 0)
+    publish(hotline, "called_back", 1, case_ref=None)
+
+
+def test_a_batch_judges_its_own_events_and_forgets_them_if_it_fails(hotline: Department) -> None:
+    def told(transition: str, minute: int) -> dict[str, Any]:
+        return envelope(
+            transition=transition, occurred_at=AT + timedelta(minutes=minute), case_ref="L1"
+        )
+
+    with hotline.batch() as batch:
+        batch.publish(TYPE, order(), **told("received", 0))
+        with pytest.raises(EventInvalid):
+            batch.publish(TYPE, order(), **told("reopened", 1))
+
+    def fail() -> None:
+        with hotline.batch() as batch:
+            batch.publish(TYPE, order(), **told("dispatched", 1))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with pytest.raises(EventInvalid, match="accepted cannot follow received"):
+        publish(hotline, "accepted", 2)
+
+
+def test_a_repeated_event_is_no_second_step(hotline: Department) -> None:
+    first = publish(hotline, "received", 0)
+    publish(hotline, "received", 0, event_id=first)
+
+
+def test_history_may_have_gaps_and_is_remembered(hotline: Department) -> None:
+    publish(hotline, "received", 0)
+    publish(hotline, "called_back", 1, backfill=True)
+    publish(hotline, "reopened", 2)
+
+
+def test_a_correction_takes_the_place_of_what_it_corrects(hotline: Department) -> None:
+    publish(hotline, "received", 0)
+    wrong = publish(hotline, "dispatched", 1)
+    told = envelope(transition="dispatched", occurred_at=AT + timedelta(minutes=2), case_ref="L1")
+    hotline.correct(wrong, TYPE, order(), **told)
+    publish(hotline, "accepted", 3)
+
+
+def test_what_was_taken_back_is_no_step(hotline: Department) -> None:
+    publish(hotline, "received", 0)
+    wrong = publish(hotline, "closed", 1)
+    hotline.retract(
+        wrong,
+        event_type=TYPE,
+        community=COMMUNITY,
+        case_ref="L1",
+        reason="entered_in_error",
+        occurred_at=AT,
+    )
+    publish(hotline, "dispatched", 2)
+    with pytest.raises(EventInvalid, match="reason"):
+        hotline.retract(
+            wrong, event_type=TYPE, community=COMMUNITY, reason="a mood", occurred_at=AT
+        )
+
+
+@given(
+    before=st.lists(st.tuples(st.integers(0, 5), st.sampled_from(NAMES)), max_size=6),
+    at=st.integers(0, 5),
+    transition=st.sampled_from(NAMES),
+)
+def test_a_step_is_judged_by_the_one_before_it_alone(
+    before: list[tuple[int, str]], at: int, transition: str
+) -> None:
+    steps = sorted(Step(when, f"{number}", name) for number, (when, name) in enumerate(before))
+    step = Step(at, "new", transition)
+    earlier = [each for each in steps if each < step]
+    fits = not earlier or earlier[-1].transition in CONTRACT.transitions[transition].after
+    try:
+        check_step(CONTRACT, steps, step)
+    except EventInvalid:
+        assert not fits
+    else:
+        assert fits

@@ -1,0 +1,157 @@
+"""The personal-data scan: what it finds, in what spelling, and what it lets pass."""
+
+from __future__ import annotations
+
+import csv
+import string
+from collections import Counter
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maplebridge.schemas.personal_data import (
+    CARD,
+    IDENTITY,
+    KINDS,
+    PHONE,
+    PLATE,
+    SAYS,
+    find_personal_data,
+    is_card_number,
+    is_identity_number,
+)
+from tests.frame.repository import ROOT
+
+BOSTON = ROOT.parent / "shared" / "data" / "boston311_2015-10.csv"
+WIDE = str.maketrans(string.digits + string.ascii_letters, "".join(
+    chr(ord(each) + 0xFEE0) for each in string.digits + string.ascii_letters
+))  # fmt: skip
+
+
+def checked(first: str) -> str:
+    """Return 17 digits with their check digit by the book's own sum (GB 11643-1999)."""
+    weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+    total = sum(int(digit) * weight for digit, weight in zip(first, weights, strict=True))
+    return first + "10X98765432"[total % 11]
+
+
+def luhn(first: str) -> str:
+    """Return digits with the one that makes their Luhn sum a multiple of ten."""
+    doubled = "0246813579"
+    turned = first[::-1]
+    total = sum(int(doubled[int(d)]) if i % 2 == 0 else int(d) for i, d in enumerate(turned))
+    return first + str(-total % 10)
+
+
+NUMBER = checked("33068119000307123")
+WITH_X = next(n for i in range(99) if (n := checked(f"330681190003071{i:02d}")).endswith("X"))
+VISA, UNIONPAY = luhn("400000123456789"), luhn("620000123456789012")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (NUMBER, IDENTITY),
+        (f"身份证{NUMBER}。", IDENTITY),
+        (f"{NUMBER[:6]} {NUMBER[6:14]} {NUMBER[14:]}", IDENTITY),
+        (f"{NUMBER[:6]}-{NUMBER[6:14]}-{NUMBER[14:]}", IDENTITY),
+        (NUMBER.translate(WIDE), IDENTITY),
+        ("\u200b".join(NUMBER), IDENTITY),
+        (f"2026 {NUMBER} 3", IDENTITY),
+        (WITH_X, IDENTITY),
+        (WITH_X.lower(), IDENTITY),
+        (WITH_X.translate(WIDE), IDENTITY),
+        ("旧证330681000307123", IDENTITY),
+        ("13800138000", PHONE),
+        ("+86 138-0013-8000", PHONE),
+        ("0086 13800138000", PHONE),
+        ("8613800138000", PHONE),
+        ("请打138.0013.8000", PHONE),
+        ("Tel:138 0013 8000", PHONE),
+        ("tel13800138000", PHONE),
+        ("１３８００１３８０００", PHONE),
+        ("13\u200b800138000", PHONE),
+        ("(0575)87012345", PHONE),
+        ("0575-8701 2345", PHONE),
+        ("010-62345678", PHONE),
+        ("057587012345", PHONE),
+        ("+86 575 8701 2345", PHONE),
+        (VISA, CARD),
+        (f"{VISA[:4]} {VISA[4:8]} {VISA[8:12]} {VISA[12:]}", CARD),
+        (f"{VISA[:4]}-{VISA[4:8]}-{VISA[8:12]}-{VISA[12:]}", CARD),
+        (UNIONPAY, CARD),
+        ("浙D12345", PLATE),
+        ("浙d·1234a", PLATE),
+        ("浙ＤＤ12345", PLATE),
+        ("粤B12345D", PLATE),
+        ("京A·1234警", PLATE),
+    ],
+)
+def test_a_number_that_names_a_person_is_found_in_any_spelling(text: str, kind: str) -> None:
+    assert find_personal_data(text) == (kind,)
+    assert find_personal_data(f"居民反映，{text}，请处理") == (kind,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "路灯坏了三盏", "2026-03-02 13:45:12", "20260302134512", "1740960720000",
+        "工单20260302000123", "ZJ-2026-0302-SHOWN", "A13800138000B", "0.13800138000",
+        "H20260302-13812345678", "330681001001", "3.14159265358979", "5楼3单元402",
+        "12345热线，110、119、120", "1 2 3 4 5 6 7 8 9 10 11 12 13", "¥13,800,138,000",
+        "新A区", "京A", "01a20470-98ea-72db-a011-e5a125e6adac", "2025年11月30日至12月2日",
+        NUMBER[:-1] + ("0" if NUMBER[-1] != "0" else "1"),
+        VISA[:-1] + str((int(VISA[-1]) + 1) % 10),
+    ],
+)  # fmt: skip
+def test_other_numbers_pass(text: str) -> None:
+    assert find_personal_data(text) == ()
+
+
+def test_several_kinds_are_told_each_once() -> None:
+    text = f"{NUMBER}，13800138000、13900139000，浙D12345，{VISA}"
+    assert find_personal_data(text) == (IDENTITY, CARD, PHONE, PLATE) == KINDS
+    assert set(SAYS) == set(KINDS)
+
+
+@given(st.from_regex(r"[1-9]\d{16}", fullmatch=True).filter(str.isascii))
+def test_one_check_digit_in_eleven_is_right(first: str) -> None:
+    right = [each for each in "0123456789X" if is_identity_number(first + each)]
+    assert right in ([], [checked(first)[-1]])
+
+
+@given(st.from_regex(r"4[0-9]{11,17}", fullmatch=True))
+def test_one_luhn_digit_in_ten_is_right(first: str) -> None:
+    assert [each for each in "0123456789" if is_card_number(first + each)] == [luhn(first)[-1]]
+
+
+@given(st.text(max_size=80))
+def test_no_text_makes_the_scan_fail(text: str) -> None:
+    assert set(find_personal_data(text)) <= set(KINDS)
+
+
+@given(st.text(alphabet="0123456789Xx -+()浙京A·.\u200b", max_size=60))
+def test_no_row_of_digits_makes_the_scan_fail(text: str) -> None:
+    assert set(find_personal_data(text)) <= set(KINDS)
+
+
+def test_order_numbers_and_times_are_seldom_taken_for_a_person() -> None:
+    random = Random(20260302)
+    made = [
+        random.choice(("单号{}", "{}号工单", "编号：{}，已转办")).format(
+            f"2026{random.randrange(1, 13):02d}{random.randrange(1, 29):02d}"
+            f"{random.randrange(10**6):06d}"[: random.choice((12, 14, 16))]
+        )
+        for _ in range(5_000)
+    ]
+    assert Counter(kind for text in made for kind in find_personal_data(text)) == {}
+
+
+@pytest.mark.skipif(not BOSTON.exists(), reason="the Boston data is not beside the project")
+def test_the_texts_of_a_citys_service_requests_pass() -> None:
+    with BOSTON.open(encoding="utf-8", errors="replace", newline="") as file:
+        texts = [value for row in csv.DictReader(file) for value in row.values() if value]
+    assert len(texts) > 100_000
+    assert [text for text in texts if find_personal_data(text)] == []
