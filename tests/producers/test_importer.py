@@ -16,6 +16,7 @@ import pytest
 
 from maplebridge.errors import AccessDenied, EventInvalid, InputError, KafkaUnavailable
 from maplebridge.producers import Department, ImportProgress, ImportResult, import_file
+from maplebridge.producers.batch import Batch
 from maplebridge.producers.delivery import Delivery
 from tests.producers.bus import Bus
 
@@ -244,26 +245,27 @@ def test_the_reject_file_never_overwrites_its_source(hotline: Department, tmp_pa
             import_file(table, mapping, hotline, reject_path=target)
 
 
-def test_kafka_failing_in_the_middle_tells_how_far_it_came_and_the_next_run_goes_on(
+def test_a_failure_in_the_middle_tells_how_far_it_came_and_the_next_run_goes_on(
     hotline: Department, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table, mapping = files(tmp_path, *(line(number) for number in range(50)))
-    publish = Department.publish
+    table, mapping = files(tmp_path, *(line(number) for number in range(600)))
+    publish = Batch.publish
     count = 0
 
-    def failing(self: Department, *arguments: object, **more: object) -> Delivery:
+    def failing(self: Batch, *arguments: object, **more: object) -> Delivery:
         nonlocal count
         count += 1
-        if count > 20:
+        if count > 550:
             raise KafkaUnavailable("127.0.0.1:9092", "made up")
         return publish(self, *arguments, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Department, "publish", failing)
-    with pytest.raises(KafkaUnavailable, match="20 rows were published before that and are kept"):
+    monkeypatch.setattr(Batch, "publish", failing)
+    # rows are taken five hundred at once, or none of them
+    with pytest.raises(KafkaUnavailable, match="500 rows were published before that and are kept"):
         import_file(table, mapping, hotline)
     monkeypatch.undo()
     result = import_file(table, mapping, hotline)
-    assert (result.rows, result.published, result.already_published) == (50, 30, 20)
+    assert (result.rows, result.published, result.already_published) == (600, 100, 500)
 
 
 def test_a_bad_event_does_not_stop_an_import(hotline: Department, tmp_path: Path) -> None:
