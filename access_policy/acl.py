@@ -8,7 +8,7 @@ itself refuses it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
@@ -24,9 +24,11 @@ from confluent_kafka.admin import (
 from maplebridge.errors import KafkaUnavailable
 from maplebridge.schemas import Catalogue
 from maplebridge.settings import Settings
+from maplebridge.tls import explained
 
 KEYS_TOPIC = "mb.control.keys"
 SIGNING_TOPIC = "mb.control.signing"
+ANSWERS_TOPIC = "mb.control.entry.recognised"
 TIMEOUT_S = 15
 POLL_S = 0.05
 
@@ -42,8 +44,13 @@ def app_principal(app: str) -> str:
     return f"app-{app}"
 
 
-def wanted_rules(catalogue: Catalogue, apps: Iterable[str]) -> frozenset[Rule]:
-    """Return every rule Kafka should hold; all else is denied."""
+def wanted_rules(
+    catalogue: Catalogue, apps: Iterable[str], *, revoked: Collection[str] = ()
+) -> frozenset[Rule]:
+    """Return every rule Kafka should hold; all else is denied.
+
+    revoked: principals that may do nothing any more.
+    """
     rules: set[Rule] = set()
     for contract in catalogue.published:
         for publisher in contract.publishers:
@@ -51,12 +58,18 @@ def wanted_rules(catalogue: Catalogue, apps: Iterable[str]) -> frozenset[Rule]:
             rules |= _topic(f"dept-{publisher}", topic, "WRITE", "DESCRIBE")
             rules |= _topic("combine", topic, "READ", "DESCRIBE")
     for department in catalogue.departments:
-        rules |= _topic(f"dept-{department}", KEYS_TOPIC, "WRITE", "DESCRIBE")
+        principal = f"dept-{department}"
+        rules |= _topic(principal, KEYS_TOPIC, "WRITE", "DESCRIBE")
+        rules |= _topic(principal, ANSWERS_TOPIC, "READ", "DESCRIBE")
+        for operation in ("READ", "DESCRIBE"):
+            rules.add((principal, "GROUP", principal, "LITERAL", operation))
+            rules.add((principal, "GROUP", f"{principal}.", "PREFIXED", operation))
     rules |= _topic("key-broker", KEYS_TOPIC, "READ", "DESCRIBE")
     rules |= _topic("combine", SIGNING_TOPIC, "READ", "DESCRIBE")
     rules |= _prefixed("combine", "TOPIC", "mb.react.", "READ", "DESCRIBE")
     for prefix in ("mb.core.", "mb.react.", "mb.dlq."):
         rules |= _prefixed("relay", "TOPIC", prefix, "WRITE", "DESCRIBE")
+    rules |= _topic("relay", ANSWERS_TOPIC, "WRITE", "DESCRIBE")
     rules |= _prefixed("react", "TOPIC", "mb.core.", "READ", "DESCRIBE")
     for prefix in ("mb.core.", "mb.react."):
         rules |= _prefixed("deliver", "TOPIC", prefix, "READ", "DESCRIBE")
@@ -70,7 +83,7 @@ def wanted_rules(catalogue: Catalogue, apps: Iterable[str]) -> frozenset[Rule]:
         for operation in ("READ", "DESCRIBE"):
             rules.add((principal, "GROUP", app, "LITERAL", operation))
             rules.add((principal, "GROUP", f"{app}.", "PREFIXED", operation))
-    return frozenset(rules)
+    return frozenset(rule for rule in rules if rule[0] not in revoked)
 
 
 def sync_rules(settings: Settings, rules: frozenset[Rule]) -> tuple[int, int]:
@@ -93,7 +106,8 @@ def sync_rules(settings: Settings, rules: frozenset[Rule]) -> tuple[int, int]:
         while _held(admin) != rules and time.monotonic() < deadline:
             time.sleep(POLL_S)
     except KafkaException as exc:
-        raise KafkaUnavailable(settings.kafka_bootstrap, exc.args[0].name()) from exc
+        error = KafkaUnavailable(settings.kafka_bootstrap, exc.args[0].name())
+        raise explained(error, tls_ca=settings.tls_ca) from exc
     return len(added), len(removed)
 
 

@@ -17,6 +17,7 @@ from maplebridge.access_policy.keytransport import BrokerPublicKey
 from maplebridge.access_policy.suites import SECRET_BYTES
 from maplebridge.errors import InputError, KeyBrokerUnavailable, KeyWithheld
 from maplebridge.settings import Settings
+from maplebridge.tls import client_context, explained
 
 KEY_TTL_S = 60.0
 WITHHELD_TTL_S = 5.0
@@ -65,6 +66,7 @@ class KeyClient:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = settings.key_broker_url
+        self._tls_ca = settings.tls_ca
         self._unknown_for_s = unknown_for_s
         self._clock = clock
         self._http = httpx.Client(
@@ -72,6 +74,7 @@ class KeyClient:
             auth=(settings.principal, settings.secret.get_secret_value()),
             timeout=timeout_s,
             trust_env=False,
+            verify=client_context(settings.tls_ca),
         )
         self._keys: _Cache[FieldKey | Withheld] = _Cache(clock)
         self._tokens: _Cache[str] = _Cache(clock)
@@ -171,7 +174,8 @@ class KeyClient:
             response = self._http.request(method, path, json=body)
             content = response.json()
         except httpx.HTTPError as exc:
-            raise KeyBrokerUnavailable(self._url, type(exc).__name__) from exc
+            error = KeyBrokerUnavailable(self._url, type(exc).__name__)
+            raise explained(error, tls_ca=self._tls_ca) from exc
         except ValueError:
             raise KeyBrokerUnavailable(self._url, "its answer makes no sense") from None
         if response.status_code == httpx.codes.OK:

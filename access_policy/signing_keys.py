@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterable
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from maplebridge.access_policy.acl import SIGNING_TOPIC
 from maplebridge.access_policy.signatures import Enrolment
@@ -20,7 +20,8 @@ from maplebridge.settings import Settings
 
 SCHEMA = "control/keys.signing.enrolled.v1"
 TIMEOUT_S = 10.0
-REFRESH_S = 1.0
+POLL_S = 0.05
+REFRESH_S = 5.0
 REVOCATION_DELAY_S = 10.0
 """A key ends this much later than it is told, so that every reader knows before it does."""
 
@@ -71,8 +72,12 @@ class SigningKeyDirectory:
             _, end = consumer.get_watermark_offsets(
                 TopicPartition(SIGNING_TOPIC, 0), timeout=TIMEOUT_S
             )
+            deadline = time.monotonic() + TIMEOUT_S
             while self._next_offset < end:
-                for message in consumer.consume(500, TIMEOUT_S):
+                if time.monotonic() > deadline:
+                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+                # as many as there are: for more it would wait the whole time
+                for message in consumer.consume(min(500, end - self._next_offset), POLL_S):
                     if message.error():
                         raise KafkaException(message.error())
                     self._learn(message.value() or b"")
@@ -101,7 +106,7 @@ def enrol(settings: Settings, enrolments: Iterable[Enrolment]) -> None:
 
     Raises KafkaUnavailable, RegistryUnavailable.
     """
-    registry = RegistryClient(settings.registry_url)
+    registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
     schema = load_schema(SCHEMA)
     codec = AvroCodec(schema, registry.id_of(f"{SIGNING_TOPIC}-value", schema))
     registry.close()

@@ -5,7 +5,9 @@ The bare loop: `consume`, fastavro and one COPY-based upsert of the same tallies
 nothing else. Both read the same topics from the beginning, in turn, each round in a
 process of its own; the ratio is the median of the rounds'.
 
-The events are those of the demo day, published by `Department` with sealed fields.
+The events are those of the demo day, published by `Department` with sealed fields and
+signed in batches of 256. signature_share is the processor time that judging spends on
+signatures, by the clock of its thread around each check, over the time of the whole run.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from concurrent.futures import ProcessPoolExecutor
 from io import BytesIO
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 from confluent_kafka import Consumer, TopicPartition
 from fastavro import parse_schema, schemaless_reader
@@ -27,6 +30,7 @@ from fastavro import parse_schema, schemaless_reader
 from maplebridge.demo.generator import Day
 from maplebridge.demo.run import publish_day
 from maplebridge.processors.combine import BATCH, POLL_S
+from maplebridge.processors.judge import Judge
 from maplebridge.projections.folds import HOUR_US, TallyKey
 from maplebridge.projections.migrate import drop, migrate
 from maplebridge.projections.store import SQL, Place, connect
@@ -43,23 +47,27 @@ LIMIT_S = 600.0
 def run(profile: Profile, *, events: int = 100_000) -> dict[str, float]:
     """Publish `events` once, then combine them each way in turn.
 
-    Returns events_per_s and limit_events_per_s (medians), ratio, rss_mb (peak of ours).
+    Returns events_per_s and limit_events_per_s (medians), ratio, rss_mb (peak of ours), and
+    signature_share (median).
     """
     publish_day(profile, Day(load_regions(), count=events).events())
     ends = record_ends(profile.settings("combine"))
     count = sum(ends.values())
-    ours_s, bare_s, rss = [], [], 0.0
+    ours_s, bare_s, shares, rss = [], [], [], 0.0
     for _ in range(ROUNDS):
         seconds, _ = _alone(_bare, profile, ends)
         bare_s.append(count / seconds)
         seconds, used = _alone(_ours, profile, ends)
         ours_s.append(count / seconds)
         rss = max(rss, used)
+        share, _ = _alone(_signatures, profile, ends)
+        shares.append(share)
     ratios = [ours / bare for ours, bare in zip(ours_s, bare_s, strict=True)]
     return {
         "events_per_s": round(median(ours_s)),
         "limit_events_per_s": round(median(bare_s)),
         "ratio": round(median(ratios), 3),
+        "signature_share": round(median(shares), 3),
         "rss_mb": round(rss, 1),
         "events": count,
         "rounds": ROUNDS,
@@ -91,13 +99,29 @@ def _ours(profile: Profile, ends: dict[Place, int]) -> tuple[float, float]:
     return time.perf_counter() - began, _peak_mb()
 
 
+def _signatures(profile: Profile, ends: dict[Place, int]) -> tuple[float, float]:
+    """Return (share, peak resident MB) of a run in which every signature check is timed."""
+    spent_s = 0.0
+    check = Judge.check_signature
+
+    def timed(*given: Any) -> None:
+        nonlocal spent_s
+        began = time.thread_time()
+        check(*given)
+        spent_s += time.thread_time() - began
+
+    with patch.object(Judge, "check_signature", timed):
+        seconds, used = _ours(profile, ends)
+    return spent_s / seconds, used
+
+
 def _bare(profile: Profile, ends: dict[Place, int]) -> tuple[float, float]:
     """Return (seconds, peak resident MB) of the bare loop."""
     admin = profile.settings("admin")
     with connect(admin, schema="public") as owner:
         drop(owner, schema=SCHEMA)
         migrate(owner, schema=SCHEMA)
-    registry = RegistryClient(profile.registry_url)
+    registry = RegistryClient(profile.registry_url, tls_ca=profile.tls_ca)
     schemas = {
         registry.id_of(f"{each.topic}-value", each.schema): (
             each.event_type,
@@ -162,13 +186,10 @@ def record_ends(settings: Settings) -> dict[Place, int]:
     """Return where each partition of the departments' topics ends now."""
     consumer = _consumer(settings)
     found: dict[Place, int] = {}
-    for contract in load_catalogue().published:
-        partitions = consumer.list_topics(contract.topic, timeout=10).topics[contract.topic]
-        for partition in partitions.partitions:
-            marks = consumer.get_watermark_offsets(
-                TopicPartition(contract.topic, partition), timeout=10
-            )
-            found[contract.topic, partition] = marks[1] if marks else 0
+    for topic in (topic for each in load_catalogue().published for topic in each.topics):
+        for partition in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
+            marks = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+            found[topic, partition] = marks[1] if marks else 0
     consumer.close()
     return found
 

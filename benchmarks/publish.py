@@ -240,7 +240,7 @@ class BareLoop:
     """The least that seals three fields of an event and sends it."""
 
     def __init__(self, settings: Settings, contract: Contract) -> None:
-        registry = RegistryClient(settings.registry_url)
+        registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
         schema_id = registry.id_of(f"{contract.topic}-value", contract.schema)
         registry.close()
         self._topic = contract.topic

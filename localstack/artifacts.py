@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
@@ -18,7 +18,7 @@ PINS = "artifacts.json"
 
 @dataclass(frozen=True)
 class Artifact:
-    """One file of a Maven repository; `bundle` is what it is part of: kafka or registry."""
+    """One file of a Maven repository; `bundle` is what it is part of, such as kafka."""
 
     bundle: str
     group: str
@@ -52,12 +52,13 @@ def parse_artifact(bundle: str, coordinates: str, size_bytes: int, sha256: str) 
     return Artifact(bundle, group, name, version, classifier, extension, size_bytes, sha256)
 
 
-def load_artifacts() -> tuple[Artifact, ...]:
-    """Return the pinned files, in the order of the class path."""
+def load_artifacts(bundles: Collection[str]) -> tuple[Artifact, ...]:
+    """Return the pinned files of the bundles, in the order of the class path."""
     pins = json.loads(files("maplebridge.localstack").joinpath(PINS).read_text())
     return tuple(
         parse_artifact(bundle, pin["coordinates"], pin["size_bytes"], pin["sha256"])
         for bundle, entries in pins.items()
+        if bundle in bundles
         for pin in entries
     )
 

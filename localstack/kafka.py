@@ -20,12 +20,15 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
+from maplebridge.certs import certificate_path, key_path
 from maplebridge.errors import KafkaUnavailable, StageFailed
 from maplebridge.localstack import principals
 from maplebridge.localstack.ports import LOOPBACK, is_answering, port_of
+from maplebridge.localstack.private_files import write_private
 from maplebridge.localstack.progress import Stage
 from maplebridge.localstack.supervisor import Supervisor
 from maplebridge.settings import Profile
+from maplebridge.tls import explained
 
 NAME = "kafka"
 SCRAM_ITERATIONS = 4096
@@ -39,7 +42,11 @@ SETTINGS: dict[str, str | int] = {
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "CLIENT",
     "listener.security.protocol.map": "CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
-    "listener.name.client.sasl.enabled.mechanisms": "SCRAM-SHA-256",
+    # two, so that a department's renewed login does not end the one before at once
+    "listener.name.client.sasl.enabled.mechanisms": "SCRAM-SHA-256,SCRAM-SHA-512",
+    "listener.name.client.scram-sha-512.sasl.jaas.config": (
+        "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+    ),
     "sasl.mechanism.inter.broker.protocol": "SCRAM-SHA-256",
     # SCRAM users live in the metadata log, which the controller has yet to load
     "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
@@ -69,6 +76,15 @@ SETTINGS: dict[str, str | int] = {
     "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
     "metadata.log.max.snapshot.interval.ms": 600_000,
 }
+
+TLS_SETTINGS: dict[str, str | int] = {
+    "listener.security.protocol.map": "CLIENT:SASL_SSL,CONTROLLER:SASL_SSL",
+    "ssl.keystore.type": "PEM",
+    "ssl.truststore.type": "PEM",
+    "ssl.enabled.protocols": "TLSv1.3,TLSv1.2",
+    "ssl.client.auth": "none",
+}
+"""What TLS adds, besides the two files' places."""
 
 _LOG4J = """\
 Configuration:
@@ -155,11 +171,21 @@ class KafkaServer:
                 "plain.Plain", *inner, **{f"user_{inner[0]}": inner[1]}
             ),
         }
+        if profile.tls_ca is not None:
+            lines |= {**TLS_SETTINGS, **self._certify(profile.tls_ca)}
         write_private(
             self.folder / "server.properties",
             "".join(_property(name, value) for name, value in lines.items()),
         )
         write_private(self.folder / "log4j2.yaml", _LOG4J)
+
+    def _certify(self, authority: Path) -> dict[str, str]:
+        """Write key and certificate into one file, as Kafka wants them; return the places."""
+        folder = authority.parent
+        keystore = self.folder / "keystore.pem"
+        parts = (key_path(folder, NAME), certificate_path(folder, NAME))
+        write_private(keystore, "".join(path.read_text() for path in parts))
+        return {"ssl.keystore.location": str(keystore), "ssl.truststore.location": str(authority)}
 
     def _format(self, profile: Profile) -> None:
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
@@ -201,10 +227,11 @@ def ensure_scram_users(
 ) -> list[str]:
     """Make the SCRAM users that Kafka does not know yet; return their names.
 
-    users: principals of the profile; all Kafka users if not given.
+    users: principals of the profile; all whose secret is here if not given.
     Raises KafkaUnavailable if Kafka does not answer or refuses.
     """
-    wanted = list(principals.KAFKA_USERS if users is None else users)
+    known_here = [user for user in principals.KAFKA_USERS if user not in profile.handovers]
+    wanted = list(known_here if users is None else users)
     admin = AdminClient(
         profile.settings(principals.SUPER_USER).kafka_config(
             **{"socket.timeout.ms": int(timeout_s * 1000), "log_level": 0}
@@ -230,16 +257,9 @@ def ensure_scram_users(
             future.result(timeout_s)
     except (KafkaException, TimeoutError) as exc:
         reason = exc.args[0].name() if isinstance(exc, KafkaException) else "timed out"
-        raise KafkaUnavailable(profile.kafka_bootstrap, reason) from exc
+        error = KafkaUnavailable(profile.kafka_bootstrap, reason)
+        raise explained(error, tls_ca=profile.tls_ca) from exc
     return missing
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read."""
-    path.unlink(missing_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
 
 
 def _property(name: str, value: str | int) -> str:

@@ -6,9 +6,11 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from maplebridge.certs import AUTHORITY, certificate_path, ensure_servers, key_path
 from maplebridge.errors import StackError
 from maplebridge.localstack import principals
 from maplebridge.localstack.ports import DEFAULT_PORTS, LOOPBACK, choose_ports
@@ -16,6 +18,8 @@ from maplebridge.localstack.supervisor import Supervisor
 from maplebridge.settings import PROFILE_NAME, Profile
 
 LAYOUT_NAME = "localstack.json"
+RENEW_DAYS = 30
+"""A certificate that expires within so many days is made anew at `up`."""
 SERVER_OF = {"controller": "kafka", "registry-management": "registry"}
 """A server listens on more than one port; which name in `ports` belongs to which process."""
 
@@ -27,8 +31,10 @@ def claim(home: Path) -> None:
     mark = home / LAYOUT_NAME
     if mark.exists():
         return
-    # whoever waits for the lock while the folder is wiped finds `run` only
-    strangers = [p.name for p in home.iterdir() if p.name != "run"] if home.exists() else []
+    # whoever waits for the lock while the folder is wiped finds `run` only, and certificates
+    # may be there before the stack
+    ours = {"run", certificates(home).name}
+    strangers = [p.name for p in home.iterdir() if p.name not in ours] if home.exists() else []
     if strangers:
         raise StackError(
             f"{home} holds files that are not of an embedded stack ({min(strangers)}, ...).",
@@ -76,10 +82,14 @@ def settle_ports(
     return chosen
 
 
-def settle_profile(home: Path, ports: Mapping[str, int]) -> Profile:
+def settle_profile(
+    home: Path, ports: Mapping[str, int], *, tls: bool = False, is_running: bool = False
+) -> Profile:
     """Return the home's profile with these ports; secrets are made once and kept.
 
-    Raises InputError if the profile cannot be read, StackError if it is gone but data are there.
+    tls: begin to speak TLS; a home that does goes on. is_running: whether a server is.
+    Raises InputError if the profile cannot be read, StackError if it is gone but data are
+    there, or TLS is asked of servers that run without.
     """
     known = Profile.load(home) if (home / PROFILE_NAME).exists() else None
     if known is None and (home / "kafka" / "data").exists():
@@ -88,13 +98,26 @@ def settle_profile(home: Path, ports: Mapping[str, int]) -> Profile:
             todo="Put the profile back, or begin anew: `maplebridge down --wipe`.",
         )
     kept = known.secrets if known else {}
-    made = {name: kept.get(name) or secrets.token_urlsafe(24) for name in principals.ALL}
+    handed_over = known.handovers if known else {}
+    made = {
+        name: kept.get(name) or secrets.token_urlsafe(24)
+        for name in principals.ALL
+        if name not in handed_over
+    }
+    with_tls = tls or (known is not None and known.tls_ca is not None)
+    if with_tls and is_running and (known is None or known.tls_ca is None):
+        raise StackError(
+            f"the servers of {home} run without TLS.",
+            todo="Run `maplebridge down`, then `maplebridge up --tls`.",
+        )
+    scheme = "https" if with_tls else "http"
     addresses: dict[str, Any] = {
+        **(_certified(home) if with_tls else {}),
         "kafka_bootstrap": f"{LOOPBACK}:{ports['kafka']}",
-        "registry_url": f"http://{LOOPBACK}:{ports['registry']}",
+        "registry_url": f"{scheme}://{LOOPBACK}:{ports['registry']}",
         "postgres_host": LOOPBACK,
         "postgres_port": ports["postgresql"],
-        "key_broker_url": f"http://{LOOPBACK}:{ports['key-broker']}",
+        "key_broker_url": f"{scheme}://{LOOPBACK}:{ports['key-broker']}",
         "secrets": {**kept, **made},
         "home": home,
     }
@@ -104,3 +127,19 @@ def settle_profile(home: Path, ports: Mapping[str, int]) -> Profile:
         profile = Profile(root_passphrase=secrets.token_urlsafe(24), **addresses)
     profile.save()
     return profile
+
+
+def certificates(home: Path) -> Path:
+    """Return the folder of the authority and the servers' certificates."""
+    return home / "certs"
+
+
+def _certified(home: Path) -> dict[str, Any]:
+    """Make the certificates that are missing or soon expire; return where clients find them."""
+    folder = certificates(home)
+    ensure_servers(folder, (LOOPBACK, "localhost"), now=datetime.now(UTC), renew_days=RENEW_DAYS)
+    return {
+        "tls_ca": certificate_path(folder, AUTHORITY),
+        "key_broker_certificate": certificate_path(folder, "key-broker"),
+        "key_broker_certificate_key": key_path(folder, "key-broker"),
+    }

@@ -17,6 +17,9 @@ from maplebridge.localstack.artifacts import PINS, digest
 KAFKA = "4.4.0"
 LOG4J = "2.25.5"
 REGISTRY = "3.3.3"
+POSTGRESQL = "18.4.0"
+PLATFORMS = {"x86_64": "amd64", "aarch64": "arm64v8"}
+"""What `platform.machine` says, and what the repository calls it."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -24,18 +27,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--kafka", default=KAFKA, help="version of Apache Kafka")
     parser.add_argument("--log4j", default=LOG4J, help="version of Kafka's log4j")
     parser.add_argument("--registry", default=REGISTRY, help="version of Apicurio Registry")
+    parser.add_argument("--postgresql", default=POSTGRESQL, help="version of PostgreSQL with TLS")
     parser.add_argument("--repository", type=Path, help="a local repository to use and fill")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         repository = given.repository or Path(scratch)
-        pins = resolve(given.kafka, given.log4j, given.registry, repository)
+        pins = resolve(given.kafka, given.log4j, given.registry, given.postgresql, repository)
     target = Path(__file__).with_name(PINS)
     target.write_text(json.dumps(pins, indent=1) + "\n")
     print(f"{sum(map(len, pins.values()))} files pinned in {target}")
 
 
 def resolve(
-    kafka: str, log4j: str, registry: str, repository: Path
+    kafka: str, log4j: str, registry: str, postgresql: str, repository: Path
 ) -> dict[str, list[dict[str, str | int]]]:
     """Return {bundle: [{coordinates, size_bytes, sha256}]} in the order of the class path."""
     from jgo.maven import MavenContext
@@ -58,12 +62,25 @@ def resolve(
         .artifact(classifier="all", packaging="tar.gz")
     )
     whole = f"io.apicurio:apicurio-registry-app:{registry}:all:tar.gz"
+    group = "io.zonky.test.postgres"
+    programs = {
+        machine: context.project(group, f"embedded-postgres-binaries-linux-{name}")
+        .at_version(postgresql)
+        .artifact()
+        for machine, name in PLATFORMS.items()
+    }
     return {
         "kafka": [
-            _pin(f"{group}:{name}:{found.version}", found.resolve())
-            for (group, name), found in jars.items()
+            _pin(f"{owner}:{name}:{found.version}", found.resolve())
+            for (owner, name), found in jars.items()
         ],
         "registry": [_pin(whole, archive.resolve())],
+        **{
+            f"postgresql-{machine}": [
+                _pin(f"{group}:{found.artifactId}:{postgresql}", found.resolve())
+            ]
+            for machine, found in programs.items()
+        },
     }
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
+from maplebridge.certs import certificate_path, key_path
 from maplebridge.errors import StageFailed
 from maplebridge.localstack import principals
 from maplebridge.localstack.accounts import (
@@ -25,6 +26,7 @@ from maplebridge.localstack.accounts import (
     unprivileged_account,
 )
 from maplebridge.localstack.ports import LOOPBACK
+from maplebridge.localstack.private_files import write_private
 from maplebridge.localstack.progress import Stage
 from maplebridge.localstack.supervisor import Account, Supervisor
 from maplebridge.settings import Profile
@@ -49,7 +51,13 @@ SETTINGS = {
     "log_error_verbosity": "terse",
     "log_checkpoints": "off",
 }
-_HBA = f"host all all {LOOPBACK}/32 scram-sha-256\n"
+CERTIFICATE, CERTIFICATE_KEY = "server.pem", "server.key"
+TLS_SETTINGS = {
+    "ssl": "on",
+    "ssl_cert_file": CERTIFICATE,
+    "ssl_key_file": CERTIFICATE_KEY,
+    "ssl_min_protocol_version": "TLSv1.2",
+}
 
 
 class PostgresServer:
@@ -65,12 +73,16 @@ class PostgresServer:
     def data(self) -> Path:
         return self.folder / "data"
 
-    def programs(self) -> Path:
-        """Return the folder of initdb and postgres. Raises StageFailed if they do not run."""
-        installed = _installed() / "pginstall18"
+    def programs(self, with_tls: Path | None = None) -> Path:
+        """Return the folder of initdb and postgres. Raises StageFailed if they do not run.
+
+        with_tls: an installation of PostgreSQL that is built with TLS, and is used if given.
+        """
+        installed = with_tls or _installed() / "pginstall18"
         package = installed.parent
         libraries = package.with_name(package.name + ".libs")
-        folder = reachable_programs(installed, libraries, version(_WHEEL), self._account) / "bin"
+        release = with_tls.name if with_tls else version(_WHEEL)
+        folder = reachable_programs(installed, libraries, release, self._account) / "bin"
         try:
             result = run_as([str(folder / "postgres"), "--version"], self._account)
         except OSError as exc:
@@ -79,18 +91,21 @@ class PostgresServer:
             raise self._broken(result.stderr)
         return folder
 
-    def up(self, profile: Profile, stage: Stage) -> None:
+    def up(self, profile: Profile, stage: Stage, *, with_tls: Path | None = None) -> None:
         """Make the data folder if there is none, start, and make roles and databases."""
         running = self._supervisor.find(NAME)
         if running is None:
-            programs = self.programs()
+            programs = self.programs(with_tls)
             if not (self.data / "PG_VERSION").exists():
                 stage.say("making the data folder")
                 self._create(programs, profile)
             stage.say("starting")
             self._await_predecessor()
+            self._admit_hosts(profile)
             argv = [str(programs / "postgres"), "-D", str(self.data), "-p"]
             argv.append(str(profile.postgres_port))
+            if with_tls:
+                argv += [f"-c{name}={value}" for name, value in TLS_SETTINGS.items()]
             self._supervisor.start_service(
                 NAME,
                 argv,
@@ -109,6 +124,25 @@ class PostgresServer:
             stage.already = True
             self._admit(profile)
         stage.say(f"{LOOPBACK}:{profile.postgres_port}")
+
+    def _admit_hosts(self, profile: Profile) -> None:
+        """Write who may connect how; with TLS give the server its certificate, and let no one else.
+
+        The files are copies: the account that PostgreSQL runs as cannot enter the home folder.
+        """
+        kind = "hostssl" if profile.tls_ca else "host"
+        (self.data / "pg_hba.conf").write_text(f"{kind} all all {LOOPBACK}/32 scram-sha-256\n")
+        if profile.tls_ca is None:
+            return
+        folder = profile.tls_ca.parent
+        for source, name in (
+            (certificate_path(folder, NAME), CERTIFICATE),
+            (key_path(folder, NAME), CERTIFICATE_KEY),
+        ):
+            target = self.data / name
+            write_private(target, source.read_text())
+            if self._account is not None:
+                os.chown(target, self._account.uid, self._account.gid)
 
     def _await_predecessor(self) -> None:
         """Wait until a killed server is gone whose lock file PostgreSQL would respect."""
@@ -147,7 +181,6 @@ class PostgresServer:
                 log_tail=(result.stdout + result.stderr).splitlines()[-10:],
                 todo="Run `maplebridge doctor`.",
             )
-        (partial / "pg_hba.conf").write_text(_HBA)
         # initdb's last act is here: an interrupted one is begun anew
         partial.rename(self.data)
 

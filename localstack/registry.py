@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import http.client
 from pathlib import Path
+from urllib.parse import quote
 
+from maplebridge.certs import certificate_path, key_path
 from maplebridge.localstack import principals
 from maplebridge.localstack.ports import LOOPBACK, port_of
 from maplebridge.localstack.progress import Stage
 from maplebridge.localstack.supervisor import Supervisor
 from maplebridge.settings import Profile
+from maplebridge.tls import client_context
 
 NAME = "registry"
 API = "/apis/ccompat/v7"
@@ -46,7 +49,7 @@ class RegistryServer:
                 str(self._folder / "quarkus-run.jar"),
             ],
             environment(profile, port=port, management_port=management_port),
-            ready=lambda: _is_ready(port),
+            ready=lambda: _is_ready(profile, port),
             address=profile.registry_url,
             cwd=self._supervisor.run,
         )
@@ -56,6 +59,7 @@ class RegistryServer:
 def environment(profile: Profile, *, port: int, management_port: int) -> dict[str, str]:
     """Return its settings; the password goes by environment, which other users cannot read."""
     return {
+        **tls_settings(profile.tls_ca, port=port),
         "LC_ALL": "C.UTF-8",
         "QUARKUS_HTTP_HOST": LOOPBACK,
         "QUARKUS_HTTP_PORT": str(port),
@@ -68,6 +72,11 @@ def environment(profile: Profile, *, port: int, management_port: int) -> dict[st
         "APICURIO_STORAGE_SQL_KIND": "postgresql",
         "APICURIO_DATASOURCE_URL": (
             f"jdbc:postgresql://{profile.postgres_host}:{profile.postgres_port}/apicurio"
+            + (
+                f"?sslmode=verify-full&sslrootcert={quote(str(profile.tls_ca))}"
+                if profile.tls_ca
+                else ""
+            )
         ),
         "APICURIO_DATASOURCE_USERNAME": principals.postgres_role(principals.REGISTRY),
         "APICURIO_DATASOURCE_PASSWORD": profile.secret(principals.REGISTRY),
@@ -77,8 +86,27 @@ def environment(profile: Profile, *, port: int, management_port: int) -> dict[st
     }
 
 
-def _is_ready(port: int) -> bool:
+def tls_settings(authority: Path | None, *, port: int) -> dict[str, str]:
+    """Return the settings of HTTPS; the management port gets the same certificate."""
+    if authority is None:
+        return {}
+    certificate = str(certificate_path(authority.parent, NAME))
+    key = str(key_path(authority.parent, NAME))
+    return {
+        "QUARKUS_HTTP_INSECURE_REQUESTS": "disabled",
+        "QUARKUS_HTTP_SSL_PORT": str(port),
+        "QUARKUS_HTTP_SSL_CERTIFICATE_FILES": certificate,
+        "QUARKUS_HTTP_SSL_CERTIFICATE_KEY_FILES": key,
+        "QUARKUS_MANAGEMENT_SSL_CERTIFICATE_FILES": certificate,
+        "QUARKUS_MANAGEMENT_SSL_CERTIFICATE_KEY_FILES": key,
+    }
+
+
+def _is_ready(profile: Profile, port: int) -> bool:
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5.0)
+    if profile.tls_ca is not None:
+        trusted = client_context(profile.tls_ca)
+        connection = http.client.HTTPSConnection(LOOPBACK, port, timeout=5.0, context=trusted)
     try:
         connection.request("GET", f"{API}/subjects")
         return connection.getresponse().status == http.client.OK

@@ -27,10 +27,12 @@ from maplebridge.localstack.layout import (
 )
 from maplebridge.localstack.locks import file_lock
 from maplebridge.localstack.ports import is_answering, port_of
+from maplebridge.localstack.postgresql_tls import ensure_programs
 from maplebridge.localstack.progress import Progress, ProgressEvent
 from maplebridge.localstack.supervisor import Supervisor
 from maplebridge.settings import Profile
 
+BUNDLES = ("kafka", "registry")
 SERVERS = (postgresql.NAME, kafka.NAME, registry.NAME)
 ServerState = Literal["running", "not answering", "crashed", "stopped"]
 
@@ -73,16 +75,18 @@ class Stack:
     def cache(self) -> ArtifactCache:
         """The downloads; their folder is MAPLEBRIDGE_CACHE or the platform's if none was given."""
         root = self._cache_root or cache_folder(os.environ)
-        return ArtifactCache(root, load_artifacts(), repositories=self._repositories)
+        return ArtifactCache(root, load_artifacts(BUNDLES), repositories=self._repositories)
 
     @property
     def profile(self) -> Profile:
         """What the last `up` wrote. Raises StackNotRunning if there was none."""
         return Profile.load(self.home)
 
-    def up(self, progress: Progress | None = None) -> Profile:
+    def up(self, progress: Progress | None = None, *, tls: bool = False) -> Profile:
         """Start what is not running, download what is missing; return the profile.
 
+        tls: every server speaks TLS, now and at every later `up`, with certificates made
+        for this home.
         Raises StageFailed if a stage fails; what this call started is stopped again then.
         Raises StackError if the home folder holds something else, or is being wiped.
         """
@@ -94,7 +98,7 @@ class Stack:
             self.supervisor.cancelled.clear()
             before = {name for name in SERVERS if self.supervisor.find(name)}
             chosen = settle_ports(self.home, self.supervisor, self._ports)
-            profile = settle_profile(self.home, chosen)
+            profile = settle_profile(self.home, chosen, tls=tls, is_running=bool(before))
             try:
                 self._start(profile, chosen, progress)
             except BaseException:
@@ -147,7 +151,14 @@ class Stack:
 
         def start_postgresql() -> None:
             with progress.stage(postgresql.NAME) as stage:
-                postgresql.PostgresServer(self.supervisor).up(profile, stage)
+                server = postgresql.PostgresServer(self.supervisor)
+                if profile.tls_ca is None:
+                    server.up(profile, stage)
+                    return
+                programs = ensure_programs(
+                    cache.root, self._repositories, lambda line, part: stage.say(line)
+                )
+                server.up(profile, stage, with_tls=programs)
 
         def start_kafka() -> None:
             fetched.result()

@@ -16,6 +16,7 @@ from maplebridge.localstack.layout import LAYOUT_NAME
 from maplebridge.provision import provision
 from maplebridge.schemas import load_regions
 from maplebridge.settings import Profile
+from maplebridge.tls import client_context
 from maplebridge.wiring import SERVICES
 
 READY_TIMEOUT_S = 60.0
@@ -28,14 +29,16 @@ def up(
     progress: Progress,
     *,
     services: bool = True,
+    tls: bool = False,
     regions: Sequence[Path] = (),
 ) -> Profile:
     """Start the servers, provision them and start the services; harmless to repeat.
 
+    tls: every server and the key broker speak TLS; a home that began so stays so.
     regions: further region schemes, remembered in the profile; services that run without
     them start anew. Raises StageFailed with the failing stage's last log lines.
     """
-    profile = stack.up(progress)
+    profile = stack.up(progress, tls=tls)
     with progress.stage("provision") as stage:
         stage.say("topics, access rules, tables, schemas, keys")
         profile = provision(_with_regions(stack, profile, regions))
@@ -120,9 +123,12 @@ def _readiness(stack: Stack, profile: Profile, name: str) -> Callable[[], bool]:
     if name != "key-broker":
         return lambda: f"{name} is ready" in "\n".join(stack.supervisor.log_tail(name, 1000))
 
+    trusted = client_context(profile.tls_ca)
+
     def answers() -> bool:
         try:
-            return httpx.get(f"{profile.key_broker_url}/readyz", timeout=2).status_code == 200
+            answer = httpx.get(f"{profile.key_broker_url}/readyz", timeout=2, verify=trusted)
+            return answer.status_code == 200
         except httpx.HTTPError:
             return False
 

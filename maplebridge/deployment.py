@@ -15,7 +15,8 @@ from maplebridge.errors import InputError, StoreUnavailable
 from maplebridge.localstack import ensure_scram_users
 from maplebridge.localstack.postgresql import ensure_roles
 from maplebridge.localstack.principals import KAFKA_USERS, REGISTRY
-from maplebridge.settings import Profile
+from maplebridge.settings import PROFILE_NAME, Profile
+from maplebridge.tls import explained
 
 NEEDED = (*KAFKA_USERS, REGISTRY)
 
@@ -31,6 +32,8 @@ class Deployment(BaseSettings):
     postgres_host: str
     postgres_port: int = 5432
     key_broker_url: str
+    tls_ca: Path | None = None
+    private_network: bool = False
     regions: tuple[Path, ...] = ()
     root_passphrase: SecretStr
     secrets: dict[str, SecretStr] = Field(default_factory=dict)
@@ -46,18 +49,25 @@ def profile_from_environment() -> Profile:
         raise InputError(
             f"missing or unfit: {', '.join(names)}.", todo="See docs/deployment.md."
         ) from None
-    missing = [name for name in NEEDED if name not in told.secrets]
+    # what is known since: the environment still has the secrets of the first day
+    is_known = (told.home / PROFILE_NAME).exists()
+    known = Profile.load(told.home) if is_known else None
+    handovers = known.handovers if known else {}
+    missing = [name for name in NEEDED if name not in told.secrets and name not in handovers]
     if missing:
         raise InputError(
             f"MAPLEBRIDGE_SECRETS has no secret of {', '.join(missing)}.",
             todo="Give each principal 256 random bits, as .env.example tells.",
         )
     values = told.model_dump(exclude={"secrets", "root_passphrase"})
-    return Profile(
+    profile = Profile(
         **values,
+        handovers=handovers,
+        signing_keys=known.signing_keys if known else {},
         root_passphrase=told.root_passphrase.get_secret_value(),
         secrets={name: secret.get_secret_value() for name, secret in told.secrets.items()},
     )
+    return profile.without_handed_over()
 
 
 def make_accounts(profile: Profile) -> list[str]:
@@ -71,5 +81,5 @@ def make_accounts(profile: Profile) -> list[str]:
     except psycopg.Error as exc:
         detail = f"SQLSTATE {exc.sqlstate}" if exc.sqlstate else type(exc).__name__
         address = f"{profile.postgres_host}:{profile.postgres_port}"
-        raise StoreUnavailable(address, detail) from exc
+        raise explained(StoreUnavailable(address, detail), tls_ca=profile.tls_ca) from exc
     return made

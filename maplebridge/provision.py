@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import psycopg
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from maplebridge.access_policy.acl import (
+    ANSWERS_TOPIC,
     KEYS_TOPIC,
     SIGNING_TOPIC,
     out_topic,
@@ -24,13 +24,16 @@ from maplebridge.access_policy.audit.service import signing_key_path
 from maplebridge.access_policy.audit.store import connect as connect_audit
 from maplebridge.access_policy.audit.store import migrate as migrate_audit
 from maplebridge.access_policy.broker.service import provision as provision_key_broker
+from maplebridge.access_policy.broker.store import administer
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.signatures import Enrolment, SigningKey
 from maplebridge.access_policy.signing_keys import SCHEMA as SIGNING_SCHEMA
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory, enrol
+from maplebridge.department_access import end_overlaps
 from maplebridge.errors import KafkaUnavailable
+from maplebridge.projections.answers import SCHEMA as ANSWERS_SCHEMA
 from maplebridge.projections.migrate import migrate
-from maplebridge.projections.store import connect, translated
+from maplebridge.projections.store import connect
 from maplebridge.schemas import (
     Catalogue,
     RegistryClient,
@@ -39,6 +42,7 @@ from maplebridge.schemas import (
     load_schema,
 )
 from maplebridge.settings import Profile, Settings
+from maplebridge.tls import explained
 
 TIMEOUT_S = 30
 EPOCH_MS = 7 * 24 * 3600 * 1000
@@ -80,7 +84,11 @@ def wanted_topics(
     record_max_bytes: the largest record the bus itself writes.
     """
     large = record_max_bytes + KAFKA_OVERHEAD_BYTES
-    topics = [TopicSpec(KEYS_TOPIC, 1, EPOCH_MS), TopicSpec(SIGNING_TOPIC, 1)]
+    topics = [
+        TopicSpec(KEYS_TOPIC, 1, EPOCH_MS),
+        TopicSpec(SIGNING_TOPIC, 1),
+        TopicSpec(ANSWERS_TOPIC),
+    ]
     for contract in catalogue:
         for topic in contract.topics:
             topics.append(TopicSpec(topic))
@@ -108,7 +116,9 @@ def make_topics(settings: Settings, topics: Iterable[TopicSpec]) -> int:
     except KafkaException as exc:
         error = exc.args[0]
         if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise KafkaUnavailable(settings.kafka_bootstrap, error.name()) from exc
+            raise explained(
+                KafkaUnavailable(settings.kafka_bootstrap, error.name()), tls_ca=settings.tls_ca
+            ) from exc
     return len(missing)
 
 
@@ -117,6 +127,7 @@ def register_schemas(registry: RegistryClient, catalogue: Catalogue, apps: Itera
     subjects = {
         f"{KEYS_TOPIC}-value": load_schema("control/keys.master.created.v1"),
         f"{SIGNING_TOPIC}-value": load_schema(SIGNING_SCHEMA),
+        f"{ANSWERS_TOPIC}-value": load_schema(ANSWERS_SCHEMA),
     }
     subjects |= {f"{out_topic(app)}-value": load_schema("out/view.v1") for app in apps}
     for contract in catalogue:
@@ -138,7 +149,7 @@ def provision(profile: Profile) -> Profile:
     catalogue = load_catalogue()
     apps = served_apps(Policies(catalogue, load_regions(admin.regions)))
     with ThreadPoolExecutor(3) as pool:
-        topics = pool.submit(_provision_kafka, admin, catalogue, apps)
+        topics = pool.submit(_provision_kafka, profile, catalogue, apps)
         schemas = pool.submit(_provision_registry, admin, catalogue, apps)
         tables = pool.submit(_provision_tables, profile)
         for job in (topics, schemas):
@@ -152,22 +163,25 @@ def provision(profile: Profile) -> Profile:
         }
     )
     provisioned.save()
+    end_overlaps(provisioned, now=datetime.now(UTC))
     return provisioned
 
 
-def _provision_kafka(settings: Settings, catalogue: Catalogue, apps: Sequence[str]) -> None:
+def _provision_kafka(profile: Profile, catalogue: Catalogue, apps: Sequence[str]) -> None:
+    settings = profile.settings("admin")
     wanted = wanted_topics(catalogue, apps, record_max_bytes=settings.record_max_bytes)
     make_topics(settings, wanted)
-    sync_rules(settings, wanted_rules(catalogue, apps))
+    sync_rules(settings, wanted_rules(catalogue, apps, revoked=profile.revoked))
 
 
 def _enrolled(profile: Profile, admin: Settings, catalogue: Catalogue) -> dict[str, str]:
-    """Return a signing key for every department, each enrolled on Kafka."""
+    """Return a signing key for every department whose keys are made here, each enrolled."""
     keys = {
         principal: SigningKey.decode(profile.signing_keys[principal])
         if principal in profile.signing_keys
         else SigningKey.generate()
         for principal in (f"dept-{each}" for each in catalogue.departments)
+        if principal not in profile.handovers
     }
     directory = SigningKeyDirectory(admin)
     known = {each.key_id for each in directory.all()}
@@ -182,7 +196,7 @@ def _enrolled(profile: Profile, admin: Settings, catalogue: Catalogue) -> dict[s
 
 
 def _provision_registry(settings: Settings, catalogue: Catalogue, apps: Sequence[str]) -> None:
-    registry = RegistryClient(settings.registry_url)
+    registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
     register_schemas(registry, catalogue, apps)
     registry.close()
 
@@ -194,14 +208,7 @@ def _provision_tables(profile: Profile) -> str:
         migrate(connection)
     with connect_audit(admin) as connection:
         migrate_audit(connection)
-    with (
-        translated(admin),
-        psycopg.connect(
-            admin.postgres_dsn("maplebridge_keys"),
-            password=admin.secret.get_secret_value(),
-            autocommit=True,
-        ) as connection,
-    ):
+    with administer(admin) as connection:
         key = provision_key_broker(
             profile.settings("key-broker"),
             connection,

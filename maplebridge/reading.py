@@ -161,6 +161,7 @@ class Reader:
         with translated(self._settings), connect(self._settings) as connection:
             return read_model(
                 connection,
+                self._policies.catalogue,
                 model,
                 prefix=prefix,
                 former=former,

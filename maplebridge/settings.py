@@ -7,19 +7,25 @@ takes those of the principal it acts as; the environment wins over the profile.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from maplebridge.errors import InputError, StackNotRunning
 
 PROFILE_NAME = "profile.json"
+Mechanism = Literal["SCRAM-SHA-256", "SCRAM-SHA-512"]
+_OF_KEY_BROKER = {"key_broker_certificate", "key_broker_certificate_key"}
 SERVICE_KAFKA_LOG_LEVEL = 3
-_SECRET = {"secrets", "signing_keys", "root_passphrase"}
+_OFFICERS = {"secrets", "signing_keys", "root_passphrase", "handovers"}
+"""What a profile holds and no process is told whole."""
 
 
 class Settings(BaseSettings):
@@ -35,8 +41,17 @@ class Settings(BaseSettings):
     principal: str = "admin"
     secret: SecretStr = SecretStr("")
 
+    tls_ca: Path | None = None
+    """PEM file of the authority that signed the servers' certificates; without it no TLS.
+
+    One switch for all: Kafka, the registry, PostgreSQL and the key broker speak TLS, or none.
+    """
+    private_network: bool = False
+    """Allow servers beyond loopback without TLS, on a network that no one else is on."""
+
     kafka_bootstrap: str = "127.0.0.1:9092"
-    kafka_protocol: Literal["SASL_PLAINTEXT", "SASL_SSL"] = "SASL_PLAINTEXT"
+    kafka_mechanism: Mechanism = "SCRAM-SHA-256"
+    """Two mechanisms, two passwords: a renewed login does not end the one before at once."""
     kafka_log_level: int = 0
     """Which of librdkafka's own lines go to stderr: 0 none, 3 errors, 4 warnings, 6 all.
 
@@ -52,6 +67,9 @@ class Settings(BaseSettings):
     """The audit log's C2SP verifier key: `<name>+<hash>+<base64>`."""
     key_broker_listen: str = "127.0.0.1"
     """Where the key broker listens; in a container all of its private network, `0.0.0.0`."""
+    key_broker_certificate: Path | None = None
+    key_broker_certificate_key: Path | None = None
+    """PEM files of the key broker's own certificate; only the key broker has them."""
     root_passphrase: SecretStr = SecretStr("")
     """Opens the key broker's sealed root file; only the key broker has it."""
 
@@ -78,25 +96,68 @@ class Settings(BaseSettings):
     def postgres_user(self) -> str:
         return "mb_" + self.principal.replace("-", "_")
 
+    @model_validator(mode="after")
+    def _is_closed_to_strangers(self) -> Self:
+        """Raises InputError if a server beyond loopback would be spoken to without TLS."""
+        urls = {"registry_url": self.registry_url, "key_broker_url": self.key_broker_url}
+        wanted = "https" if self.tls_ca else "http"
+        for name, url in urls.items():
+            if urlsplit(url).scheme != wanted:
+                needs = "is without TLS" if self.tls_ca else "needs the authority's certificate"
+                raise InputError(
+                    f"MAPLEBRIDGE_{name.upper()} {url} {needs}.",
+                    todo="Set MAPLEBRIDGE_TLS_CA with https:// addresses, or neither.",
+                )
+        if self.tls_ca is None and not self.private_network:
+            hosts = {name: urlsplit(url).hostname or "" for name, url in urls.items()}
+            hosts["postgres_host"] = self.postgres_host
+            for each in self.kafka_bootstrap.split(","):
+                hosts["kafka_bootstrap"] = each.rpartition(":")[0]
+                _refuse_strangers(hosts)
+        if self.key_broker_certificate is None and not self.private_network:
+            _refuse_strangers({"key_broker_listen": self.key_broker_listen})
+        return self
+
     def postgres_dsn(self, database: str) -> str:
         """Return a libpq connection string without the password (see `secret`)."""
+        # not libpq's own default, which would take any certificate
+        tls = "sslmode=disable"
+        if self.tls_ca:
+            path = str(self.tls_ca).replace("\\", "\\\\").replace("'", "\\'")
+            tls = f"sslmode=verify-full sslrootcert='{path}'"
         return (
             f"host={self.postgres_host} port={self.postgres_port} dbname={database}"
-            f" user={self.postgres_user} connect_timeout=5"
+            f" user={self.postgres_user} connect_timeout=5 {tls}"
         )
 
     def kafka_config(self, **more: Any) -> dict[str, Any]:
         """Return librdkafka settings that authenticate as the principal."""
         return {
             "bootstrap.servers": self.kafka_bootstrap,
-            "security.protocol": self.kafka_protocol,
-            "sasl.mechanism": "SCRAM-SHA-256",
+            **(
+                {"security.protocol": "SASL_SSL", "ssl.ca.location": str(self.tls_ca)}
+                if self.tls_ca
+                else {"security.protocol": "SASL_PLAINTEXT"}
+            ),
+            "sasl.mechanism": self.kafka_mechanism,
             "sasl.username": self.principal,
             "sasl.password": self.secret.get_secret_value(),
             "client.id": f"maplebridge-{self.principal}",
             "log_level": self.kafka_log_level,
             **more,
         }
+
+
+class Handover(BaseModel):
+    """A department whose secrets went to itself alone in a bundle, or that was revoked.
+
+    kafka_mechanism: that of its newest login.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    state: Literal["onboarded", "revoked"]
+    kafka_mechanism: Mechanism
 
 
 class Profile(BaseModel):
@@ -106,10 +167,15 @@ class Profile(BaseModel):
 
     home: Path
     kafka_bootstrap: str
+    kafka_mechanism: Mechanism = "SCRAM-SHA-256"
     registry_url: str
-    postgres_host: str
-    postgres_port: int
+    postgres_host: str = "127.0.0.1"
+    postgres_port: int = 5432
     key_broker_url: str
+    tls_ca: Path | None = None
+    private_network: bool = False
+    key_broker_certificate: Path | None = None
+    key_broker_certificate_key: Path | None = None
     key_broker_public_key: str = ""
     audit_public_key: str = ""
     regions: tuple[Path, ...] = ()
@@ -117,6 +183,8 @@ class Profile(BaseModel):
     secrets: dict[str, str] = Field(default_factory=dict, repr=False)
     signing_keys: dict[str, str] = Field(default_factory=dict, repr=False)
     """Principal of a department -> its private signing key."""
+    handovers: dict[str, Handover] = Field(default_factory=dict)
+    """Principals whose secrets are not here any more, and are never made here again."""
 
     @classmethod
     def load(cls, home: Path) -> Self:
@@ -146,10 +214,11 @@ class Profile(BaseModel):
 
     def environment(self, principal: str) -> dict[str, str]:
         """Return the `MAPLEBRIDGE_*` variables of a process that acts as `principal`."""
-        known = self.model_dump(mode="json", exclude=_SECRET)
+        known = self.model_dump(mode="json", exclude=_OFFICERS)
         variables = {
             f"MAPLEBRIDGE_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
             for name, value in known.items()
+            if value is not None and (name not in _OF_KEY_BROKER or principal == "key-broker")
         }
         variables["MAPLEBRIDGE_PRINCIPAL"] = principal
         variables["MAPLEBRIDGE_SECRET"] = self.secret(principal)
@@ -161,7 +230,8 @@ class Profile(BaseModel):
         return variables
 
     def settings(self, principal: str) -> Settings:
-        values = self.model_dump(exclude=_SECRET)
+        hidden = set() if principal == "key-broker" else _OF_KEY_BROKER
+        values = self.model_dump(exclude=_OFFICERS | hidden)
         return _checked(
             **values,
             principal=principal,
@@ -170,7 +240,27 @@ class Profile(BaseModel):
             root_passphrase=SecretStr(self.root_passphrase if principal == "key-broker" else ""),
         )
 
+    @property
+    def revoked(self) -> frozenset[str]:
+        return frozenset(name for name, each in self.handovers.items() if each.state == "revoked")
+
+    def without_handed_over(self) -> Self:
+        """Return the profile without the secrets that are not its own any more."""
+        return self.model_copy(
+            update={
+                "secrets": {n: s for n, s in self.secrets.items() if n not in self.handovers},
+                "signing_keys": {
+                    n: k for n, k in self.signing_keys.items() if n not in self.handovers
+                },
+            }
+        )
+
     def secret(self, principal: str) -> str:
+        if principal in self.handovers:
+            raise InputError(
+                f"{principal} is {self.handovers[principal].state}: its secrets are not here.",
+                todo="Use the home folder that the department opened its bundle into.",
+            )
         if principal not in self.secrets:
             known = ", ".join(sorted(self.secrets))
             raise InputError(f"no principal {principal!r} in the profile.", todo=f"Known: {known}.")
@@ -187,6 +277,23 @@ def load_settings(principal: str, *, home: Path | None = None) -> Settings:
     return Profile.load(home or Path(os.environ.get("MAPLEBRIDGE_HOME", ".maplebridge"))).settings(
         principal
     )
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _refuse_strangers(hosts: Mapping[str, str]) -> None:
+    for name, host in hosts.items():
+        if not is_loopback(host):
+            raise InputError(
+                f"MAPLEBRIDGE_{name.upper()} is {host}, beyond this machine, and without TLS.",
+                todo="Set MAPLEBRIDGE_TLS_CA; on a private network of containers alone,"
+                " MAPLEBRIDGE_PRIVATE_NETWORK=true.",
+            )
 
 
 def _checked(**values: Any) -> Settings:

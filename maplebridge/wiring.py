@@ -23,6 +23,7 @@ from maplebridge.processors.combine import BATCH, Combine
 from maplebridge.processors.deliver import Deliver
 from maplebridge.processors.judge import Judge
 from maplebridge.processors.relay import Relay
+from maplebridge.projections.answers import Answers
 from maplebridge.projections.store import (
     DATABASE,
     Fenced,
@@ -54,7 +55,7 @@ Service = Callable[[Settings, threading.Event], None]
 
 
 def make_codec(settings: Settings, catalogue: Catalogue) -> Codec:
-    return Codec(catalogue, RegistryClient(settings.registry_url))
+    return Codec(catalogue, RegistryClient(settings.registry_url, tls_ca=settings.tls_ca))
 
 
 def make_policies(settings: Settings, catalogue: Catalogue | None = None) -> Policies:
@@ -90,12 +91,15 @@ def open_stores(
     with_outbox: bool = True,
 ) -> tuple[ProjectionStore, ProjectionStore]:
     """Return two stores over connections of their own; raises StoreUnavailable."""
+    catalogue = load_catalogue()
+    answers = Answers(RegistryClient(settings.registry_url)) if with_outbox else None
     with translated(settings):
         one, other = (
             ProjectionStore(
                 connect(settings, schema=schema),
+                catalogue,
                 consumer=consumer,
-                with_outbox=with_outbox,
+                answers=answers,
                 transaction_limit_s=TRANSACTION_LIMIT_S,
             )
             for _ in range(2)
@@ -105,7 +109,7 @@ def open_stores(
 
 def make_deliver(settings: Settings, *, audit: AuditLog, keys: KeyClient) -> Deliver:
     catalogue = load_catalogue()
-    registry = RegistryClient(settings.registry_url)
+    registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
     view = load_schema("out/view.v1")
     policies = make_policies(settings, catalogue)
     topic = f"mb.out.{next(iter(policies.consumers.consumers))}"

@@ -226,11 +226,14 @@ class Combine:
                     key,
                     value[:LETTER_MAX_BYTES] if value else value,
                     _headers(message, reason, path),
+                    message.timestamp()[1],
                 )
             )
             log.warning("dead letter %s[%d]@%d: %s %s", topic, partition, offset, reason, path)
         else:
-            batch.accepted.append(Accepted(partition, contract, event, key or b"", value or b""))
+            batch.accepted.append(
+                Accepted(topic, partition, contract, event, key or b"", value or b"")
+            )
 
     def _raise_if_fatal(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:

@@ -31,6 +31,7 @@ from maplebridge.access_policy.plans import ViewPlan, at_stream
 from maplebridge.access_policy.policy import Policies
 from maplebridge.errors import ContractRefused, EventInvalid, KafkaUnavailable
 from maplebridge.processors.views import Projection, is_restricted
+from maplebridge.projections.standing import RETRACTION
 from maplebridge.schemas import AvroCodec, Codec, Decoded
 from maplebridge.settings import Settings
 
@@ -217,8 +218,19 @@ class Deliver:
             plan = self._policies.plan(
                 app, purpose, contract, event["meta"]["community"], restricted=restricted
             )
-            if plan.row_allowed:
+            if plan.row_allowed and self._covers(app, purpose, decoded):
                 yield Granted(decoded, plan, self._projection(plan))
+
+    def _covers(self, app: str, purpose: str, decoded: Decoded) -> bool:
+        """Tell whether the app may know the event's type: a retraction speaks of another."""
+        event = decoded.event
+        if decoded.contract.event_type != RETRACTION:
+            return True
+        try:
+            taken_back = self._codec.catalogue.get(event["retracts_type"])
+        except ContractRefused:
+            return False
+        return self._policies.plan(app, purpose, taken_back, event["meta"]["community"]).row_allowed
 
     def _projection(self, plan: ViewPlan) -> Projection:
         key = (plan.app, plan.purpose, id(plan.shape))

@@ -12,6 +12,7 @@ from typing import Any
 
 from maplebridge.access_policy.signatures import SignatureVerifier, event_leaf, without_proof
 from maplebridge.errors import ContractRefused, EventInvalid
+from maplebridge.projections.standing import RETRACTION, amendment_of
 from maplebridge.schemas import Codec, Contract, Event, FieldSpec, Regions
 
 _EVENT_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -78,8 +79,9 @@ class Judge:
             raise EventInvalid(f"an event of {contract.event_type} on another topic.", path="")
         self._check_meta(contract, topic, event["meta"], key, timestamp_ms)
         if contract.department != "react":
-            self._check_signature(topic, key or b"", value, event, timestamp_ms)
+            self.check_signature(topic, key or b"", value, event, timestamp_ms)
         self._check_registers(contract, event)
+        self._check_amendment(contract, event)
         self._check_sealed(contract.event_type, event)
         for spec in self._raised[contract.event_type]:
             _check_raised(spec, event)
@@ -118,9 +120,10 @@ class Judge:
         if key != (meta["case_ref"] or meta["event_id"]).encode():
             raise EventInvalid("the record's key is not the event's.", path="meta.case_ref")
 
-    def _check_signature(
+    def check_signature(
         self, topic: str, key: bytes, value: bytes, event: Event, timestamp_ms: int
     ) -> None:
+        """Raises EventInvalid unless the department it names signed the event."""
         proof = event["proof"]
         if proof is None:
             raise EventInvalid("not signed by its department.", path="proof")
@@ -133,6 +136,18 @@ class Judge:
             _check_text(event[name] or "", name)
         if contract.department == "react" and not _EVENT_ID.fullmatch(event["warning_id"]):
             raise EventInvalid("not a UUID in lower-case text form.", path="warning_id")
+
+    def _check_amendment(self, contract: Contract, event: Event) -> None:
+        """An amendment names an event, and not itself."""
+        amendment = amendment_of(contract, event)
+        if amendment is None:
+            return
+        path = "retracts" if contract.event_type == RETRACTION else "meta.corrects"
+        if _EVENT_ID.fullmatch(amendment.target_id) is None:
+            raise EventInvalid("not a UUID in lower-case text form.", path=path)
+        if amendment.target_id == amendment.amending_id:
+            raise EventInvalid("an event that names itself.", path=path)
+        _check_text(amendment.event_type, "retracts_type", least=1)
 
     def _check_sealed(self, event_type: str, event: Event) -> None:
         for path in self._plain_sealed[event_type]:

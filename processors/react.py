@@ -18,8 +18,10 @@ from aiokafka.errors import KafkaError
 from maplebridge.errors import ContractRefused, EventInvalid, KafkaUnavailable
 from maplebridge.processors.rules import EVENT_TYPE, Order, Place, order_of
 from maplebridge.processors.windows_store import WindowStore
+from maplebridge.projections.standing import RETRACTION, Amendment, amendment_of
 from maplebridge.schemas import Codec, CodeList
 from maplebridge.settings import Settings
+from maplebridge.tls import client_context
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,8 @@ class Reaction:
             "react",
             broker=f"kafka://{settings.kafka_bootstrap}",
             broker_credentials=faust.SASLCredentials(
-                mechanism="SCRAM-SHA-256",
+                mechanism=settings.kafka_mechanism,
+                ssl_context=client_context(settings.tls_ca) if settings.tls_ca else None,
                 username=settings.principal,
                 password=settings.secret.get_secret_value(),
             ),
@@ -59,7 +62,9 @@ class Reaction:
             stream_wait_empty=False,
         )
         topic = self._app.topic(
-            codec.catalogue.get(EVENT_TYPE).core_topic, value_serializer="raw", key_serializer="raw"
+            *(codec.catalogue.get(name).core_topic for name in (EVENT_TYPE, RETRACTION)),
+            value_serializer="raw",
+            key_serializer="raw",
         )
         self._app.agent(topic, concurrency=1, name="warn")(self._warn)
 
@@ -96,22 +101,32 @@ class Reaction:
                 await stream.ack(event)
 
     async def _react(self, values: list[bytes]) -> None:
-        found = orders_of(values, self._codec, self._categories)
-        if found:
-            changed = await self._store.add(found)
+        found, amendments = findings(values, self._codec, self._categories)
+        if found or amendments:
+            changed = await self._store.add(found, amendments)
             log.info("%d events, %d warnings changed", len(values), changed)
 
 
-def orders_of(values: list[bytes], codec: Codec, categories: CodeList) -> dict[Place, list[Order]]:
-    """Return the orders that count, by place; what combine accepted can always be read."""
+def findings(
+    values: list[bytes], codec: Codec, categories: CodeList
+) -> tuple[dict[Place, list[Order]], list[Amendment]]:
+    """Return the orders that count, by place, and what takes orders back.
+
+    What combine accepted can always be read.
+    """
     found: dict[Place, list[Order]] = defaultdict(list)
+    amendments: list[Amendment] = []
     for value in values:
         try:
             decoded = codec.decode(value)
         except (EventInvalid, ContractRefused) as error:
             log.error("an event of the core stream cannot be read: %s", error)
             continue
-        counted = order_of(decoded.event, categories)
-        if counted is not None:
-            found[counted[0]].append(counted[1])
-    return dict(found)
+        amendment = amendment_of(decoded.contract, decoded.event)
+        if amendment is not None and amendment.event_type == EVENT_TYPE:
+            amendments.append(amendment)
+        if decoded.contract.event_type == EVENT_TYPE:
+            counted = order_of(decoded.event, categories)
+            if counted is not None:
+                found[counted[0]].append(counted[1])
+    return dict(found), amendments

@@ -24,11 +24,15 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Order:
-    """One order a rule looks at; the order of two is that of their stamps."""
+    """One order a rule looks at; the order of two is that of their stamps.
+
+    department: who published it, and alone may take it back.
+    """
 
     occurred_at: int
     event_id: str
     order_no: str
+    department: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,9 @@ def order_of(event: Event, categories: CodeList) -> tuple[Place, Order] | None:
     if meta["transition"] != "received" or meta["backfill"] or not urgent:
         return None
     place = (meta["community"], event["category"])
-    return place, Order(meta["occurred_at"], meta["event_id"], event["order_no"])
+    return place, Order(
+        meta["occurred_at"], meta["event_id"], event["order_no"], meta["department"]
+    )
 
 
 def windows(orders: Iterable[Order]) -> list[Window]:

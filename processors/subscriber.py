@@ -20,6 +20,7 @@ from maplebridge.producers.kafka_errors import AUTHENTICATION, translate
 from maplebridge.schemas import AvroCodec, Catalogue, Contract, load_catalogue, load_schema
 from maplebridge.schemas.values import read_value
 from maplebridge.settings import Settings
+from maplebridge.tls import explained
 
 BATCH = 200
 PROBE_S = 2.0
@@ -176,11 +177,12 @@ class Subscriber:
             # until it answers, every call that gets nothing says so
             self._trouble = trouble
             refused = trouble.code() in AUTHENTICATION
-            raise translate(
+            error = translate(
                 trouble if refused else exc.args[0],
                 address=self._settings.kafka_bootstrap,
                 principal=self._settings.principal,
-            ) from exc
+            )
+            raise explained(error, tls_ca=self._settings.tls_ca) from exc
 
     def _rewind(self, messages: Sequence[Message]) -> None:
         """Go back to the first of `messages`: none may be lost for an error."""

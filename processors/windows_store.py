@@ -7,14 +7,16 @@ batch adds nothing to the set and so says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID, uuid5
 
 import psycopg
 
 from maplebridge.processors.rules import RULE, WINDOW_US, Order, Place, Window, windows
+from maplebridge.projections.standing import Amendment
 from maplebridge.schemas import Codec, Event
 from maplebridge.sql import load_queries
 
@@ -38,33 +40,58 @@ class WindowStore:
         self._codec = codec
         self._contract = codec.catalogue.get("reaction.warning")
 
-    async def add(self, found: Mapping[Place, Sequence[Order]]) -> int:
-        """Add orders to their places; return how many warnings changed."""
+    async def add(
+        self, found: Mapping[Place, Sequence[Order]], amendments: Collection[Amendment] = ()
+    ) -> int:
+        """Add orders to their places, and what takes some back; return how many warnings changed.
+
+        Of one number's orders the earliest that nobody took back stands in its place.
+        """
         told = 0
         async with self._connection.transaction():
-            for place in sorted(found):
-                told += await self._add_place(place, found[place])
+            # an amendment and its order, written at one time, would not see each other
+            await self._connection.execute(SQL["exclude" if amendments else "share"])
+            changed = [
+                event_id
+                for place in sorted(found)
+                for event_id in await self._add_orders(place, found[place])
+            ]
+            changed += await self._add_amendments(amendments)
+            for place, stamps in sorted((await self._touched(changed)).items()):
+                told += await self._tell(place, min(stamps), max(stamps))
         return told
 
-    async def _add_place(self, place: Place, orders: Sequence[Order]) -> int:
-        where = {"rule": RULE, "community": place[0], "category": place[1]}
+    async def _add_orders(self, place: Place, orders: Sequence[Order]) -> list[str]:
+        where = _where(place)
         await self._connection.execute(SQL["lock"], where)
-        touched: list[int] = []
+        added = []
         for order in sorted(orders):
-            row = await self._one(
-                SQL["add_order"],
-                {
-                    **where,
-                    "order_no": order.order_no,
-                    "event_id": order.event_id,
-                    "occurred_at": order.occurred_at,
-                },
-            )
+            row = await self._one(SQL["add_order"], {**where, **asdict(order)})
             if row is not None:
-                touched += [order.occurred_at, row[0]]
-        if not touched:
-            return 0
-        near, low, high = await self._island(where, min(touched), max(touched))
+                added.append(row[0])
+        return added
+
+    async def _add_amendments(self, amendments: Collection[Amendment]) -> list[str]:
+        added = []
+        for each in amendments:
+            row = await self._one(SQL["add_amendment"], each._asdict())
+            if row is not None:
+                added.append(row[0])
+        return added
+
+    async def _touched(self, changed: list[str]) -> Mapping[Place, list[int]]:
+        """Return by place the times of the numbers whose standing order may be another."""
+        found: dict[Place, list[int]] = defaultdict(list)
+        if changed:
+            cursor = await self._connection.execute(SQL["touched"], {"rule": RULE, "ids": changed})
+            for community, category, at in await cursor.fetchall():
+                found[community, category].append(at)
+        return found
+
+    async def _tell(self, place: Place, first: int, last: int) -> int:
+        """Say what changed about the warnings of a place between two times."""
+        where = _where(place)
+        near, low, high = await self._island(where, first, last)
         now = {window.warning_id(place): window for window in windows(near)}
         held = await self._held(where, low, high)
         for warning_id in sorted(held.keys() - now.keys()):
@@ -175,6 +202,10 @@ class WindowStore:
             "orders": held.orders,
             "proof": None,
         }
+
+
+def _where(place: Place) -> dict[str, str]:
+    return {"rule": RULE, "community": place[0], "category": place[1]}
 
 
 def _held(window: Window) -> _Held:

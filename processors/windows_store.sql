@@ -1,21 +1,43 @@
+-- name: share
+SELECT pg_advisory_xact_lock_shared(hashtext('maplebridge.windows/' || current_schema()))
+
+-- name: exclude
+SELECT pg_advisory_xact_lock(hashtext('maplebridge.windows/' || current_schema()))
+
 -- name: lock
 SELECT pg_advisory_xact_lock(hashtextextended(%(rule)s || '/' || %(community)s || '/' || %(category)s, 0))
 
 -- name: add_order
-INSERT INTO window_orders AS w (rule, community, category, order_no, event_id, occurred_at)
-VALUES (%(rule)s, %(community)s, %(category)s, %(order_no)s, %(event_id)s,
+INSERT INTO window_orders (rule, community, category, order_no, event_id, department, occurred_at)
+VALUES (%(rule)s, %(community)s, %(category)s, %(order_no)s, %(event_id)s, %(department)s,
         'epoch'::timestamptz + %(occurred_at)s * interval '1 microsecond')
-ON CONFLICT (rule, community, category, order_no)
-DO UPDATE SET event_id = excluded.event_id, occurred_at = excluded.occurred_at
-WHERE (excluded.occurred_at, excluded.event_id) < (w.occurred_at, w.event_id)
-RETURNING coalesce((extract(epoch FROM old.occurred_at) * 1000000)::bigint, %(occurred_at)s)
+ON CONFLICT DO NOTHING
+RETURNING event_id::text
+
+-- name: add_amendment
+INSERT INTO window_amendments (target_id, amending_id, department)
+VALUES (%(target_id)s, %(amending_id)s, %(department)s)
+ON CONFLICT DO NOTHING
+RETURNING target_id::text
+
+-- name: touched
+SELECT other.community, other.category, (extract(epoch FROM other.occurred_at) * 1000000)::bigint
+FROM window_orders one JOIN window_orders other USING (rule, community, category, order_no)
+WHERE one.rule = %(rule)s AND one.event_id = ANY(%(ids)s::uuid[])
 
 -- name: orders
-SELECT (extract(epoch FROM occurred_at) * 1000000)::bigint, event_id::text, order_no
-FROM window_orders
-WHERE rule = %(rule)s AND community = %(community)s AND category = %(category)s
-  AND occurred_at BETWEEN 'epoch'::timestamptz + %(low)s * interval '1 microsecond'
+WITH held AS NOT MATERIALIZED (
+    SELECT * FROM window_orders o
+    WHERE rule = %(rule)s AND community = %(community)s AND category = %(category)s
+      AND NOT EXISTS (SELECT FROM window_amendments a
+                      WHERE a.target_id = o.event_id AND a.department = o.department)
+)
+SELECT (extract(epoch FROM occurred_at) * 1000000)::bigint, event_id::text, order_no, department
+FROM held
+WHERE occurred_at BETWEEN 'epoch'::timestamptz + %(low)s * interval '1 microsecond'
                       AND 'epoch'::timestamptz + %(high)s * interval '1 microsecond'
+  AND NOT EXISTS (SELECT FROM held earlier WHERE earlier.order_no = held.order_no
+                  AND (earlier.occurred_at, earlier.event_id) < (held.occurred_at, held.event_id))
 
 -- name: warnings
 SELECT warning_id::text, (extract(epoch FROM window_from) * 1000000)::bigint,

@@ -247,7 +247,7 @@ class Department:
         path = store_path(settings, self.name)
         store = DepartmentStore(path, department=self.name, sync=settings.spool_sync)
         self._held.callback(store.close)
-        registry = RegistryClient(settings.registry_url)
+        registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
         self._held.callback(registry.close)
         keys, spool = DepartmentKeys(store), Spool(store)
         lifecycles, imports = Lifecycles(store), ImportState(store)

@@ -11,6 +11,7 @@ from maplebridge.producers.headers import Headers
 from maplebridge.producers.kafka_config import producer_config
 from maplebridge.producers.kafka_errors import AUTHENTICATION, translate
 from maplebridge.settings import Settings
+from maplebridge.tls import explained
 
 Report = Callable[[KafkaError | None, Message], None]
 
@@ -24,6 +25,7 @@ class KafkaLine:
     def __init__(self, settings: Settings) -> None:
         self.address = settings.kafka_bootstrap
         self._principal = settings.principal
+        self._tls_ca = settings.tls_ca
         self._config = {**producer_config(settings), "error_cb": self._on_error}
         self._kafka = self._make()
         self._refused: KafkaError | None = None
@@ -68,6 +70,10 @@ class KafkaLine:
     def silence(self) -> KafkaUnavailable:
         """Return the error of having heard nothing for too long."""
         return KafkaUnavailable(self.address, "no acknowledgement")
+
+    def explained(self, error: MapleBridgeError) -> MapleBridgeError:
+        """Return the error with what TLS has to do with it; knocks at Kafka's address once."""
+        return explained(error, tls_ca=self._tls_ca)
 
     def translated(self, error: KafkaError, topic: str) -> MapleBridgeError:
         cause = self.fatal or error if error.code() == KafkaError._FATAL else error

@@ -18,6 +18,7 @@ from maplebridge.producers.schema_ids import SchemaIds
 from maplebridge.producers.spool import Spool
 from maplebridge.schemas import AvroCodec, load_schema
 from maplebridge.settings import Settings
+from maplebridge.tls import client_context, explained
 
 _SCHEMA = "control/keys.master.created.v1"
 _PUBLIC_KEY = "key broker's public key"
@@ -130,6 +131,7 @@ class MasterAnnouncer:
                 f"{url}/v1/keys/public",
                 auth=(self._settings.principal, self._settings.secret.get_secret_value()),
                 timeout=_TIMEOUT_S,
+                verify=client_context(self._settings.tls_ca),
                 trust_env=False,
             )
             told = str(answer.raise_for_status().json()["public_key"])
@@ -140,7 +142,8 @@ class MasterAnnouncer:
                 key = BrokerPublicKey.decode(remembered)
                 if _is_of_this_week(key):
                     return key
-            raise KeyBrokerUnavailable(url, type(exc).__name__) from exc
+            error = KeyBrokerUnavailable(url, type(exc).__name__)
+            raise explained(error, tls_ca=self._settings.tls_ca) from exc
         self._spool.remember(_PUBLIC_KEY, told)
         return key
 

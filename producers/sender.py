@@ -142,7 +142,7 @@ class Sender:
         if self._trouble is not None:
             error, todo = self._trouble
         else:
-            error = self._kafka.trouble() or self._kafka.silence()
+            error = self._kafka.explained(self._kafka.trouble() or self._kafka.silence())
             todo = error.todo
         error.todo = (
             f"{todo} {self._waiting:,} events wait in the spool, none is lost: they go out with"

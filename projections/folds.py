@@ -4,6 +4,7 @@ Registers carry the stamp (occurred_at, event_id) and the greater stamp wins;
 tallies are counts. A fold never looks at a
 clock, a socket or an earlier state: it makes a `Change`, and adding changes up
 is commutative and associative, so the store may add them in any grouping.
+What a fold cannot tell, whether an entry repeats another, it marks for `settling`.
 
 Times are microseconds since 1970 in UTC.
 """
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from maplebridge.schemas import Contract, Event
+from maplebridge.schemas.contracts import SERVICES
 
 HOUR_US = 3_600_000_000
 
@@ -24,7 +26,11 @@ TallyKey = tuple[str, int, str, str, str, str]
 
 @dataclass(slots=True)
 class CasePart:
-    """What one department's events say of one case so far."""
+    """What the events of one type say of one case so far.
+
+    steps: the transitions there were. doubled: some entry repeats another, or, of a fold,
+    may do so: one transition stands there twice.
+    """
 
     case_ref: str
     event_type: str
@@ -37,6 +43,8 @@ class CasePart:
     occurred_at: int
     event_id: str
     events: int
+    steps: frozenset[str]
+    doubled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +90,13 @@ def fold(change: Change, contract: Contract, event: Event) -> None:
     )
     tallies = change.tallies
     tallies[key] = tallies.get(key, 0) + 1
-    if meta["case_ref"] is not None:
+    if meta["case_ref"] is not None and is_of_cases(contract):
         _fold_part(change, contract, meta, event.get("state"), unit)
+
+
+def is_of_cases(contract: Contract) -> bool:
+    """Tell whether events of the contract make up cases; those of services speak of others."""
+    return contract.department not in SERVICES
 
 
 def fold_all(events: Iterable[tuple[Contract, Event]]) -> Change:
@@ -99,11 +112,12 @@ def _fold_part(
     case_ref, occurred_at, event_id = meta["case_ref"], meta["occurred_at"], meta["event_id"]
     key = (case_ref, contract.event_type)
     part = change.parts.get(key)
+    step = meta["transition"]
     if part is None:
         change.parts[key] = CasePart(
             case_ref,
             contract.event_type,
-            contract.department,
+            meta["department"],
             meta["community"],
             meta["transition"],
             state,
@@ -112,14 +126,18 @@ def _fold_part(
             occurred_at,
             event_id,
             1,
+            frozenset((step,)),
+            False,
         )
         return
     part.events += 1
+    part.doubled = part.doubled or step in part.steps
+    part.steps |= {step}
     if occurred_at < part.opened_at:
         part.opened_at = occurred_at
     if (occurred_at, event_id) > (part.occurred_at, part.event_id):
         part.community, part.transition = meta["community"], meta["transition"]
-        part.state, part.unit = state, unit
+        part.state, part.unit, part.department = state, unit, meta["department"]
         part.occurred_at, part.event_id = occurred_at, event_id
 
 

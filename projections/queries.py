@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
 
 from maplebridge.errors import InputError
+from maplebridge.projections.folds import is_of_cases
+from maplebridge.projections.standing import Entry, misplaced
+from maplebridge.schemas import Catalogue
 from maplebridge.sql import load_queries
 
 SQL = load_queries("maplebridge.projections", "queries.sql")
@@ -21,10 +24,12 @@ READ_MODELS = {
 """Read model -> the statement that reads it."""
 
 Row = dict[str, Any]
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_model(
     connection: psycopg.Connection[Any],
+    catalogue: Catalogue,
     name: str,
     *,
     prefix: str,
@@ -57,13 +62,58 @@ def read_model(
     rows = _rows(connection, READ_MODELS[name], wanted)
     if name == "cases" and case_ref is not None:
         for row in rows:
-            row["history"] = _rows(connection, "history", {**wanted, "case_ref": row["case_ref"]})
+            row["history"] = _history(connection, catalogue, row["case_ref"], prefix, former)
     return rows
 
 
-def dead_letters(connection: psycopg.Connection[Any], *, limit: int = 500) -> list[Row]:
-    """Return which records were refused and why; the records are on `mb.dlq.<topic>`."""
-    return _rows(connection, "dead_letters", {"limit": limit})
+def _history(
+    connection: psycopg.Connection[Any],
+    catalogue: Catalogue,
+    case_ref: str,
+    prefix: str,
+    former: Collection[str],
+) -> list[Row]:
+    """Return a case's entries below `prefix` or in `former`, each with its standing.
+
+    standing: counted, retracted, corrected or repeated; by: the event that makes it so;
+    flag: what the life-cycle says against where it stands. What lies elsewhere takes part
+    in that and is not shown.
+    """
+    rows = _rows(connection, "history", {"case_ref": case_ref})
+    flags: dict[str, str | None] = {}
+    for contract in catalogue:
+        if is_of_cases(contract):
+            counted = [
+                Entry(_micros(row["occurred_at"]), str(row["event_id"]), row["transition"])
+                for row in rows
+                if row["counted"] and row["event_type"] == contract.event_type
+            ]
+            flags |= misplaced(counted, contract.transitions)
+    return [
+        _told(row, flags)
+        for row in rows
+        if row["community"].startswith(prefix) or row["community"] in former
+    ]
+
+
+def _told(row: Row, flags: Mapping[str, str | None]) -> Row:
+    shown = ("occurred_at", "department", "event_type", "transition", "state", "unit", "event_id")
+    event_id = str(row["event_id"])
+    if row["amended_by"] is not None:
+        standing, by = "retracted" if row["retracted"] else "corrected", row["amended_by"]
+    elif row["repeats"] is not None:
+        standing, by = "repeated", row["repeats"]
+    else:
+        standing, by = "counted", None
+    flag = ""
+    if event_id in flags:
+        before = flags[event_id]
+        flag = f"cannot follow {before}" if before else "cannot come first"
+    return {**{name: row[name] for name in shown}, "standing": standing, "by": by, "flag": flag}
+
+
+def _micros(at: datetime) -> int:
+    return (at - _BEGINNING) // timedelta(microseconds=1)
 
 
 def totals(connection: psycopg.Connection[Any]) -> Mapping[str, int]:

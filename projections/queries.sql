@@ -16,9 +16,16 @@ ORDER BY changed_at DESC, case_ref
 LIMIT %(limit)s
 
 -- name: history
-SELECT occurred_at, department, event_type, transition, state, unit, event_id
-FROM events WHERE case_ref = %(case_ref)s AND (community LIKE %(prefix)s || '%%' OR community = ANY(%(former)s::text[]))
-ORDER BY occurred_at, event_id
+SELECT e.occurred_at, e.department, e.community, e.event_type, e.transition, e.state, e.unit,
+       e.event_id, e.counted, e.repeats,
+       (SELECT min(a.amending_id::text)::uuid FROM amendments a
+        WHERE a.target_id = e.event_id AND a.department = e.department
+          AND a.event_type = e.event_type) AS amended_by,
+       EXISTS (SELECT FROM amendments a JOIN events r ON r.event_id = a.amending_id
+               WHERE a.target_id = e.event_id AND a.department = e.department
+                 AND a.event_type = e.event_type AND r.event_type = 'event.retraction') AS retracted
+FROM events e WHERE e.case_ref = %(case_ref)s
+ORDER BY e.occurred_at, e.event_id
 
 -- name: tallies
 SELECT community, event_type, category, transition, unit, sum(events)::bigint AS events
@@ -36,10 +43,6 @@ FROM warnings
 WHERE (community LIKE %(prefix)s || '%%' OR community = ANY(%(former)s::text[]))
 ORDER BY window_from DESC, warning_id
 LIMIT %(limit)s
-
--- name: dead_letters
-SELECT topic, partition, "offset", reason, path, schema_id
-FROM dead_letters ORDER BY topic, partition, "offset" LIMIT %(limit)s
 
 -- name: totals
 SELECT (SELECT count(*) FROM events WHERE event_type <> 'reaction.warning') AS combined,

@@ -14,18 +14,30 @@ import psycopg
 from psycopg.sql import SQL as Statement
 from psycopg.sql import Identifier
 
+from maplebridge.access_policy.acl import ANSWERS_TOPIC
 from maplebridge.errors import MapleBridgeError, StoreUnavailable
-from maplebridge.projections.folds import Change, fold_all
-from maplebridge.schemas import Contract, Event
+from maplebridge.projections.answers import Answers, Recognised
+from maplebridge.projections.folds import CasePart, Change, fold_all
+from maplebridge.projections.settling import Group, Settling
+from maplebridge.projections.standing import amendment_of
+from maplebridge.schemas import Catalogue, Contract, Event
 from maplebridge.settings import Settings
 from maplebridge.sql import load_queries
+from maplebridge.tls import explained
 
 SQL = load_queries("maplebridge.projections", "store.sql")
 DATABASE = "maplebridge"
 CLAIM_TRIES = 3
 log = logging.getLogger(__name__)
-REBUILT = ("events", "case_parts", "community_hour_tallies", "warnings", "dead_letters")
-HASHED = ("hash_events", "hash_case_parts", "hash_tallies", "hash_warnings")
+REBUILT = (
+    "events",
+    "amendments",
+    "case_parts",
+    "community_hour_tallies",
+    "warnings",
+    "dead_letters",
+)
+HASHED = ("hash_events", "hash_amendments", "hash_case_parts", "hash_tallies", "hash_warnings")
 
 Place = tuple[str, int]
 """topic, partition"""
@@ -59,6 +71,7 @@ class Span:
 class Accepted:
     """One event that passed every check; `key` and `value` are as they came off Kafka."""
 
+    topic: str
     partition: int
     contract: Contract
     event: Event
@@ -67,12 +80,15 @@ class Accepted:
 
     @property
     def place(self) -> Place:
-        return self.contract.topic, self.partition
+        return self.topic, self.partition
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One record that no projection can take, with the reason and the failing path."""
+    """One record that no projection can take, with the reason and the failing path.
+
+    timestamp_ms: the record's LogAppendTime, milliseconds since 1970.
+    """
 
     topic: str
     partition: int
@@ -83,6 +99,7 @@ class DeadLetter:
     key: bytes | None
     value: bytes | None
     headers: Mapping[str, str]
+    timestamp_ms: int
 
     @property
     def place(self) -> Place:
@@ -110,7 +127,8 @@ def translated(settings: Settings) -> Iterator[None]:
         psycopg.errors.IdleInTransactionSessionTimeout,
     ) as exc:
         address = f"{settings.postgres_host}:{settings.postgres_port}"
-        raise StoreUnavailable(address, type(exc).__name__) from exc
+        error = StoreUnavailable(address, type(exc).__name__)
+        raise explained(error, tls_ca=settings.tls_ca) from exc
 
 
 def connect(settings: Settings, *, schema: str = "projections") -> psycopg.Connection[Any]:
@@ -127,7 +145,8 @@ def connect(settings: Settings, *, schema: str = "projections") -> psycopg.Conne
 class ProjectionStore:
     """Writes batches for one consumer over one connection.
 
-    with_outbox: False for a rebuild, which must not send anything again.
+    answers: encodes what departments are answered; None for a rebuild, which must not send
+    anything again, neither that nor what goes onward.
     transaction_limit_s: a paused worker's transaction must end before its partitions
     move, or it would block its successor.
     """
@@ -135,14 +154,16 @@ class ProjectionStore:
     def __init__(
         self,
         connection: psycopg.Connection[Any],
+        catalogue: Catalogue,
         *,
         consumer: str = "combine",
-        with_outbox: bool = True,
+        answers: Answers | None = None,
         transaction_limit_s: float = 60.0,
     ) -> None:
         self.connection = connection
         self.consumer = consumer
-        self._with_outbox = with_outbox
+        self._answers = answers
+        self._settling = Settling(connection, catalogue)
         self._limit_s = transaction_limit_s
         limit_ms = int(transaction_limit_s * 1000)
         connection.execute(f"SET transaction_timeout = {limit_ms}")
@@ -184,14 +205,28 @@ class ProjectionStore:
         unique: dict[str, Accepted] = {}
         for each in accepted:
             unique.setdefault(each.event["meta"]["event_id"], each)
+        amending = {
+            event_id: amendment
+            for event_id, each in unique.items()
+            if (amendment := amendment_of(each.contract, each.event)) is not None
+        }
         with self.connection.transaction():
+            self._settling.hold(amends=bool(amending))
             self._advance(spans)
             fresh = self._accept(unique)
-            self._add(fold_all((each.contract, each.event) for each in fresh))
+            amendments = [amending[name] for name in fresh if name in amending]
+            void = self._settling.void_on_arrival(fresh.keys(), amendments)
+            change = fold_all(
+                (each.contract, each.event) for name, each in fresh.items() if name not in void
+            )
+            settled = self._settling.settle(change, self._add_parts(change), amendments)
+            self._replace_parts(settled.parts)
+            self._add_tallies(change)
+            self._add_warnings(change)
             for letter in dead:
                 self.connection.execute(SQL["add_dead_letter"], _columns(letter))
-            if self._with_outbox:
-                self._send(fresh, dead)
+            if self._answers is not None:
+                self._send(fresh.values(), dead, settled.answers, self._answers)
         return Written(len(fresh), len(accepted) - len(fresh), len(dead))
 
     def _advance(self, spans: Sequence[Span]) -> None:
@@ -210,49 +245,74 @@ class ProjectionStore:
         if lost:
             raise Fenced(sorted(lost))
 
-    def _accept(self, unique: Mapping[str, Accepted]) -> list[Accepted]:
-        """Insert what is new; return it."""
+    def _accept(self, unique: Mapping[str, Accepted]) -> dict[str, Accepted]:
+        """Insert what is new; return it by its id."""
         if not unique:
-            return []
+            return {}
         with self.connection.cursor() as cursor:
             with cursor.copy(SQL["copy_events"]) as copy:
                 for event_id, each in unique.items():
                     copy.write_row(_event_row(event_id, each))
             cursor.execute(SQL["accept"])
             if cursor.rowcount == len(unique):
-                return list(unique.values())
-            return [unique[row[0]] for row in cursor.fetchall()]
+                return dict(unique)
+            return {row[0]: unique[row[0]] for row in cursor.fetchall()}
 
-    def _add(self, change: Change) -> None:
+    def _add_parts(self, change: Change) -> list[Group]:
+        """Add to the parts of cases; return those in which a transition came twice."""
+        return self._copy_parts(change.parts.values()) if change.parts else []
+
+    def _replace_parts(self, parts: Sequence[CasePart]) -> None:
+        if parts:
+            self.connection.execute(SQL["clear_parts"])
+            self._copy_parts(parts)
+
+    def _copy_parts(self, parts: Iterable[CasePart]) -> list[Group]:
         with self.connection.cursor() as cursor:
-            if change.tallies:
-                with cursor.copy(SQL["copy_tallies"]) as copy:
-                    for key, count in change.tallies.items():
-                        copy.write_row((*key, count))
-                cursor.execute(SQL["add_tallies"])
-            if change.parts:
-                with cursor.copy(SQL["copy_parts"]) as copy:
-                    for part in change.parts.values():
-                        copy.write_row(
-                            (
-                                part.case_ref,
-                                part.event_type,
-                                part.department,
-                                part.community,
-                                part.transition,
-                                part.state,
-                                part.unit,
-                                part.opened_at,
-                                part.occurred_at,
-                                part.event_id,
-                                part.events,
-                            )
+            with cursor.copy(SQL["copy_parts"]) as copy:
+                for part in parts:
+                    copy.write_row(
+                        (
+                            part.case_ref,
+                            part.event_type,
+                            part.department,
+                            part.community,
+                            part.transition,
+                            part.state,
+                            part.unit,
+                            part.opened_at,
+                            part.occurred_at,
+                            part.event_id,
+                            part.events,
+                            _array(part.steps),
+                            part.doubled,
                         )
-                cursor.execute(SQL["add_parts"])
-            for warning in sorted(change.warnings.values(), key=lambda each: each.warning_id):
-                cursor.execute(SQL["add_warning"], asdict(warning))
+                    )
+            return cursor.execute(SQL["add_parts"]).fetchall()
 
-    def _send(self, fresh: Iterable[Accepted], dead: Iterable[DeadLetter]) -> None:
+    def _add_tallies(self, change: Change) -> None:
+        counts = [(*key, count) for key, count in change.tallies.items() if count]
+        if not counts:
+            return
+        with self.connection.cursor() as cursor:
+            with cursor.copy(SQL["copy_tallies"]) as copy:
+                for row in counts:
+                    copy.write_row(row)
+            cursor.execute(SQL["add_tallies"])
+            if any(count < 0 for count in change.tallies.values()):
+                cursor.execute(SQL["drop_empty_tallies"])
+
+    def _add_warnings(self, change: Change) -> None:
+        for warning in sorted(change.warnings.values(), key=lambda each: each.warning_id):
+            self.connection.execute(SQL["add_warning"], asdict(warning))
+
+    def _send(
+        self,
+        fresh: Iterable[Accepted],
+        dead: Iterable[DeadLetter],
+        recognised: Iterable[Recognised],
+        answers: Answers,
+    ) -> None:
         with self.connection.cursor().copy(SQL["copy_outbox"]) as copy:
             for each in fresh:
                 if each.contract.department != "react":
@@ -260,6 +320,9 @@ class ProjectionStore:
             for letter in dead:
                 headers = json.dumps(dict(letter.headers))
                 copy.write_row((f"mb.dlq.{letter.topic}", letter.key, letter.value, headers))
+            for answer in recognised:
+                value = answers.encode(answer)
+                copy.write_row((ANSWERS_TOPIC, answer.event_id.encode(), value, None))
 
 
 def offsets_of(connection: psycopg.Connection[Any], consumer: str) -> dict[Place, int]:
@@ -305,14 +368,20 @@ def _event_row(event_id: str, each: Accepted) -> tuple[Any, ...]:
     return (
         event_id,
         contract.event_type,
-        contract.department,
+        meta["department"],
         meta["community"],
         meta["case_ref"],
         meta["transition"],
+        event[contract.tally] if contract.tally else "",
         event.get("state"),
         event[contract.handler] if contract.handler else None,
         meta["occurred_at"],
     )
+
+
+def _array(names: Iterable[str]) -> str:
+    """Return names, which hold no quote, as COPY takes a text[]."""
+    return "{" + ",".join(f'"{name}"' for name in names) + "}"
 
 
 def _columns(letter: DeadLetter) -> dict[str, Any]:
@@ -323,4 +392,5 @@ def _columns(letter: DeadLetter) -> dict[str, Any]:
         "reason": letter.reason,
         "path": letter.path,
         "schema_id": letter.schema_id,
+        "timestamp_ms": letter.timestamp_ms,
     }

@@ -8,11 +8,13 @@ contracts pinned by fingerprint.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from maplebridge.errors import ContractRefused, RegistryUnavailable
+from maplebridge.tls import client_context, explained
 
 API = "/apis/ccompat/v7"
 
@@ -20,17 +22,21 @@ API = "/apis/ccompat/v7"
 class RegistryClient:
     """A client of the registry at `url`, such as `http://127.0.0.1:8081`.
 
+    tls_ca: PEM file of the authority that an https registry's certificate must come from.
+
     Every call raises RegistryUnavailable if the registry does not answer.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = 10.0) -> None:
+    def __init__(self, url: str, *, tls_ca: Path | None = None, timeout_s: float = 10.0) -> None:
         self.url = url
+        self._tls_ca = tls_ca
         # no connection is kept: a process asks a handful of times in its life
         self._http = httpx.Client(
             base_url=url + API,
             timeout=timeout_s,
             limits=httpx.Limits(max_keepalive_connections=0),
             trust_env=False,
+            verify=client_context(tls_ca),
         )
 
     def close(self) -> None:
@@ -68,7 +74,8 @@ class RegistryClient:
         try:
             response = self._http.request(method, path, json=body)
         except httpx.HTTPError as exc:
-            raise RegistryUnavailable(self.url, type(exc).__name__) from exc
+            error = RegistryUnavailable(self.url, type(exc).__name__)
+            raise explained(error, tls_ca=self._tls_ca) from exc
         if response.status_code in (404, 409, 422):
             raise ContractRefused(
                 f"the registry refused {subject or path}: {_reason(response)}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
+from datetime import datetime
 
 from pydantic import SecretStr
 
@@ -33,11 +34,37 @@ def ensure_principals(connection: Connection, secrets: Mapping[str, str | Secret
             connection.execute(statement("upsert_principal"), row)
 
 
+def renew_principal(
+    connection: Connection, name: str, secret: str, *, older_until: datetime
+) -> None:
+    """Give a principal a new secret; the one before holds until `older_until`."""
+    row = {"name": name, "secret_hash": secret_hash(secret), "older_until": older_until}
+    connection.execute(statement("renew_principal"), row)
+
+
+def remove_principal(connection: Connection, name: str) -> None:
+    connection.execute(statement("delete_principal"), {"name": name})
+
+
+def overlap_ends(connection: Connection) -> dict[str, datetime]:
+    """Return until when the secret before holds, of each principal that was renewed."""
+    return dict(connection.execute(statement("overlap_ends")).fetchall())
+
+
+def end_overlap(connection: Connection, name: str) -> None:
+    connection.execute(statement("end_overlap"), {"name": name})
+
+
 def is_principal(connection: Connection, name: str, secret: str) -> bool:
-    """Return whether the secret is the principal's; an unknown one takes as long."""
+    """Return whether the secret is the principal's, or was until an overlap ends.
+
+    An unknown principal takes as long as a known one.
+    """
     row = connection.execute(statement("principal"), {"name": name}).fetchone()
-    stored = bytes(row[0]) if row else _NOBODY
-    return hmac.compare_digest(stored, secret_hash(secret))
+    given = secret_hash(secret)
+    newest, older = (bytes(each or _NOBODY) for each in row or (None, None))
+    is_newest = hmac.compare_digest(newest, given)
+    return hmac.compare_digest(older, given) or is_newest
 
 
 def secret_hash(secret: str) -> bytes:

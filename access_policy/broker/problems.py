@@ -24,7 +24,9 @@ _TITLES = {
     403: "Not permitted",
     404: "No such resource",
     405: "No such method here",
+    410: "It can be had no more",
     413: "The request is too large",
+    429: "Too many attempts",
     500: "The key broker has a defect or its data were altered",
     503: "A server that the key broker needs does not answer",
 }

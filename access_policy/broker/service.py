@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import uvicorn
 from pydantic import SecretStr
 
+from maplebridge.access_policy.broker.bundles import Bundles, add_bundle_routes
 from maplebridge.access_policy.broker.epochs import ensure_epoch
 from maplebridge.access_policy.broker.http import create_app
 from maplebridge.access_policy.broker.intake import GROUP, Decode, Intake
@@ -89,10 +90,14 @@ def run(
     vault = Vault(connections, root)
     broker = Broker(vault, connections, decider=decider, audit=audit)
     intake = Intake(settings, vault, decode=decode, topic=topic, group=group)
+    app = create_app(broker, ready=lambda: intake.alive)
+    add_bundle_routes(app, Bundles(connections))
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(broker, ready=lambda: intake.alive),
+            app,
             host=settings.key_broker_listen,
+            ssl_certfile=settings.key_broker_certificate,
+            ssl_keyfile=settings.key_broker_certificate_key,
             port=urlsplit(settings.key_broker_url).port or 8200,
             access_log=False,
             log_config=None,

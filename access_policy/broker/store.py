@@ -13,6 +13,7 @@ import psycopg
 
 from maplebridge.errors import StoreUnavailable
 from maplebridge.settings import Settings
+from maplebridge.tls import explained
 
 DATABASE = "maplebridge_keys"
 
@@ -28,6 +29,20 @@ def migrate(connection: Connection) -> None:
         connection.execute(statement("schema"))
 
 
+@contextmanager
+def administer(settings: Settings) -> Iterator[Connection]:
+    """Open the database as the administrator; raises StoreUnavailable."""
+    with (
+        translated(settings),
+        psycopg.connect(
+            settings.postgres_dsn(DATABASE),
+            password=settings.secret.get_secret_value(),
+            autocommit=True,
+        ) as connection,
+    ):
+        yield connection
+
+
 @cache
 def statement(name: str) -> LiteralString:
     """Return the text of sql/<name>.sql."""
@@ -41,9 +56,8 @@ def translated(settings: Settings) -> Iterator[None]:
         yield
     except psycopg.Error as exc:
         detail = type(exc).__name__ if exc.sqlstate is None else f"SQLSTATE {exc.sqlstate}"
-        raise StoreUnavailable(
-            f"{settings.postgres_host}:{settings.postgres_port}/{DATABASE}", detail
-        ) from exc
+        address = f"{settings.postgres_host}:{settings.postgres_port}/{DATABASE}"
+        raise explained(StoreUnavailable(address, detail), tls_ca=settings.tls_ca) from exc
 
 
 class Connections:

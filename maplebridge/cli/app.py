@@ -36,10 +36,13 @@ GROUPS = {
     "mapping": "mapping:commands",
     "schema": "schema:commands",
     "policy": "policy:commands",
+    "certs": "certs:commands",
+    "onboard": "onboard:commands",
     "acl": "policy:acl_commands",
     "audit": "audit:commands",
     "projection": "projection:commands",
-    "deadletter": "projection:dead_letter_commands",
+    "deadletter": "deadletter:commands",
+    "entries": "entries:commands",
     "bench": "bench:commands",
 }
 

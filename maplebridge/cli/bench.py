@@ -90,4 +90,5 @@ def _show(name: str, told: dict[str, float], *, what: str = "events", as_json: b
         f"{name}: {told[f'{what}_per_s']:,.0f} {what}/s, bare loop"
         f" {told[f'limit_{what}_per_s']:,.0f} {what}/s, ratio {told['ratio']:.2f},"
         f" {told['rss_mb']:.0f} MB resident"
+        + (f", signatures {told['signature_share']:.1%}" if "signature_share" in told else "")
     )

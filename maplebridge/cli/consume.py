@@ -20,7 +20,17 @@ from maplebridge.reading import Reader
 from maplebridge.wiring import make_policies
 
 ONLY_IN_JSON = ("history", "warning_id", "rule")
-HISTORY = ("occurred_at", "department", "event_type", "transition", "state", "unit")
+HISTORY = (
+    "occurred_at",
+    "department",
+    "event_type",
+    "transition",
+    "state",
+    "unit",
+    "standing",
+    "by",
+    "flag",
+)
 
 
 def watch(

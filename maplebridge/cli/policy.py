@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ from maplebridge.access_policy.acl import sync_rules, wanted_rules
 from maplebridge.access_policy.policy import Policies
 from maplebridge.cli.options import HOME, App, Home, Json, Purpose
 from maplebridge.cli.output import console, print_json
+from maplebridge.department_access import end_overlaps
 from maplebridge.provision import served_apps
 from maplebridge.schemas import load_catalogue, load_regions, without_indexes
 
@@ -68,12 +70,17 @@ def check(as_json: Json = False) -> None:
 
 
 def acl_sync(home: Home = HOME, as_json: Json = False) -> None:
-    """Make Kafka hold exactly the access rules that follow from contracts and consumers."""
-    profile = city.running_profile(home, needs=(city.KAFKA,))
+    """Make Kafka hold exactly the access rules that follow from contracts and consumers.
+
+    It also ends the logins of renewed departments whose overlap is over.
+    """
+    profile = city.running_profile(home, needs=(city.KAFKA, city.POSTGRESQL))
     policies = Policies(load_catalogue(), load_regions())
     apps = served_apps(policies)
-    added, removed = sync_rules(profile.settings("admin"), wanted_rules(policies.catalogue, apps))
+    rules = wanted_rules(policies.catalogue, apps, revoked=profile.revoked)
+    added, removed = sync_rules(profile.settings("admin"), rules)
+    ended = end_overlaps(profile, now=datetime.now(UTC))
     if as_json:
-        print_json({"added": added, "removed": removed})
+        print_json({"added": added, "removed": removed, "logins_ended": ended})
     else:
-        console.print(f"{added} rules added, {removed} removed")
+        console.print(f"{added} rules added, {removed} removed; {len(ended)} old logins ended")

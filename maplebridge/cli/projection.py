@@ -1,4 +1,4 @@
-"""Commands on projections: their state, a rebuild, dead letters."""
+"""Commands on projections: their state, a rebuild."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from maplebridge import city
-from maplebridge.cli.options import HOME, Home, Json, Limit
+from maplebridge.cli.options import HOME, Home, Json
 from maplebridge.cli.output import console, print_json, print_table
 from maplebridge.errors import IntegrityError
-from maplebridge.projections.queries import dead_letters, totals
+from maplebridge.projections.queries import totals
 from maplebridge.projections.store import connect, state_hash, translated
 from maplebridge.rebuild import rebuild as rebuild_projections
 
@@ -27,13 +27,6 @@ def commands() -> typer.Typer:
     app = typer.Typer(help="Read models: state and rebuild.", no_args_is_help=True)
     app.command("status")(status)
     app.command("rebuild")(rebuild)
-    return app
-
-
-def dead_letter_commands() -> typer.Typer:
-    app = typer.Typer(help="Records that no projection could take.", no_args_is_help=True)
-    app.callback()(lambda: None)
-    app.command("list")(list_)
     return app
 
 
@@ -80,26 +73,3 @@ def rebuild(
             console.print("The live projections are the rebuilt ones now.")
     if not same and not told.replaced:
         raise typer.Exit(IntegrityError.exit_code)
-
-
-def list_(
-    limit: Limit = 50,
-    home: Home = HOME,
-    as_json: Json = False,
-) -> None:
-    """List refused records with their reason; they lie on `mb.dlq.<topic>` whole."""
-    settings = city.running_profile(home, needs=(city.POSTGRESQL,)).settings("query")
-    with translated(settings), connect(settings) as connection:
-        rows = dead_letters(connection, limit=limit)
-    if as_json:
-        for row in rows:
-            print_json(row)
-        return
-    if not rows:
-        console.print("No dead letters.")
-        return
-    print_table(
-        "Dead letters",
-        ("topic", "partition", "offset", "reason", "field", "schema id"),
-        [tuple(row.values()) for row in rows],
-    )

@@ -76,7 +76,7 @@ def register(home: Home = HOME, as_json: Json = False) -> None:
     """Register the contracts, FULL_TRANSITIVE, after the linter has passed them."""
     lint(None, as_json)
     profile = city.running_profile(home, needs=(city.REGISTRY,))
-    registry = RegistryClient(profile.registry_url)
+    registry = RegistryClient(profile.registry_url, tls_ca=profile.tls_ca)
     count = register_schemas(registry, load_catalogue(), load_consumers().consumers)
     if as_json:
         print_json({"subjects": count})

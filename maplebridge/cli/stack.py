@@ -28,6 +28,10 @@ def up(
     servers_only: Annotated[
         bool, typer.Option("--servers-only", help="Start no service of Maple Bridge.")
     ] = False,
+    tls: Annotated[
+        bool,
+        typer.Option("--tls", help="Speak TLS everywhere, with certificates made for this stack."),
+    ] = False,
     regions: Annotated[
         list[Path] | None,
         typer.Option("--regions", help="A further region scheme (YAML); it is remembered."),
@@ -36,7 +40,7 @@ def up(
     """Start Kafka, the schema registry, PostgreSQL and Maple Bridge's services."""
     stack = Stack(home)
     with choose_renderer(as_json=as_json, console=console) as renderer:
-        city.up(stack, renderer.progress, services=not servers_only, regions=regions or ())
+        city.up(stack, renderer.progress, services=not servers_only, tls=tls, regions=regions or ())
     if as_json:
         print_json(_told(city.status(stack)))
     else:

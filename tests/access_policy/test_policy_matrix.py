@@ -59,12 +59,13 @@ def agreed(
                 return "absent"
             if contract.event_type == "mediation.case":
                 return "clear"
-            if contract.event_type not in ("hotline.order", "grid.case"):
+            if contract.event_type not in ("hotline.order", "grid.case", "event.retraction"):
                 return "absent"
             personal = personal or spec.path == "meta.key_refs"
             return "clear" if grade <= 2 and not personal else "absent"
         case ("city-dashboard", "service_improvement"):
-            return "clear" if grade == 1 and not spec.category else "absent"
+            names_an_event = spec.path in ("meta.corrects", "retracts")
+            return "clear" if names_an_event or (grade == 1 and not spec.category) else "absent"
         case ("data-officer", "audit"):
             if spec.path == "meta.key_refs":
                 return "pseudonym"
@@ -81,7 +82,7 @@ def agreed_row(app: str, purpose: str, contract: Contract, community: str) -> bo
     """Whether the consumer gets the event at all, read from the agreement alone."""
     match (app, purpose):
         case ("town-mediation", "dispute_resolution"):
-            types = ("mediation.case", "hotline.order", "grid.case")
+            types = ("mediation.case", "hotline.order", "grid.case", "event.retraction")
             return community.startswith("330681001") and contract.event_type in types
         case ("city-dashboard", "service_improvement") | ("data-officer", "audit"):
             return community.startswith("330681")
@@ -165,6 +166,7 @@ def test_only_a_consumer_that_a_policy_permits_has_anything_to_follow() -> None:
         "mediation.case",
         "hotline.order",
         "grid.case",
+        "event.retraction",
     }
 
 
@@ -195,7 +197,7 @@ MUTATIONS = {
     ),
     "the centre follows any event": (
         r'context\.purpose == "dispute_resolution" &&\s+\["mediation.case", "hotline.order", '
-        r'"grid.case"\]\.contains\(resource\.event_type\)',
+        r'"grid.case", "event.retraction"\]\.contains\(resource\.event_type\)',
         'context.purpose == "dispute_resolution"',
     ),
     "anyone is a mediation centre": (

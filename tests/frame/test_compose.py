@@ -39,6 +39,7 @@ ADDRESSES = {
 FOR_THE_HOST = {
     "listener.name.host.sasl.enabled.mechanisms",
     "listener.name.host.scram-sha-256.sasl.jaas.config",
+    "listener.name.host.scram-sha-512.sasl.jaas.config",
 }
 DIFFERENT = {"listener.security.protocol.map"}
 POSTGRES_DIFFERENT = {"listen_addresses", "unix_socket_directories"}
@@ -105,7 +106,9 @@ def test_a_service_is_told_what_the_embedded_one_is(name: str) -> None:
     wanted = set(SOMEWHERE.environment(name))
     assert set(told) <= known
     # what it may leave out has a default that holds for containers as well
-    assert wanted - set(told) <= {"MAPLEBRIDGE_REGIONS", "MAPLEBRIDGE_KAFKA_LOG_LEVEL"}
+    assert wanted - set(told) <= {
+        "MAPLEBRIDGE_REGIONS", "MAPLEBRIDGE_KAFKA_LOG_LEVEL", "MAPLEBRIDGE_KAFKA_MECHANISM"
+    }  # fmt: skip
     assert told["MAPLEBRIDGE_PRINCIPAL"] == name
     assert CONTAINERS[name]["command"] == ["serve", name]
 
@@ -120,7 +123,7 @@ def test_a_service_gets_its_own_secret_alone(name: str) -> None:
 
 def test_provision_is_told_every_secret_and_every_setting() -> None:
     told = environment("provision")
-    optional = {"MAPLEBRIDGE_REGIONS"}
+    optional = {"MAPLEBRIDGE_REGIONS", "MAPLEBRIDGE_TLS_CA"}
     known = {f"MAPLEBRIDGE_{field.upper()}" for field in Deployment.model_fields}
     assert known - optional <= set(told)
     assert set(json.loads(told["MAPLEBRIDGE_SECRETS"])) == set(NEEDED)

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from graphlib import TopologicalSorter
 
-from maplebridge.access_policy.acl import KEYS_TOPIC, SIGNING_TOPIC, Rule, out_topic, wanted_rules
+from maplebridge.access_policy.acl import (
+    ANSWERS_TOPIC,
+    KEYS_TOPIC,
+    SIGNING_TOPIC,
+    Rule,
+    out_topic,
+    wanted_rules,
+)
 from maplebridge.access_policy.consumers import load_consumers
 from maplebridge.processors.rules import EVENT_TYPE
+from maplebridge.projections.standing import RETRACTION
 from maplebridge.provision import wanted_topics
 from maplebridge.schemas import Catalogue, load_catalogue
 
@@ -24,7 +32,12 @@ def edges(catalogue: Catalogue) -> set[tuple[str, str]]:
         # a reaction's own topic is its core topic: combine sends nothing onward
         if written != topic
     }
-    react = {(catalogue.get(EVENT_TYPE).core_topic, each.topic) for each in reactions}
+    combine |= {(topic, ANSWERS_TOPIC) for each in catalogue for topic in each.topics}
+    react = {
+        (catalogue.get(name).core_topic, each.topic)
+        for name in (EVENT_TYPE, RETRACTION)
+        for each in reactions
+    }
     deliver = {(each.core_topic, out_topic(app)) for each in catalogue for app in APPS}
     return combine | react | deliver
 
@@ -44,7 +57,7 @@ def test_the_graph_of_topics_has_no_cycle() -> None:
     for read, written in edges(load_catalogue()):
         below.setdefault(written, set()).add(read)
     order = list(TopologicalSorter(below).static_order())
-    assert order[-1].startswith(("mb.out.", "mb.dlq."))
+    assert order[-1].startswith(("mb.out.", "mb.dlq.", ANSWERS_TOPIC))
 
 
 def test_every_topic_of_the_graph_is_made_and_no_other() -> None:
@@ -77,7 +90,12 @@ def test_kafka_lets_each_stage_do_its_part() -> None:
         assert rights(rules, "deliver", "READ", contract.core_topic)
         assert rights(rules, "relay", "WRITE", contract.core_topic)
         assert rights(rules, "relay", "WRITE", f"mb.dlq.{contract.topic}")
-    assert rights(rules, "react", "READ", catalogue.get(EVENT_TYPE).core_topic)
+    for name in (EVENT_TYPE, RETRACTION):
+        assert rights(rules, "react", "READ", catalogue.get(name).core_topic)
+    assert rights(rules, "relay", "WRITE", ANSWERS_TOPIC)
+    for department in catalogue.departments:
+        assert rights(rules, f"dept-{department}", "READ", ANSWERS_TOPIC)
+        assert not rights(rules, f"dept-{department}", "WRITE", ANSWERS_TOPIC)
 
 
 def test_only_departments_write_the_record_and_only_combine_reads_it() -> None:

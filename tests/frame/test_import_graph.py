@@ -7,18 +7,20 @@ from functools import cache
 import grimp
 import pytest
 
-BASE = frozenset({"errors", "settings", "sql"})
+BASE = frozenset({"errors", "settings", "sql", "tls", "certs"})
 LOWER = BASE | {"schemas", "access_policy"}
 ALLOWED = {
     "errors": frozenset[str](),
     "sql": frozenset[str](),
+    "tls": frozenset({"errors"}),
+    "certs": frozenset({"errors"}),
     "settings": frozenset({"errors"}),
     "schemas": BASE,
     "access_policy": BASE | {"schemas"},
     "producers": LOWER,
     "projections": LOWER,
     "processors": LOWER | {"producers", "projections"},
-    "localstack": frozenset({"errors", "settings"}),
+    "localstack": frozenset({"errors", "settings", "tls", "certs"}),
 }
 LAYERS = frozenset(ALLOWED) - BASE
 # not imported by anything below the command line

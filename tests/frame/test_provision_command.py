@@ -9,9 +9,9 @@ import pytest
 
 from maplebridge import city
 from maplebridge.cli import main
-from maplebridge.deployment import NEEDED
+from maplebridge.deployment import NEEDED, profile_from_environment
 from maplebridge.errors import InputError
-from maplebridge.settings import Profile, load_settings
+from maplebridge.settings import Handover, Profile, load_settings
 
 
 def told(profile: Profile, home: Path) -> dict[str, str]:
@@ -64,6 +64,21 @@ def test_a_principal_without_a_secret_is_named(
     complaint = capsys.readouterr().err
     assert "relay" in complaint
     assert secrets["combine"] not in complaint
+
+
+def test_who_was_revoked_since_gets_nothing_from_the_environments_old_secret(
+    provisioned: Profile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gone = Handover(state="revoked", kafka_mechanism="SCRAM-SHA-256")
+    since = provisioned.model_copy(update={"home": tmp_path, "handovers": {"dept-grid": gone}})
+    since.without_handed_over().save()
+    give(monkeypatch, told(provisioned, tmp_path))
+    again = profile_from_environment()
+    assert again.revoked == {"dept-grid"}
+    assert "dept-grid" not in again.secrets
+    # and who was not keeps the signing key that is enrolled
+    kept = {name: key for name, key in provisioned.signing_keys.items() if name != "dept-grid"}
+    assert again.signing_keys == kept
 
 
 def test_accounts_that_are_there_are_left_alone(

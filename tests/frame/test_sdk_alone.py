@@ -30,9 +30,9 @@ def test_the_public_api_imports_without_the_extras() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_publish_and_import_run_without_the_extras() -> None:
-    for command in ("publish", "import"):
-        done = run(f"from maplebridge.cli import main; main(['{command}', '--help'])")
+def test_a_departments_commands_run_without_the_extras() -> None:
+    for command in (["publish"], ["import"], ["onboard", "open"]):
+        done = run(f"from maplebridge.cli import main; main({[*command, '--help']})")
         assert done.returncode == 0, done.stderr
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from maplebridge.errors import StackError
+from maplebridge.certs import SERVERS, issue, listed, make_authority, open_authority
+from maplebridge.errors import InputError, StackError
 from maplebridge.localstack import Stack, Supervisor, principals
 from maplebridge.localstack.layout import claim, read_ports, settle_ports, settle_profile
 from maplebridge.localstack.ports import DEFAULT_PORTS
-from maplebridge.settings import PROFILE_NAME, Profile
+from maplebridge.settings import PROFILE_NAME, Handover, Profile
 
 HIGH = {name: port + 9000 for name, port in DEFAULT_PORTS.items()}
 
@@ -37,6 +39,63 @@ def test_what_others_wrote_into_the_profile_stays(tmp_path: Path) -> None:
     home = tmp_path / "home"
     settle(home).model_copy(update={"audit_public_key": "log+1+AA"}).save()
     assert settle(home).audit_public_key == "log+1+AA"
+
+
+def test_tls_is_begun_once_and_never_under_running_servers(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert settle(home).tls_ca is None
+    ports = read_ports(home)
+    with pytest.raises(StackError, match="run without TLS"):
+        settle_profile(home, ports, tls=True, is_running=True)
+    begun = settle_profile(home, ports, tls=True)
+    assert begun.tls_ca == home / "certs" / "authority.pem"
+    assert begun.registry_url.startswith("https://")
+    certificate = (home / "certs" / "kafka.pem").read_bytes()
+    assert settle_profile(home, ports, is_running=True) == begun
+    assert (home / "certs" / "kafka.pem").read_bytes() == certificate
+
+
+def test_certificates_that_are_there_before_the_stack_are_used(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    folder = home / "certs"
+    now = datetime.now(UTC)
+    make_authority(folder, name="The city's own", now=now)
+    authority = open_authority(folder / "authority.pem", folder / "authority.key")
+    for server in SERVERS:
+        issue(authority, server, ["127.0.0.1"], folder=folder, now=now)
+    # it is kept elsewhere, and nothing needs it
+    (folder / "authority.key").unlink()
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    claim(home)
+    settle_profile(home, settle_ports(home, Supervisor(home), HIGH), tls=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_certificate_that_soon_expires_is_made_anew(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    folder = home / "certs"
+    settle(home)
+    settle_profile(home, read_ports(home), tls=True)
+    authority = open_authority(folder / "authority.pem", folder / "authority.key")
+    now = datetime.now(UTC)
+    issue(authority, "kafka", ["127.0.0.1"], folder=folder, now=now, days=29)
+    registry = (folder / "registry.pem").read_bytes()
+    settle_profile(home, read_ports(home))
+    kafka = next(each for each in listed(folder) if each.name == "kafka")
+    assert kafka.expires_at > now + timedelta(days=300)
+    assert (folder / "registry.pem").read_bytes() == registry
+
+
+def test_a_secret_that_was_handed_over_is_never_made_again(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    gone = Handover(state="revoked", kafka_mechanism="SCRAM-SHA-256")
+    handed_over = settle(home).model_copy(update={"handovers": {"dept-grid": gone}})
+    handed_over.without_handed_over().save()
+    again = settle(home)
+    assert "dept-grid" not in again.secrets
+    assert again.revoked == {"dept-grid"}
+    with pytest.raises(InputError, match="dept-grid is revoked"):
+        again.settings("dept-grid")
 
 
 def test_the_profile_shows_no_secret_when_printed(tmp_path: Path) -> None:

@@ -12,10 +12,12 @@ from typing import Any, cast
 import psycopg
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from maplebridge.access_policy.acl import ANSWERS_TOPIC
 from maplebridge.access_policy.signatures import SigningKey
+from maplebridge.projections.answers import SCHEMA as ANSWERS_SCHEMA
 from maplebridge.projections.migrate import drop
 from maplebridge.projections.store import Place, ProjectionStore, Written, state_hash
-from maplebridge.schemas import Codec, Event, RegistryClient
+from maplebridge.schemas import AvroCodec, Codec, Event, RegistryClient, load_schema
 from maplebridge.settings import Profile
 from maplebridge.wiring import make_combine, open_stores
 from tests.processors.made_events import catalogue
@@ -179,8 +181,19 @@ class Lane:
     def hash(self) -> str:
         return state_hash(self.connection)
 
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        return self.connection.execute(query).fetchall()
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self.connection.execute(query, values or None).fetchall()
+
+    def answers(self) -> dict[str, str]:
+        """Return what holds of the answers in the outbox: entry -> the one it repeats."""
+        codec = AvroCodec(load_schema(ANSWERS_SCHEMA), 0)
+        held: dict[str, str] = {}
+        for (value,) in self.rows(
+            "SELECT value FROM outbox WHERE topic = %s ORDER BY id", ANSWERS_TOPIC
+        ):
+            told = codec.decode(bytes(value))
+            held[told["event_id"]] = told["repeats"]
+        return {entry: repeats for entry, repeats in held.items() if repeats is not None}
 
     def close(self) -> None:
         for store in self.opened:

@@ -153,6 +153,27 @@ def warning(warning_id: str, revision: int, **changes: Any) -> Event:
     }
 
 
+def retraction(of: Event, **changes: Any) -> Event:
+    """Return the event by which its own department takes `of` back."""
+    target = of["meta"]
+    common = {name: target[name] for name in ("community", "case_ref", "occurred_at")}
+    department = changes.pop("department", target["department"])
+    return {
+        "meta": meta("event.retraction", department, "retracted", **common | changes),
+        "retracts": target["event_id"],
+        "retracts_type": target["event_type"],
+        "reason": "entered_in_error",
+        "proof": None,
+    }
+
+
+def corrected(of: Event, fields: dict[str, Any] | None = None, **changes: Any) -> Event:
+    """Return an event that takes the place of `of`, under an id of its own."""
+    changes.setdefault("event_id", uuid7())
+    envelope = of["meta"] | {"corrects": of["meta"]["event_id"]} | changes
+    return {**of, "meta": envelope, **(fields or {})}
+
+
 def corpus(count: int, seed: int, *, live_ids: bool = False) -> list[Event]:
     """Return random events of all departments, many in one case and some at one instant.
 

@@ -13,11 +13,21 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from maplebridge.access_policy.signatures import SigningKey
 from maplebridge.processors.relay import Relay
 from maplebridge.projections.migrate import migrate
 from maplebridge.schemas import AvroCodec, Event, RegistryClient
 from tests.processors.lanes import Kafka, Lane, key_of
-from tests.processors.made_events import AT, catalogue, event_id, grid_case, mediation, order
+from tests.processors.made_events import (
+    AT,
+    catalogue,
+    corrected,
+    event_id,
+    grid_case,
+    mediation,
+    order,
+)
+from tests.processors.signing import signed
 
 HOTLINE = catalogue().get("hotline.order")
 CANARY = "13800138000-canary"
@@ -46,6 +56,17 @@ def poison(kafka: Kafka) -> list[Poison]:
     registry = RegistryClient(kafka.profile.registry_url)
     foreign = AvroCodec(HOTLINE.schema, foreign_id(registry))
     registry.close()
+    unsigned = kafka.codec.encode(HOTLINE, good)
+    forger = SigningKey.decode(kafka.profile.signing_keys["dept-grid"])
+    forged = signed(
+        kafka.codec, HOTLINE, good, forger, topic=HOTLINE.topic, record_key=key_of(good)
+    )
+    nobody = SigningKey.generate()
+    stranger = signed(
+        kafka.codec, HOTLINE, good, nobody, topic=HOTLINE.topic, record_key=key_of(good)
+    )
+    altered = value.replace(b"help", b"hulp")
+    named = corrected(good, corrects=good["meta"]["event_id"].upper())
     ahead = int(time.time() * 1_000_000) + 3600 * 1_000_000
     return [
         ("empty", "", key, None),
@@ -65,6 +86,11 @@ def poison(kafka: Kafka) -> list[Poison]:
         ("ahead", "meta.occurred_at", *coded(order(occurred_at=ahead, case_ref="POISON"))),
         ("before the calendar", "meta.occurred_at", *coded(order(occurred_at=-(2**62)))),
         ("not sealed", "caller_phone", *coded(order({"caller_phone": CANARY.encode()}))),
+        ("not signed", "proof", key, unsigned),
+        ("signed by another department", "proof.key_id", key, forged),
+        ("a key that is not enrolled", "proof.key_id", key, stranger),
+        ("signature does not cover it", "proof", key, altered),
+        ("not a UUID", "meta.corrects", *coded(named)),
         ("not a text", "unit", *coded(order({"unit": "a\0b"}))),
         ("not a text", "state", *coded(order({"state": "x" * 9000}))),
         ("not a text", "meta.case_ref", *coded(order(case_ref="x" * 9000))),
@@ -104,7 +130,7 @@ def outbox(kafka: Kafka) -> Iterator[Callable[[], psycopg.Connection[Any]]]:
 def test_every_kind_of_poison_is_set_aside_whole_and_the_partition_moves_on(
     kafka: Kafka, lane: Lane
 ) -> None:
-    """F6, T18: reason, offset, headers and the original bytes; no value in a reason."""
+    """F6, T5, T18: reason, offset, headers and the original bytes; no value in a reason."""
     topic, letters = HOTLINE.topic, f"mb.dlq.{HOTLINE.topic}"
     register = order({"state": "open"}, case_ref="POISON", occurred_at=AT)
     kinds = poison(kafka)

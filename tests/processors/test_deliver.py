@@ -39,7 +39,16 @@ from maplebridge.schemas import load_regions
 from maplebridge.settings import Profile
 from maplebridge.wiring import PolicyDecider, make_deliver
 from tests.processors.lanes import Kafka, await_true
-from tests.processors.made_events import AT, OTHER_TOWN, TOKEN, catalogue, communities, mediation
+from tests.processors.made_events import (
+    AT,
+    OTHER_TOWN,
+    TOKEN,
+    catalogue,
+    communities,
+    corrected,
+    mediation,
+    retraction,
+)
 
 PURPOSES = {
     "town-mediation": "dispute_resolution",
@@ -155,7 +164,7 @@ def test_a_dashboard_sees_no_person_and_cannot_join_a_case(
     for view in views:
         shown = {path for path in view.fields if path != "meta"}
         shown |= {f"meta.{name}" for name in view.fields["meta"]}
-        assert {contract.field(path).grade for path in shown} == {1}
+        assert {contract.field(path).grade for path in shown - {"meta.corrects"}} == {1}
         assert {contract.field(path).category for path in shown} == {""}
         assert not shown & {"meta.case_ref", "meta.key_refs"}
         assert view.hidden["parties[].name"] in (
@@ -196,6 +205,28 @@ def test_l4_is_absent_for_all_three(city: Profile, published: Published) -> None
             assert "协议" not in told
             assert "family" not in told
             assert {"agreement_text", "parties[].id_no", "dispute_type_sealed"} <= set(view.hidden)
+
+
+def test_an_app_is_told_what_was_corrected_and_taken_back_by_the_id_it_saw(
+    city: Profile, kafka: Kafka, published: Published
+) -> None:
+    """Retractions go to the apps that may see the type they speak of, and to no other."""
+    first, second = (mediation({"parties": []}, community=HERE) for _ in range(2))
+    better = corrected(first, {"centre_level": "village_outpost"})
+    back = retraction(second, community=HERE)
+    unknown = retraction(second, community=HERE)
+    unknown["retracts_type"] = "reaction.warning"
+    kafka.publish([first, second, better, back, unknown])
+    ids = {each["meta"]["event_id"] for each in (first, second, better, back, unknown)}
+    await_true(lambda: len(views_of(city, "data-officer", ids)) == 5)
+    for app in ("town-mediation", "city-dashboard"):
+        views = {view.event_id: view for view in views_of(city, app, ids)}
+        told = views[better["meta"]["event_id"]].fields["meta"]["corrects"]
+        assert views[told].event_id == first["meta"]["event_id"]
+        taken = views[back["meta"]["event_id"]].fields["retracts"]
+        assert views[taken].event_id == second["meta"]["event_id"]
+        seen = unknown["meta"]["event_id"] in views
+        assert seen == (app == "city-dashboard")
 
 
 def committed(profile: Profile, topic: str) -> list[tuple[bytes, bytes]]:

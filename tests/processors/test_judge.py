@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import tracemalloc
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -22,6 +24,7 @@ from tests.processors.made_events import (
     grid_case,
     mediation,
     order,
+    retraction,
     warning,
 )
 from tests.processors.signing import signed
@@ -240,6 +243,111 @@ def test_a_plain_field_in_an_array_is_refused_by_its_index(name: str) -> None:
     assert refusal(lambda: judged(event))[1] == f"parties[1].{name}"
 
 
+def test_a_signed_event_holds_on_its_own_topic_and_under_its_own_key_alone() -> None:
+    """T5: swapped topic or key, a changed field, another's proof, a tail, no proof."""
+    contract = catalogue().get("hotline.order")
+    event, other = order(case_ref="C"), order(case_ref="C")
+    value, another = signed_value(event, contract), signed_value(other, contract)
+
+    def refused(value: bytes, *, key: bytes = b"C") -> tuple[str, str]:
+        return refusal(lambda: JUDGE.judge(contract.topic, key, value, NOW_MS))
+
+    JUDGE.judge(contract.topic, b"C", value, NOW_MS)
+    uncovered = ("its department's signature does not cover it.", "proof")
+    proof = 1 + 16 + 64 + 3
+    assert refused(value[:-proof] + another[-proof:]) == uncovered
+    assert refused(value.replace(b"help", b"hulp")) == uncovered
+    assert refused(CODEC.encode(contract, event)) == ("not signed by its department.", "proof")
+    on_another_topic = signed_value(event, contract, topic="mb.dept.grid.hotline.order")
+    assert refused(on_another_topic) == uncovered
+    under_another_key = signed_value(event, contract, key=b"D")
+    assert refused(under_another_key) == uncovered
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"corrects": "X"}, "meta.corrects"),
+        ({"corrects": event_id(5), "event_id": event_id(5)}, "meta.corrects"),
+    ],
+)
+def test_a_correction_names_another_event(change: dict[str, Any], path: str) -> None:
+    """F6: PostgreSQL could not hold it, and the partition would stand still."""
+    assert refusal(lambda: judged(order(**change)))[1] == path
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("retracts", "X"), ("retracts", event_id(6)), ("retracts_type", "a\0b")]
+)
+def test_a_retraction_names_another_event_and_its_type(name: str, value: str) -> None:
+    made = retraction(order(), event_id=event_id(6))
+    judged(made)
+    assert refusal(lambda: judged({**made, name: value}))[1] == name
+
+
+def test_a_decoder_survives_what_is_altered_in_valid_events() -> None:
+    """T18: bombs and noise, seeded; each is judged or refused, in bounded memory."""
+    random = Random(20260302)
+    contract = catalogue().get("mediation.case")
+    sound = [signed_value(mediation(), contract) for _ in range(4)]
+    long = (b"\xff" * 9 + b"\x01", b"\xfe" * 9 + b"\x01", b"\xff\xff\xff\xff\x0f", b"\x80" * 40)
+    tracemalloc.start()
+    refusals = 0
+    for _ in range(4000):
+        value = bytearray(random.choice(sound))
+        for _ in range(random.randrange(1, 4)):
+            at = random.randrange(5, len(value))
+            kind = random.randrange(4)
+            if kind == 0:
+                value[at] ^= 1 << random.randrange(8)
+            elif kind == 1:
+                value[at : at + 1] = random.choice(long)
+            elif kind == 2:
+                del value[at : at + random.randrange(1, 60)]
+            else:
+                value[at:at] = random.randbytes(random.randrange(1, 60))
+            if len(value) <= 6:
+                break
+        try:
+            JUDGE.judge(contract.topic, b"k", bytes(value), NOW_MS)
+        except (EventInvalid, ContractRefused):
+            refusals += 1
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert refusals == 4000
+    assert peak < 20_000_000
+
+
+@pytest.mark.parametrize("count", [2**62, -(2**62), 2**31, -1])
+@pytest.mark.parametrize("size", [None, 2**62, -5])
+def test_a_list_that_says_it_is_endless_is_refused(count: int, size: int | None) -> None:
+    """T18: an Avro bomb: a block count far beyond the bytes there are."""
+    contract = catalogue().get("mediation.case")
+    event = mediation({"parties": []})
+    value = CODEC.encode(contract, event)
+    # the empty list's one byte stands before the agreement's text
+    at = value.rindex(b"\x00", 0, value.rindex(TOKEN))
+    bomb = zigzag(count) + (zigzag(size) if size is not None else b"")
+    tracemalloc.start()
+    reason = refusal(
+        lambda: JUDGE.judge(contract.topic, b"k", value[: at - 2] + bomb + value[at:], NOW_MS)
+    )
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert reason[0]
+    assert peak < 5_000_000
+
+
+def zigzag(number: int) -> bytes:
+    """Return an Avro long (Avro 1.12, binary encoding)."""
+    left, made = (number << 1) ^ (number >> 63), bytearray()
+    while left > 0x7F:
+        made.append(left & 0x7F | 0x80)
+        left >>= 7
+    made.append(left)
+    return bytes(made)
+
+
 def test_no_refusal_repeats_a_value() -> None:
     """The texts that go to logs and headers name fields alone."""
     bad = [
@@ -253,3 +361,15 @@ def test_no_refusal_repeats_a_value() -> None:
     ]
     for event in bad:
         assert CANARY not in json.dumps(refusal(lambda event=event: judged(event)))  # type: ignore[misc]
+
+
+def test_what_should_have_been_raised_and_was_not_is_refused() -> None:
+    child = {"caller_under_14": True, "caller_phone_child": TOKEN}
+    judged(order(child))
+    for fields in ({**child, "caller_phone": TOKEN}, {**child, "caller_name": TOKEN}):
+        with pytest.raises(EventInvalid, match="raises its grade"):
+            judged(order(fields))
+    for kind in ("family_violence", "juvenile"):
+        with pytest.raises(EventInvalid, match="raises its grade"):
+            judged(mediation({"dispute_type": kind}))
+    judged(mediation({"dispute_type": "restricted"}))

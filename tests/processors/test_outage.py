@@ -69,7 +69,7 @@ def publish_many(department: Department, run: str, first: int, count: int) -> li
 
 
 def combined(lane: Lane) -> list[str]:
-    return [str(event_id) for (event_id,) in lane.rows("SELECT event_id FROM seen")]
+    return [str(event_id) for (event_id,) in lane.rows("SELECT event_id FROM events")]
 
 
 def check_order(lane: Lane, run: str) -> None:

@@ -15,7 +15,16 @@ from maplebridge.projections.store import connect
 from maplebridge.schemas import Event
 from maplebridge.settings import Profile
 from tests.processors.lanes import Kafka, await_true, key_of
-from tests.processors.made_events import AT, MINUTE, catalogue, communities, order, warning
+from tests.processors.made_events import (
+    AT,
+    MINUTE,
+    catalogue,
+    communities,
+    corrected,
+    order,
+    retraction,
+    warning,
+)
 
 CORE = catalogue().get("hotline.order").core_topic
 WARNINGS = catalogue().get("reaction.warning").topic
@@ -90,6 +99,31 @@ def test_three_urgent_orders_raise_one_warning_in_whatever_order_they_arrive(
     told = [kafka.codec.decode(each[3] or b"").event for each in kafka.read(since)]
     steps = [each["meta"]["transition"] for each in told if each["meta"]["community"] in places]
     assert sorted(steps) == ["raised"] * 7 + ["withdrawn"]
+
+
+def test_orders_taken_back_or_corrected_leave_their_windows(
+    kafka: Kafka, connection: psycopg.Connection[Any]
+) -> None:
+    """F5: also if the retraction comes first; a correction moves the warning with the order."""
+    gone, moved, early, kept = communities()[14:18]
+    new = communities()[18]
+    orders = {
+        place: [gas(place, minute) for minute in (0, 1, 2)] for place in (gone, moved, early, kept)
+    }
+    kafka.publish([retraction(orders[early][1])])
+    settle(connection, kafka)
+    kafka.publish(event for each in orders.values() for event in each)
+    kafka.publish([retraction(orders[kept][0], department="grid")])
+    await_true(lambda: len(warnings_of(connection, [gone, moved, kept])) == 3)
+    kafka.publish([retraction(orders[gone][2]), corrected(orders[gone][0], {"category": "road"})])
+    kafka.publish(corrected(each, community=new) for each in orders[moved])
+    await_true(
+        lambda: warnings_of(connection, [gone, moved]) == [(gone, 3, True), (moved, 3, True)]
+    )
+    settle(connection, kafka)
+    assert warnings_of(connection, [new, early, kept]) == sorted(
+        [(new, 3, False), (kept, 3, False)]
+    )
 
 
 def test_a_lost_database_connection_loses_no_order(

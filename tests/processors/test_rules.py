@@ -17,7 +17,7 @@ HALF_HOUR = 30 * MINUTE
 
 def made(*minutes: float) -> list[Order]:
     return [
-        Order(AT + int(minute * MINUTE), f"e{number}", f"n{number}")
+        Order(AT + int(minute * MINUTE), f"e{number}", f"n{number}", "hotline")
         for number, minute in enumerate(minutes)
     ]
 
@@ -73,7 +73,7 @@ def test_three_orders_in_thirty_minutes_make_one_window() -> None:
 
 
 def test_a_microsecond_more_than_thirty_minutes_is_no_window() -> None:
-    late = Order(AT + HALF_HOUR + 1, "e9", "n9")
+    late = Order(AT + HALF_HOUR + 1, "e9", "n9", "hotline")
     assert windows([*made(0, 10), late]) == []
 
 
@@ -91,7 +91,7 @@ def test_an_id_names_rule_place_and_first_order() -> None:
     here, there = (communities()[0], "gas"), (communities()[1], "gas")
     assert window.warning_id(here) == window.warning_id(here)
     assert window.warning_id(here) != window.warning_id(there)
-    (moved,) = windows([Order(AT - 1, "e9", "n9"), *made(0, 1)])
+    (moved,) = windows([Order(AT - 1, "e9", "n9", "hotline"), *made(0, 1)])
     assert moved.warning_id(here) != window.warning_id(here)
 
 

@@ -13,6 +13,7 @@ import pytest
 from maplebridge.processors.rules import Order, windows
 from maplebridge.processors.windows_store import WindowStore
 from maplebridge.projections.folds import fold_all
+from maplebridge.projections.standing import Amendment
 from maplebridge.projections.store import DATABASE
 from maplebridge.schemas import Event
 from tests.processors.lanes import Lane
@@ -25,7 +26,7 @@ Done = TypeVar("Done")
 
 def made(*minutes: int) -> list[Order]:
     return [
-        Order(AT + minute * MINUTE, event_id(number), f"n{number}")
+        Order(AT + minute * MINUTE, event_id(number), f"n{number}", "hotline")
         for number, minute in enumerate(minutes)
     ]
 
@@ -51,6 +52,10 @@ def add(lane: Lane, batches: Sequence[Sequence[Order]]) -> int:
         return sum([await store.add({PLACE: batch}) for batch in batches])
 
     return with_store(lane, work)
+
+
+def taken_back(order: Order, number: int, department: str = "hotline") -> Amendment:
+    return Amendment(order.event_id, event_id(900 + number), department, "hotline.order")
 
 
 def told(lane: Lane) -> Told:
@@ -110,10 +115,46 @@ def test_a_late_earlier_order_takes_the_old_warning_back_and_raises_the_new(lane
 def test_an_order_told_again_with_an_earlier_stamp_moves(lane: Lane) -> None:
     """Its first stamp holds, whichever comes first."""
     orders = made(100, 110, 120)
-    again = Order(AT, event_id(99), "n2")
+    again = Order(AT, event_id(99), "n2", "hotline")
     add(lane, [orders, [again]])
     assert standing(lane) == set() == expected([*orders[:2], again])
     assert add(lane, [orders]) == 0
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_orders_taken_back_leave_their_windows_in_whatever_order_it_is_told(
+    lane: Lane, seed: int
+) -> None:
+    """F5: the retraction before the order too; a number received twice falls to the second."""
+    random = Random(seed)
+    orders = made(*(random.randrange(0, 120) for _ in range(random.randrange(6, 16))))
+    again = [
+        Order(each.occurred_at + MINUTE, event_id(500 + at), each.order_no, "hotline")
+        for at, each in enumerate(random.sample(orders, 3))
+    ]
+    gone = random.sample([*orders, *again], 5)
+    arriving: list[Order | Amendment] = [*orders, *again]
+    arriving += [taken_back(each, at) for at, each in enumerate(gone)]
+    arriving += [taken_back(orders[0], 50, "grid")]
+    arriving += random.choices(arriving, k=4)
+    random.shuffle(arriving)
+
+    async def work(store: WindowStore) -> None:
+        left = arriving
+        while left:
+            size = random.randrange(1, 6)
+            batch, left = left[:size], left[size:]
+            some = [each for each in batch if isinstance(each, Order)]
+            await store.add(
+                {PLACE: some} if some else {},
+                [each for each in batch if isinstance(each, Amendment)],
+            )
+
+    with_store(lane, work)
+    standing_by_number: dict[str, Order] = {}
+    for each in sorted({*orders, *again} - set(gone)):
+        standing_by_number.setdefault(each.order_no, each)
+    assert standing(lane) == expected(list(standing_by_number.values()))
 
 
 def test_statements_have_ids_of_their_own(lane: Lane) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.access_policy.keystore import DepartmentKeys
-from maplebridge.access_policy.keytransport import BrokerPrivateKey
 from maplebridge.access_policy.plans import at_stream
 from maplebridge.access_policy.policy import Policies
 from maplebridge.processors.views import Projection, is_restricted
@@ -37,7 +37,6 @@ from tests.producers.orders import COMMUNITY
 
 CATALOGUE, CODES, REGIONS = load_catalogue(), load_code_lists(), load_regions()
 POLICIES = Policies(CATALOGUE, REGIONS)
-BROKER = BrokerPrivateKey.generate("2026-W47")
 OF_DEPARTMENTS = [each for each in CATALOGUE.published if each.department != "control"]
 RESTRICTED = {"mediation.case", "snap.report"}
 
@@ -48,9 +47,8 @@ def named(contract: Contract) -> str:
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Iterator[DepartmentKeys]:
-    path = tmp_path / "keys.db"
-    with DepartmentKeys(path, department="justice", broker_public_key=BROKER.public()) as kept:
-        yield kept
+    with DepartmentStore(tmp_path / "justice.db", department="justice") as store:
+        yield DepartmentKeys(store)
 
 
 def checked(contract: Contract, **meta: Any) -> Event:

@@ -52,6 +52,8 @@ def _joined(one: CasePart, other: CasePart) -> CasePart:
         other if stamp else one,
         events=one.events + other.events,
         opened_at=min(one.opened_at, other.opened_at),
+        steps=one.steps | other.steps,
+        doubled=one.doubled or other.doubled or bool(one.steps & other.steps),
     )
 
 

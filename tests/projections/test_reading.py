@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from maplebridge.access_policy.policy import Policies
 from maplebridge.errors import AccessDenied, AuditUnavailable, InputError, MapleBridgeError
 from maplebridge.projections.store import connect
 from maplebridge.reading import Reader
-from maplebridge.schemas import load_regions
+from maplebridge.schemas import Region, Regions, load_regions
 from maplebridge.settings import Profile
 from tests.processors.lanes import await_true, opened
 from tests.processors.made_events import OTHER_TOWN, TOWN, catalogue, communities, grid_case, order
@@ -81,6 +82,39 @@ def test_a_towns_tallies_are_the_sum_of_its_communities_by_prefix(reader: Reader
     assert count(TOWN) == sum(each)
     assert count(OTHER_TOWN) == 6
     assert count(COUNTY) == count(TOWN) + count(OTHER_TOWN) == 14
+
+
+def moved(old: str, town: str) -> tuple[str, Policies]:
+    """Return a new community's code of `town`, and the policies once it replaced `old`."""
+    new = f"{town[:9]}999"
+    regions = [
+        replace(each, replaced_by=(new,)) if each.code == old else each for each in load_regions()
+    ]
+    regions.append(Region(new, "new", "community", town, new))
+    return new, Policies(catalogue(), Regions(regions))
+
+
+def test_a_new_code_finds_what_stands_under_the_old_one(city: Profile, rows: None) -> None:
+    new, policies = moved(communities(OTHER_TOWN)[0], TOWN)
+    with Reader(city.settings("query"), policies) as reader:
+        found = reader.query("community_hour_tallies", region=new, **DASHBOARD, **DAY)
+        assert tallied(found) == 2
+        town = reader.query("community_hour_tallies", region=TOWN, **DASHBOARD, **DAY)
+        assert tallied(town) == 10
+
+
+def test_an_old_code_is_asked_of_the_policies_like_any_place(city: Profile, rows: None) -> None:
+    new, policies = moved(communities()[0], TOWN)
+    with Reader(city.settings("query"), policies) as reader:
+        (row,) = reader.query("cases", region=new, case_ref=CASE, **CENTRE)
+        assert len(row["history"]) == 2
+    # the same history, had it happened in another town: that is not the centre's
+    there = communities(OTHER_TOWN)[0]
+    new, policies = moved(there, TOWN)
+    assert policies.regions.former(new) == {there}
+    assert not policies.read_model("town-mediation", "dispute_resolution", "cases", there).allowed
+    with Reader(city.settings("query"), policies) as reader:
+        assert reader.query("cases", region=new, **CENTRE) == []
 
 
 def test_hours_are_half_open(reader: Reader) -> None:

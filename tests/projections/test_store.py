@@ -44,15 +44,13 @@ WARNING = "b7e151c9-5f0e-5b6c-9a0e-6d61706c6500"
 
 def accepted(events: Sequence[Event], partition: int = 0) -> list[Accepted]:
     return [
-        Accepted(
-            partition, catalogue().get(each["meta"]["event_type"]), each, b"k", repr(each).encode()
-        )
+        Accepted(TOPIC, partition, catalogue().get(each["meta"]["event_type"]), each, b"k", b"v")
         for each in events
     ]
 
 
 def letter(offset: int, partition: int = 0) -> DeadLetter:
-    return DeadLetter(TOPIC, partition, offset, "r", "p", 1, b"k", b"v", {"h": "1"})
+    return DeadLetter(TOPIC, partition, offset, "r", "p", 1, b"k", b"v", {"h": "1"}, 0)
 
 
 @pytest.fixture
@@ -136,7 +134,8 @@ def test_a_claim_waits_for_a_paused_writer_to_be_ended(provisioned: Profile, sch
     """F2: its transaction has a limit, so its successor is not held up for ever."""
     settings = provisioned.settings("combine")
     paused, successor = (
-        ProjectionStore(connect(settings, schema=schema), transaction_limit_s=1.5) for _ in range(2)
+        ProjectionStore(connect(settings, schema=schema), catalogue(), transaction_limit_s=1.5)
+        for _ in range(2)
     )
     _, epoch = paused.claim(TOPIC, 0)
 
@@ -236,6 +235,6 @@ def test_a_case_is_joined_across_departments_with_its_history(
     ]
     _, epoch = store.claim(TOPIC, 0)
     store.write([Span(TOPIC, 0, epoch, 0, 3)], accepted(events), [])
-    [row] = read_model(admin, "cases", prefix="", case_ref="C")
+    [row] = read_model(admin, catalogue(), "cases", prefix="", case_ref="C")
     assert (row["case_ref"], row["state"], row["events"]) == ("C", "applied", 3)
     assert set(row["parts"]) == {"hotline.order", "grid.case", "mediation.case"}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
+from maplebridge.localstack.layout import claim, settle_ports
+from maplebridge.localstack.ports import DEFAULT_PORTS
 from tests.system.stack_user import Ran, User
 
 
@@ -23,6 +26,22 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     user = User(tmp_path_factory.mktemp("demo") / "home")
     try:
         yield Demo(user, user.run("demo", "--json", timeout_s=240))
+    finally:
+        user.run("down", "--wipe")
+
+
+@pytest.fixture(scope="session")
+def tls_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+    """A user whose whole city speaks TLS; the tests of TLS and of onboarding share it."""
+    user = User(tmp_path_factory.mktemp("tls") / "home")
+    # beside the session's other stacks, and those of other test runs
+    shift = 6000 + os.getpid() % 40 * 100
+    claim(user.home)
+    settle_ports(user.home, user.supervisor, {n: p + shift for n, p in DEFAULT_PORTS.items()})
+    try:
+        began = user.run("up", "--tls", timeout_s=240)
+        assert began.code == 0, began.said
+        yield user
     finally:
         user.run("down", "--wipe")
 

@@ -103,6 +103,7 @@ def _publish_disputes(user: User, secret: dict[str, str], plain: dict[str, str])
     with Department("justice", settings=user.profile.settings("dept-justice")) as justice:
         justice.publish("mediation.case", fields, **how)
         # a value that raises its own grade
+        how["case_ref"] = f"canary/{_number(8)}"
         justice.publish("mediation.case", {**fields, "dispute_type": "family_violence"}, **how)
 
 

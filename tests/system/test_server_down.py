@@ -28,9 +28,9 @@ AUDIT = ("audit", "search"), ("audit", "verify"), ("audit", "export")
 REBUILD = ("projection", "rebuild")
 
 NEEDING: dict[str, list[tuple[object, ...]]] = {
-    "kafka": [("publish",), IMPORT, WATCH, ("acl", "sync"), REBUILD],
-    # an import that finds every row published before asks no registry, so it is not here
-    "registry": [("publish",), ("schema", "register"), REBUILD],
+    "kafka": [("publish",), WATCH, ("acl", "sync"), REBUILD],
+    # what a department publishes waits for no registry: its schemas' ids are remembered
+    "registry": [("schema", "register"), REBUILD],
     "postgresql": [QUERY, *AUDIT, ("projection", "status"), ("deadletter", "list"), REBUILD],
     "key-broker": [WATCH],
 }
@@ -102,7 +102,9 @@ def _in_time(call: Callable[[], object], error: type[Exception]) -> None:
     assert time.monotonic() - began < SECONDS
 
 
-def test_the_sdk_says_that_kafka_is_down_and_publishes_when_it_is_back(user: User) -> None:
+def test_the_sdk_says_that_kafka_is_down_and_all_it_took_goes_out_when_it_is_back(
+    user: User,
+) -> None:
     settings = user.profile.settings("dept-hotline")
     before = user.totals()["combined"]
     with Department("hotline", settings=settings) as department:
@@ -110,13 +112,38 @@ def test_the_sdk_says_that_kafka_is_down_and_publishes_when_it_is_back(user: Use
         department.flush()
         with _stopped(user, "kafka"):
             _publish(department, time.time_ns())
-            _in_time(department.flush, KafkaUnavailable)
-            grid = Department("grid", settings=user.profile.settings("dept-grid"))
-            _in_time(grid.open, KafkaUnavailable)
+            _in_time(lambda: department.flush(3), KafkaUnavailable)
+            grid = Department("grid", settings=user.profile.settings("dept-grid")).open()
+            _publish_grid(grid)
+            _in_time(lambda: grid.close(3), KafkaUnavailable)
         _publish(department, time.time_ns())
         department.flush()
-    # the one that was reported as failed may have been taken by Kafka or not
-    assert user.wait_for_combined(before + 2)["combined"] <= before + 3
+    drained = user.run("spool", "drain", "grid", "--json")
+    assert drained.code == 0, drained.said
+    assert drained.last == {"sent": 1}
+    assert user.wait_for_combined(before + 4)["combined"] == before + 4
+
+
+def test_published_lines_wait_in_the_spool_and_are_told_of(user: User, tmp_path: Path) -> None:
+    before = user.totals()["combined"]
+    with _stopped(user, "kafka"):
+        one = write_lines(tmp_path / "one.jsonl", order(time.time_ns()))
+        ran = user.run("publish", "hotline.order", one, "--json")
+        assert ran.code == UNAVAILABLE
+        assert "spool drain" in ran.objects[-1]["todo"]
+        assert ran.objects[-2] == {"rows": 1, "published": 1, "rejected": 0, "waiting": 1}
+        two = write_lines(tmp_path / "two.jsonl", order(time.time_ns()))
+        assert user.run("publish", "hotline.order", two, "--no-wait").code == 0
+        status = user.run("spool", "status", "hotline", "--json").last
+        assert (status["waiting"], status["refused"]) == (2, 0)
+        assert status["by_type"] == {"hotline.order": 2}
+        assert user.run("spool", "list", "hotline").out == ""
+        for command in ("retry", "discard"):
+            assert user.run("spool", command, "hotline", "--all", "--json").code == 0
+            assert user.run("spool", command, "hotline", "no-such-id").code == 3
+        assert user.run("spool", "drain", "hotline").code == UNAVAILABLE
+    assert user.run("spool", "drain", "hotline", "--json").last == {"sent": 2}
+    assert user.wait_for_combined(before + 2)["combined"] == before + 2
 
 
 def test_a_subscriber_says_that_kafka_is_down_and_goes_on_when_it_is_back(user: User) -> None:
@@ -145,8 +172,11 @@ def _first(subscriber: Subscriber) -> bool:
     return False
 
 
-def test_with_the_registry_down_the_first_event_is_refused_with_its_name(user: User) -> None:
+def test_with_the_registry_down_known_schemas_go_out_and_new_ones_wait(
+    user: User, tmp_path: Path
+) -> None:
     settings = user.profile.settings("dept-hotline")
+    fresh = user.profile.settings("dept-grid").model_copy(update={"home": tmp_path})
     before = user.totals()["combined"]
     with Department("hotline", settings=settings) as known:
         _publish(known, time.time_ns())
@@ -155,9 +185,12 @@ def test_with_the_registry_down_the_first_event_is_refused_with_its_name(user: U
             # a schema that was looked up once is not asked for again
             _publish(known, time.time_ns())
             known.flush()
-            with Department("grid", settings=user.profile.settings("dept-grid")) as fresh:
-                _in_time(lambda: _publish_grid(fresh), RegistryUnavailable)
-    user.wait_for_combined(before + 2)
+            grid = Department("grid", settings=fresh).open()
+            _publish_grid(grid)
+            _in_time(lambda: grid.close(3), RegistryUnavailable)
+    with Department("grid", settings=fresh):
+        pass
+    user.wait_for_combined(before + 3)
 
 
 def _publish_grid(department: Department) -> None:

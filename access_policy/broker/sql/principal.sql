@@ -1,1 +1,3 @@
-SELECT secret_hash FROM keys.principal WHERE name = %(name)s
+SELECT secret_hash, CASE WHEN older_until > now() THEN older_hash END
+FROM keys.principal
+WHERE name = %(name)s

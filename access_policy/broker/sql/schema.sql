@@ -53,7 +53,27 @@ CREATE TABLE IF NOT EXISTS keys.principal (
     secret_hash bytea NOT NULL
 );
 
+-- A renewed principal's secret before, until that ends.
+ALTER TABLE keys.principal ADD COLUMN IF NOT EXISTS older_hash bytea;
+ALTER TABLE keys.principal ADD COLUMN IF NOT EXISTS older_until timestamptz;
+
+-- Half of what opens a department's bundle; worth nothing without the code.
+CREATE TABLE IF NOT EXISTS keys.bundle (
+    bundle_id  uuid PRIMARY KEY,
+    department text NOT NULL,
+    share      bytea,                   -- null once given out, withdrawn or burnt
+    proof_hash bytea NOT NULL,
+    made_at    timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL,
+    grace      interval NOT NULL,       -- of the login before, from the opening on
+    attempts   smallint NOT NULL DEFAULT 0,
+    opened_at  timestamptz
+);
+CREATE INDEX IF NOT EXISTS bundle_by_department ON keys.bundle (department, made_at);
+
 REVOKE ALL ON SCHEMA keys FROM PUBLIC;
 GRANT USAGE ON SCHEMA keys TO mb_key_broker;
 GRANT SELECT ON ALL TABLES IN SCHEMA keys TO mb_key_broker;
 GRANT INSERT ON keys.department_key, keys.master, keys.subject TO mb_key_broker;
+GRANT UPDATE (share, attempts, opened_at) ON keys.bundle TO mb_key_broker;
+GRANT UPDATE (older_until) ON keys.principal TO mb_key_broker;

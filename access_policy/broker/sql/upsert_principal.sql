@@ -1,2 +1,3 @@
 INSERT INTO keys.principal (name, secret_hash) VALUES (%(name)s, %(secret_hash)s)
-ON CONFLICT (name) DO UPDATE SET secret_hash = EXCLUDED.secret_hash
+ON CONFLICT (name) DO UPDATE
+SET secret_hash = EXCLUDED.secret_hash, older_hash = NULL, older_until = NULL

@@ -1,0 +1,1 @@
+DELETE FROM keys.principal WHERE name = %(name)s

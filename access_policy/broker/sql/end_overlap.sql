@@ -1,0 +1,1 @@
+UPDATE keys.principal SET older_hash = NULL, older_until = NULL WHERE name = %(name)s

@@ -1,0 +1,103 @@
+"""What access departments have, and the end of what was renewed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from maplebridge.access_policy.broker.bundles import BundleState, states
+from maplebridge.access_policy.broker.principals import end_overlap, overlap_ends
+from maplebridge.access_policy.broker.store import administer
+from maplebridge.access_policy.logins import other_mechanism, remove_logins
+from maplebridge.access_policy.signing_keys import REVOCATION_DELAY_S, SigningKeyDirectory, enrol
+from maplebridge.schemas import load_catalogue
+from maplebridge.settings import Profile, Settings
+
+
+@dataclass(frozen=True)
+class Access:
+    """What `list` tells of one department; times are None where there is nothing to tell."""
+
+    department: str
+    state: str
+    bundle_expires_at: datetime | None = None
+    opened_at: datetime | None = None
+    older_login_until: datetime | None = None
+    signing_keys: int = 0
+    last_key_at: datetime | None = None
+
+
+def access(profile: Profile) -> list[Access]:
+    """Return what is known of every department of the contracts."""
+    admin = profile.settings("admin")
+    with administer(admin) as connection:
+        bundles: Mapping[str, BundleState] = {each.department: each for each in states(connection)}
+    directory = SigningKeyDirectory(admin)
+    keys = directory.all()
+    directory.close()
+    listed = []
+    for department in sorted(load_catalogue().departments):
+        held = profile.handovers.get(f"dept-{department}")
+        bundle = bundles.get(department)
+        entry = Access(
+            department,
+            "on this stack" if held is None else held.state,
+            signing_keys=sum(k.department == department and k.valid_to is None for k in keys),
+        )
+        if bundle is not None:
+            if held is not None and held.state == "onboarded" and bundle.opened_at is None:
+                entry = replace(entry, state="withdrawn" if bundle.withdrawn else "bundle sent")
+            entry = replace(
+                entry,
+                bundle_expires_at=bundle.expires_at,
+                opened_at=bundle.opened_at,
+                older_login_until=bundle.older_until,
+                last_key_at=bundle.last_key_at,
+            )
+        listed.append(entry)
+    return listed
+
+
+def end_overlaps(profile: Profile, *, now: datetime) -> list[str]:
+    """Remove the Kafka logins whose overlap is over; return their principals.
+
+    The key broker ends theirs by itself; Kafka's logins have no end of their own, and a
+    signing key's comes sooner if the new bundle was opened before the overlap was over.
+    """
+    admin = profile.settings("admin")
+    ended = []
+    with administer(admin) as connection:
+        for principal, until in overlap_ends(connection).items():
+            held = profile.handovers.get(principal)
+            if held is None or until > now:
+                continue
+            remove_logins(admin, principal, [other_mechanism(held.kafka_mechanism)])
+            end_signing_keys(admin, principal.removeprefix("dept-"), at=now, newest=False)
+            end_overlap(connection, principal)
+            ended.append(principal)
+    return ended
+
+
+def end_signing_keys(
+    settings: Settings, department: str, *, at: datetime, newest: bool = True
+) -> None:
+    """Let the department's signing keys hold until `at` and ten seconds, if not less long.
+
+    settings: the super user's. newest: also the one that has no end yet.
+    """
+    directory = SigningKeyDirectory(settings)
+    keys = [each for each in directory.all() if each.department == department]
+    directory.close()
+    end = micros(at + timedelta(seconds=REVOCATION_DELAY_S))
+    ending = [
+        replace(each, valid_to=end)
+        for each in keys
+        if (newest if each.valid_to is None else each.valid_to > end)
+    ]
+    if ending:
+        enrol(settings, ending)
+
+
+def micros(at: datetime) -> int:
+    return int(at.timestamp() * 1_000_000)

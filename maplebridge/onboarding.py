@@ -1,0 +1,263 @@
+"""An officer's side of onboarding: a department's access made, renewed, revoked and listed.
+
+A department's secrets are made here, go into its bundle and are kept nowhere else:
+Kafka has a SCRAM verifier, the key broker a hash and half of the bundle's key, the
+topic of signing keys the public one. The profile remembers that they are not here.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from maplebridge.access_policy.acl import sync_rules, wanted_rules
+from maplebridge.access_policy.broker.bundles import deposit, withdraw
+from maplebridge.access_policy.broker.principals import (
+    ensure_principals,
+    remove_principal,
+    renew_principal,
+)
+from maplebridge.access_policy.broker.store import Connection, administer
+from maplebridge.access_policy.bundle import SHARE_BYTES, Code, Header, seal_bundle
+from maplebridge.access_policy.logins import (
+    MECHANISMS,
+    other_mechanism,
+    remove_logins,
+    set_login,
+)
+from maplebridge.access_policy.policy import Policies
+from maplebridge.access_policy.signatures import Enrolment, SigningKey
+from maplebridge.access_policy.signing_keys import (
+    enrol,
+)
+from maplebridge.department_access import end_signing_keys, micros
+from maplebridge.errors import InputError
+from maplebridge.provision import served_apps
+from maplebridge.schemas import load_catalogue, load_regions
+from maplebridge.settings import Handover, Mechanism, Profile, Settings
+
+EXPIRY = timedelta(days=7)
+OVERLAP = timedelta(days=14)
+GRACE = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """How the department reaches the servers, where that is not as here; empty: as here."""
+
+    kafka_bootstrap: str = ""
+    registry_url: str = ""
+    key_broker_url: str = ""
+
+    def given(self) -> dict[str, str]:
+        return {name: value for name, value in vars(self).items() if value}
+
+
+@dataclass(frozen=True)
+class Onboarded:
+    """A new bundle, and the code that is shown once."""
+
+    department: str
+    bundle: bytes = field(repr=False)
+    code: Code = field(repr=False)
+    expires_at: datetime
+    profile: Profile = field(repr=False)
+
+
+def onboard(
+    profile: Profile,
+    department: str,
+    *,
+    now: datetime,
+    addresses: Addresses | None = None,
+    expiry: timedelta = EXPIRY,
+) -> Onboarded:
+    """Give a department access of its own, in a bundle; what acted for it before ends.
+
+    Raises InputError if no contract is the department's or it is onboarded already,
+    Unavailable if a server does not answer: then repeat it.
+    """
+    principal = _principal(department)
+    held = profile.handovers.get(principal)
+    if held is not None and held.state == "onboarded":
+        raise InputError(
+            f"{department} is onboarded already.", todo="Use `maplebridge onboard renew`."
+        )
+    return _hand_over(profile, department, now=now, until=now, addresses=addresses, expiry=expiry)
+
+
+def renew(
+    profile: Profile,
+    department: str,
+    *,
+    now: datetime,
+    addresses: Addresses | None = None,
+    expiry: timedelta = EXPIRY,
+    overlap: timedelta = OVERLAP,
+) -> Onboarded:
+    """Give an onboarded department new secrets in a new bundle.
+
+    The ones before hold until the overlap ends, or until an hour after the new bundle is
+    opened. A bundle that is not opened yet is withdrawn. Raises as `onboard`.
+    """
+    held = profile.handovers.get(_principal(department))
+    if held is None or held.state != "onboarded":
+        raise InputError(
+            f"{department} is not onboarded.",
+            todo=f"Run `maplebridge onboard department {department}`.",
+        )
+    return _hand_over(
+        profile, department, now=now, until=now + overlap, addresses=addresses, expiry=expiry
+    )
+
+
+def revoke(profile: Profile, department: str, *, now: datetime) -> Profile:
+    """End all access of a department at once; its signing keys ten seconds later.
+
+    Raises InputError if no contract is the department's, Unavailable; harmless to repeat.
+    """
+    principal = _principal(department)
+    admin = profile.settings("admin")
+    # first what is remembered: whatever fails later, `up` gives nothing back
+    revoked = _remembered(
+        profile, principal, Handover(state="revoked", kafka_mechanism=MECHANISMS[0])
+    )
+    remove_logins(admin, principal, MECHANISMS)
+    _sync_rules(revoked)
+    end_signing_keys(admin, department, at=now)
+    with administer(admin) as connection:
+        withdraw(connection, department)
+        remove_principal(connection, principal)
+    return revoked
+
+
+def _principal(department: str) -> str:
+    known = sorted(load_catalogue().departments)
+    if department not in known:
+        raise InputError(
+            f"no contract is of a department {department!r}.",
+            todo=f"Add its contracts to schemas/{department}/ and run `maplebridge schema lint`"
+            f" and `register` first. Departments: {', '.join(known)}.",
+        )
+    return f"dept-{department}"
+
+
+def _hand_over(
+    profile: Profile,
+    department: str,
+    *,
+    now: datetime,
+    until: datetime,
+    addresses: Addresses | None,
+    expiry: timedelta,
+) -> Onboarded:
+    """until: when the access before ends; `now` if it ends at once."""
+    principal = f"dept-{department}"
+    admin = profile.settings("admin")
+    # before anything is made: an address that the department's settings would refuse
+    Settings(**_shared(profile, addresses), principal=principal, tls_ca=profile.tls_ca)
+    overlaps = until > now
+    held = profile.handovers.get(principal)
+    mechanism: Mechanism = MECHANISMS[0]
+    if held is not None and overlaps:
+        mechanism = other_mechanism(held.kafka_mechanism)
+    secret, signing_key = secrets.token_urlsafe(32), SigningKey.generate()
+    remembered = _remembered(
+        profile, principal, Handover(state="onboarded", kafka_mechanism=mechanism)
+    )
+    _sync_rules(remembered)
+    set_login(admin, principal, secret, mechanism)
+    if not overlaps:
+        remove_logins(admin, principal, [other_mechanism(mechanism)])
+    end_signing_keys(admin, department, at=until)
+    enrol(admin, [_enrolment(department, signing_key, now)])
+    code, share = Code.make(), os.urandom(SHARE_BYTES)
+    told = _department_profile(remembered, principal, secret, signing_key, mechanism, addresses)
+    header = Header(
+        bundle_id=uuid.uuid4(),
+        department=department,
+        made_at=now,
+        expires_at=now + expiry,
+        key_broker_url=str(told["profile"]["key_broker_url"]),
+        tls_ca=str(told["files"].get("authority.pem", "")),
+    )
+    with administer(admin) as connection:
+        _admit(connection, principal, secret, until if overlaps else None)
+        deposit(
+            connection,
+            bundle_id=header.bundle_id,
+            department=department,
+            share=share,
+            proof=code.proof(header.bundle_id),
+            expires_at=header.expires_at,
+            grace_s=GRACE.total_seconds(),
+        )
+    bundle = seal_bundle(header, told, code=code, share=share)
+    return Onboarded(department, bundle, code, header.expires_at, remembered)
+
+
+def _admit(
+    connection: Connection, principal: str, secret: str, older_until: datetime | None
+) -> None:
+    if older_until is None:
+        ensure_principals(connection, {principal: secret})
+    else:
+        renew_principal(connection, principal, secret, older_until=older_until)
+
+
+def _remembered(profile: Profile, principal: str, handover: Handover) -> Profile:
+    handovers = {**profile.handovers, principal: handover}
+    changed = profile.model_copy(update={"handovers": handovers}).without_handed_over()
+    changed.save()
+    return changed
+
+
+def _sync_rules(profile: Profile) -> None:
+    policies = Policies(load_catalogue(), load_regions(profile.regions))
+    apps = served_apps(policies)
+    rules = wanted_rules(policies.catalogue, apps, revoked=profile.revoked)
+    sync_rules(profile.settings("admin"), rules)
+
+
+def _enrolment(department: str, key: SigningKey, now: datetime) -> Enrolment:
+    return Enrolment(department, key.key_id, key.public_key, valid_from=micros(now))
+
+
+def _shared(profile: Profile, addresses: Addresses | None) -> dict[str, Any]:
+    """Return what a department is told of the city; nothing of it is secret."""
+    names = {
+        "kafka_bootstrap",
+        "registry_url",
+        "key_broker_url",
+        "key_broker_public_key",
+        "audit_public_key",
+    }
+    known = profile.model_dump(mode="json", include=names)
+    return known | (addresses.given() if addresses else {})
+
+
+def _department_profile(
+    profile: Profile,
+    principal: str,
+    secret: str,
+    signing_key: SigningKey,
+    mechanism: Mechanism,
+    addresses: Addresses | None,
+) -> dict[str, Any]:
+    """Return what the bundle holds: a profile of this department alone, and files beside it."""
+    files = {f"regions/{path.name}": path.read_text("utf-8") for path in profile.regions}
+    if profile.tls_ca is not None:
+        files["authority.pem"] = profile.tls_ca.read_text("ascii")
+    return {
+        "profile": {
+            **_shared(profile, addresses),
+            "kafka_mechanism": mechanism,
+            "secrets": {principal: secret},
+            "signing_keys": {principal: signing_key.encode()},
+        },
+        "files": files,
+    }

@@ -1,0 +1,220 @@
+"""What amendments and repeated entries change: the few cases a batch has to look at again.
+
+A case's events of one type are judged as a whole by `standing`, whenever one of them is
+amended or a transition came twice; what differs from what was counted goes into the
+batch's change. All other batches pay for one look-up.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from maplebridge.projections.answers import Recognised
+from maplebridge.projections.folds import HOUR_US, CasePart, Change
+from maplebridge.projections.standing import Amendment, Entry, repeated
+from maplebridge.schemas import Catalogue
+from maplebridge.schemas.contracts import SERVICES
+from maplebridge.sql import load_queries
+
+SQL = load_queries("maplebridge.projections", "settling.sql")
+
+Group = tuple[str, str]
+"""case reference, event type"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    event_id: str
+    event_type: str
+    case_ref: str | None
+    department: str
+    community: str
+    transition: str
+    category: str
+    state: str | None
+    unit: str | None
+    occurred_at: int
+    counted: bool
+    repeats: str | None
+    void: bool
+
+    @property
+    def entry(self) -> Entry:
+        return Entry(self.occurred_at, self.event_id, self.transition)
+
+    @property
+    def hour(self) -> int:
+        return self.occurred_at - self.occurred_at % HOUR_US
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What takes the place of the parts of the cases looked at, and the answers to give."""
+
+    parts: Sequence[CasePart] = ()
+    answers: Sequence[Recognised] = ()
+
+
+class Settling:
+    """Settles what one batch touched, inside the batch's transaction."""
+
+    def __init__(self, connection: psycopg.Connection[Any], catalogue: Catalogue) -> None:
+        self._connection = connection
+        self._lifecycles = {each.event_type: each.transitions for each in catalogue}
+        self._services = {each.event_type for each in catalogue if each.department in SERVICES}
+
+    def hold(self, *, amends: bool) -> None:
+        """Keep an amendment and its target from being written at one time, unseen by each other.
+
+        The first statement of the transaction: whoever waits here holds nothing yet.
+        """
+        self._connection.execute(SQL["exclude" if amends else "share"])
+
+    def void_on_arrival(
+        self, fresh: Collection[str], amendments: Collection[Amendment]
+    ) -> set[str]:
+        """Keep new amendments; return the ids among the fresh events that are void."""
+        if not fresh:
+            return set()
+        if amendments:
+            with self._connection.cursor().copy(SQL["copy_amendments"]) as copy:
+                for each in amendments:
+                    copy.write_row(each)
+        # a repeated event is among the incoming too, and was settled when it was new
+        void = {row[0] for row in self._connection.execute(SQL["void_on_arrival"])} & set(fresh)
+        if void:
+            self._connection.execute(SQL["uncount"], {"ids": sorted(void)})
+        return void
+
+    def settle(
+        self, change: Change, repeating: Iterable[Group], amendments: Collection[Amendment]
+    ) -> Settled:
+        """Judge cases anew, add to `change` what differs in its tallies, and drop their parts.
+
+        repeating: the cases in which a transition came twice.
+        """
+        groups, singles = set(repeating), set()
+        if amendments:
+            amending = [each.amending_id for each in amendments]
+            for event_id, event_type, case_ref in self._connection.execute(
+                SQL["amended"], {"amending": amending}
+            ):
+                if case_ref is None or event_type in self._services:
+                    singles.add(event_id)
+                else:
+                    groups.add((case_ref, event_type))
+        if not groups and not singles:
+            return Settled()
+        return self._judge(change, sorted(groups), sorted(singles))
+
+    def _judge(self, change: Change, groups: Sequence[Group], singles: Sequence[str]) -> Settled:
+        rows = self._rows(groups, singles)
+        by_group: dict[Group, list[_Row]] = defaultdict(list)
+        for row in rows.values():
+            if row.event_id not in singles:
+                by_group[row.case_ref or "", row.event_type].append(row)
+        now: dict[str, tuple[bool, str | None]] = {
+            event_id: (not rows[event_id].void, None) for event_id in singles
+        }
+        parts: list[CasePart] = []
+        for group in groups:
+            held = [row for row in by_group[group] if not row.void]
+            doubles = repeated((row.entry for row in held), self._lifecycles.get(group[1], {}))
+            for row in by_group[group]:
+                told = doubles.get(row.event_id)
+                now[row.event_id] = (not row.void and told is None, told)
+            counted = [row for row in held if row.event_id not in doubles]
+            if counted:
+                parts.append(_part(counted, held, doubled=bool(doubles)))
+        self._write(change, groups, rows, now)
+        answers = [
+            _answer(rows[event_id], rows.get(told or ""))
+            for event_id, (_, told) in sorted(now.items())
+            if told != rows[event_id].repeats
+        ]
+        return Settled(parts, answers)
+
+    def _rows(self, groups: Sequence[Group], singles: Sequence[str]) -> dict[str, _Row]:
+        found = self._connection.execute(
+            SQL["rows"],
+            {
+                "case_refs": [case_ref for case_ref, _ in groups],
+                "types": [event_type for _, event_type in groups],
+                "singles": list(singles),
+            },
+        )
+        return {row[0]: _Row(*row) for row in found}
+
+    def _write(
+        self,
+        change: Change,
+        groups: Sequence[Group],
+        rows: Mapping[str, _Row],
+        now: Mapping[str, tuple[bool, str | None]],
+    ) -> None:
+        changed = sorted(
+            event_id
+            for event_id, told in now.items()
+            if told != (rows[event_id].counted, rows[event_id].repeats)
+        )
+        for event_id in changed:
+            row, counts = rows[event_id], now[event_id][0]
+            if counts != row.counted:
+                key = (
+                    row.community,
+                    row.hour,
+                    row.event_type,
+                    row.transition,
+                    row.category,
+                    row.unit or "",
+                )
+                change.tallies[key] = change.tallies.get(key, 0) + (1 if counts else -1)
+        self._connection.execute(
+            SQL["judge"],
+            {
+                "ids": changed,
+                "counted": [now[event_id][0] for event_id in changed],
+                "repeats": [now[event_id][1] for event_id in changed],
+            },
+        )
+        self._connection.execute(
+            SQL["drop_parts"],
+            {
+                "case_refs": [case_ref for case_ref, _ in groups],
+                "types": [event_type for _, event_type in groups],
+            },
+        )
+
+
+def _part(counted: Sequence[_Row], held: Sequence[_Row], *, doubled: bool) -> CasePart:
+    last = max(counted, key=lambda row: row.entry.stamp)
+    return CasePart(
+        case_ref=last.case_ref or "",
+        event_type=last.event_type,
+        department=last.department,
+        community=last.community,
+        transition=last.transition,
+        state=last.state,
+        unit=last.unit,
+        opened_at=min(row.occurred_at for row in counted),
+        occurred_at=last.occurred_at,
+        event_id=last.event_id,
+        events=len(counted),
+        steps=frozenset(row.transition for row in held),
+        doubled=doubled,
+    )
+
+
+def _answer(entry: _Row, repeats: _Row | None) -> Recognised:
+    return Recognised(
+        event_id=entry.event_id,
+        event_type=entry.event_type,
+        department=entry.department,
+        repeats=repeats.event_id if repeats else None,
+        repeats_department=repeats.department if repeats else None,
+    )

@@ -1,0 +1,108 @@
+"""Which events of a case count: pure, and a function of the set of events alone.
+
+An event is void if another of the same department, and of the type it names, corrects or
+retracts it; that other may be void itself: to undo a retraction, publish anew. Of what is
+not void, an entry repeats an earlier one of its transition unless something since then
+permits that transition again. What is void or repeats does not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from maplebridge.schemas import Contract, Event
+from maplebridge.schemas.contracts import Transition
+
+Lifecycle = Mapping[str, Transition]
+RETRACTION = "event.retraction"
+
+
+class Amendment(NamedTuple):
+    """Says that an event of `department` and of `event_type` is void."""
+
+    target_id: str
+    amending_id: str
+    department: str
+    event_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event of a case and of one type; the order of two is that of their stamps."""
+
+    occurred_at: int
+    event_id: str
+    transition: str
+
+    @property
+    def stamp(self) -> tuple[int, str]:
+        return self.occurred_at, self.event_id
+
+
+def amendment_of(contract: Contract, event: Event) -> Amendment | None:
+    """Return what an event amends, if anything."""
+    meta = event["meta"]
+    if contract.event_type == RETRACTION:
+        return Amendment(
+            event["retracts"], meta["event_id"], meta["department"], event["retracts_type"]
+        )
+    if meta["corrects"] is not None:
+        return Amendment(
+            meta["corrects"], meta["event_id"], meta["department"], contract.event_type
+        )
+    return None
+
+
+def repeated(entries: Iterable[Entry], lifecycle: Lifecycle) -> dict[str, str]:
+    """Return, for each entry that repeats another, its id and the id of that other.
+
+    entries: those of one case and one type that are not void, in any order.
+    """
+    found: dict[str, str] = {}
+    standing: dict[str, str] = {}
+    for entry in sorted(entries, key=lambda each: each.stamp):
+        told = standing.get(entry.transition)
+        if told is not None:
+            found[entry.event_id] = told
+            continue
+        standing[entry.transition] = entry.event_id
+        for name in _permitted_after(entry.transition, lifecycle):
+            standing.pop(name, None)
+    return found
+
+
+def _permitted_after(transition: str, lifecycle: Lifecycle) -> list[str]:
+    return [name for name, step in lifecycle.items() if transition in step.after]
+
+
+def misplaced(entries: Iterable[Entry], lifecycle: Lifecycle) -> dict[str, str | None]:
+    """Return the entries that cannot follow the one before, with that one's transition.
+
+    None stands for the beginning, at which only a first transition may stand.
+    entries: those of one case and one type that count, in any order.
+    """
+    found: dict[str, str | None] = {}
+    before: str | None = None
+    for entry in sorted(entries, key=lambda each: each.stamp):
+        step = lifecycle.get(entry.transition)
+        fits = step is not None and (step.first if before is None else before in step.after)
+        if not fits:
+            found[entry.event_id] = before
+        before = entry.transition
+    return found
+
+
+def voided(
+    amendments: Iterable[Amendment], events: Mapping[str, tuple[str, str]]
+) -> dict[str, Sequence[str]]:
+    """Return the void events with the ids of what amends them.
+
+    events: id -> (department, event type).
+    """
+    found: dict[str, list[str]] = {}
+    for each in sorted(amendments):
+        if events.get(each.target_id) == (each.department, each.event_type):
+            found.setdefault(each.target_id, []).append(each.amending_id)
+    return dict(found)

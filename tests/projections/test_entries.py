@@ -1,0 +1,205 @@
+"""Entries that repeat others, and those out of place: listed, counted, answered."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+import psycopg
+import pytest
+from confluent_kafka import Consumer
+
+from maplebridge.access_policy.acl import ANSWERS_TOPIC
+from maplebridge.errors import InputError
+from maplebridge.projections.answers import SCHEMA
+from maplebridge.projections.entries import (
+    entries_saved,
+    misplaced_entries,
+    month,
+    repeated_entries,
+)
+from maplebridge.projections.migrate import drop, migrate
+from maplebridge.projections.queries import read_model
+from maplebridge.projections.standing import Entry, misplaced
+from maplebridge.projections.store import ProjectionStore, connect
+from maplebridge.schemas import AvroCodec, load_schema
+from maplebridge.settings import Profile
+from maplebridge.wiring import open_stores
+from tests.processors.lanes import await_true, opened
+from tests.processors.made_events import (
+    AT,
+    MINUTE,
+    OTHER_TOWN,
+    TOWN,
+    catalogue,
+    communities,
+    corpus,
+    corrected,
+    event_id,
+    grid_case,
+    order,
+    retraction,
+)
+from tests.projections.test_amendments import clear, write
+
+FEBRUARY = AT - 20 * 24 * 60 * MINUTE
+
+
+@pytest.fixture(scope="module")
+def stores(provisioned: Profile) -> Iterator[tuple[ProjectionStore, psycopg.Connection[Any]]]:
+    schema = f"t_{secrets.token_hex(4)}"
+    with connect(provisioned.settings("admin"), schema="public") as owner:
+        migrate(owner, schema=schema)
+        made = open_stores(provisioned.settings("combine"), schema=schema)
+        with connect(provisioned.settings("admin"), schema=schema) as admin:
+            yield made[0], admin
+        for each in made:
+            each.connection.close()
+        drop(owner, schema=schema)
+
+
+def test_entries_saved_are_counted_by_department_and_month(
+    stores: tuple[ProjectionStore, psycopg.Connection[Any]],
+) -> None:
+    store, admin = stores
+    clear(admin)
+    events = [
+        order(case_ref="A", event_id=event_id(1), occurred_at=FEBRUARY),
+        order(case_ref="A", event_id=event_id(2), occurred_at=FEBRUARY + 1),
+        order(case_ref="A", event_id=event_id(3), occurred_at=AT),
+        grid_case(case_ref="A", event_id=event_id(4), occurred_at=AT),
+        grid_case(case_ref="A", event_id=event_id(5), occurred_at=AT + 1),
+        order(case_ref="B", event_id=event_id(6), occurred_at=AT),
+        order(event_id=event_id(7), occurred_at=AT),
+        order(event_id=event_id(8), occurred_at=AT),
+    ]
+    write(store, [events])
+    assert [tuple(row.values()) for row in entries_saved(admin)] == [
+        ("hotline", "2026-02", 1),
+        ("grid", "2026-03", 1),
+        ("hotline", "2026-03", 1),
+    ]
+    assert [row["department"] for row in entries_saved(admin, span=month("2026-02"))] == ["hotline"]
+    (row,) = repeated_entries(admin, department="grid")
+    assert (row["event_id"], row["repeats"]) == (event_id(5), event_id(4))
+    assert len(repeated_entries(admin, span=month("2026-03"))) == 2
+    assert "case_ref" not in row
+
+
+def test_a_month_is_half_open_and_written_one_way() -> None:
+    since, until = month("2026-12")
+    assert (since, until) == (datetime(2026, 12, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
+    with pytest.raises(InputError):
+        month("03/2026")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_out_of_place_is_what_the_rule_says(
+    stores: tuple[ProjectionStore, psycopg.Connection[Any]], seed: int
+) -> None:
+    """SQL over all cases against the pure rule, case by case."""
+    store, admin = stores
+    clear(admin)
+    events = corpus(150, seed=40 + seed)
+    write(store, [events])
+    counted = {
+        row[0]
+        for row in admin.execute("SELECT event_id::text FROM events WHERE counted").fetchall()
+    }
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for each in events:
+        meta = each["meta"]
+        if meta["case_ref"] is not None and meta["event_id"] in counted:
+            entry = Entry(meta["occurred_at"], meta["event_id"], meta["transition"])
+            groups.setdefault((meta["case_ref"], meta["event_type"]), []).append(entry)
+    expected: dict[str, str | None] = {}
+    for (_, event_type), entries in groups.items():
+        expected |= misplaced(entries, catalogue().get(event_type).transitions)
+    found = misplaced_entries(admin, catalogue())
+    assert {row["event_id"]: row["before"] for row in found} == expected != {}
+    assert {row["total"] for row in found} == {len(expected)}
+    assert misplaced_entries(admin, catalogue(), limit=1)[0]["total"] == len(expected)
+
+
+def test_a_cases_history_says_how_each_entry_stands_and_by_what(
+    stores: tuple[ProjectionStore, psycopg.Connection[Any]],
+) -> None:
+    store, admin = stores
+    clear(admin)
+    inside, outside = communities(TOWN)[0], communities(OTHER_TOWN)[0]
+    first = order(case_ref="H", event_id=event_id(1), community=inside, occurred_at=AT)
+    again = order(case_ref="H", event_id=event_id(2), community=inside, occurred_at=AT + 1)
+    wrong = order(
+        case_ref="H",
+        event_id=event_id(3),
+        community=inside,
+        occurred_at=AT + 2,
+        transition="closed",
+    )
+    right = corrected(wrong, event_id=event_id(4), transition="returned")
+    elsewhere = order(
+        case_ref="H",
+        event_id=event_id(5),
+        community=outside,
+        occurred_at=AT + 3,
+        transition="dispatched",
+    )
+    filed = grid_case(
+        case_ref="H",
+        event_id=event_id(6),
+        community=inside,
+        occurred_at=AT + 4,
+        transition="handled",
+    )
+    gone = grid_case(case_ref="H", event_id=event_id(7), community=inside, occurred_at=AT + 5)
+    back = retraction(gone, event_id=event_id(8), occurred_at=AT + 6)
+    events = [first, again, wrong, right, elsewhere, filed, gone, back]
+    Random(1).shuffle(events)
+    write(store, [[each] for each in events])
+    [row] = read_model(admin, catalogue(), "cases", prefix=TOWN[:9], case_ref="H")
+    told = [
+        (str(step["event_id"]), step["standing"], str(step["by"] or ""), step["flag"])
+        for step in row["history"]
+    ]
+    assert told == [
+        (event_id(1), "counted", "", ""),
+        (event_id(2), "repeated", event_id(1), ""),
+        (event_id(3), "corrected", event_id(4), ""),
+        (event_id(4), "counted", "", "cannot follow received"),
+        (event_id(6), "counted", "", "cannot come first"),
+        (event_id(7), "retracted", event_id(8), ""),
+        (event_id(8), "counted", "", ""),
+    ]
+
+
+def test_a_department_is_answered_with_the_entry_that_was_there_already(city: Profile) -> None:
+    """It reads the answer from Kafka with its own password, and nobody but the bus writes one."""
+    case = f"ANSWER-{secrets.token_hex(4)}"
+    first, second = order(case_ref=case), order(case_ref=case, occurred_at=AT + MINUTE)
+    consumer = Consumer(
+        city.settings("dept-hotline").kafka_config(
+            **{"group.id": "dept-hotline.test", "auto.offset.reset": "earliest"}
+        )
+    )
+    consumer.subscribe([ANSWERS_TOPIC])
+    codec = AvroCodec(load_schema(SCHEMA), 0)
+    held: dict[str, str | None] = {}
+
+    def answered() -> bool:
+        for message in consumer.consume(100, 0.2):
+            assert message.error() is None
+            told = codec.decode(message.value() or b"")
+            held[told["event_id"]] = told["repeats"]
+        return held.get(second["meta"]["event_id"], "") == expected
+
+    with opened(city) as kafka:
+        expected: str | None = first["meta"]["event_id"]
+        kafka.publish([first, second])
+        await_true(answered)
+        expected = None
+        kafka.publish([retraction(first)])
+        await_true(answered)
+    consumer.close()
