@@ -83,3 +83,29 @@ def test_an_empty_or_missing_file_is_told(tmp_path: Path) -> None:
 def test_no_bytes_break_the_reader(tmp_path: Path, raw: bytes) -> None:
     for row in rows(tmp_path / "t.csv", b"a,b\n" + raw):
         assert row.fault or len(row.cells) == 2
+
+
+class CarefulRows(DelimitedRows):
+    """Reads every block line by line."""
+
+    def _split(self, block: bytes) -> None:
+        return None
+
+
+PIECES = st.sampled_from(
+    [b"1", b",", b'"', b"\n", b"\r\n", b"\r", b" ", b"\x00", b"\xff", b"x,y\n"]
+)
+
+
+@settings(
+    deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(PIECES, max_size=40).map(b"".join))
+def test_a_block_says_what_its_lines_say(tmp_path: Path, raw: bytes) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"a,b\n" + raw)
+    told = []
+    for kind in (DelimitedRows, CarefulRows):
+        with closing(kind(path, DelimitedSource("UTC"))) as table:
+            told.append([(row.number, list(row.cells), row.fault) for row in table])
+    assert told[0] == told[1]
