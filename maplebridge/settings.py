@@ -84,6 +84,12 @@ class Settings(BaseSettings):
     spool_sync: Literal["full", "normal"] = "normal"
     """`full`: an event is on the disk, not only in the kernel's cache, when `publish` returns."""
 
+    agent_token: SecretStr = SecretStr("")
+    """What callers of the department's agent send as `Authorization: Bearer`; none by default."""
+    agent_certificate: Path | None = None
+    agent_certificate_key: Path | None = None
+    """PEM files with which the agent speaks TLS, needed where it listens beyond loopback."""
+
     regions: tuple[Path, ...] = ()
     """Region schemes besides the built-in one of Zhuji: paths of `*.regions.yaml` files."""
     event_max_bytes: int = 1_000_000

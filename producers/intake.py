@@ -14,11 +14,12 @@ from typing import NamedTuple
 from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.errors import SpoolFull
+from maplebridge.producers.backlog import Fresh
 from maplebridge.producers.delivery import Delivery
 from maplebridge.producers.import_state import ImportState
 from maplebridge.producers.lifecycle import Change, Lifecycles
 from maplebridge.producers.preparation import Prepared
-from maplebridge.producers.sender import Fresh, Sender
+from maplebridge.producers.sender import Sender
 from maplebridge.producers.spool import Spool, Spooled
 from maplebridge.settings import Settings
 

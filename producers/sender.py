@@ -11,41 +11,28 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import islice
-from typing import NamedTuple
-from weakref import WeakValueDictionary
 
 from confluent_kafka import KafkaError, KafkaException
 
 from maplebridge.access_policy.signatures import BATCH_MAX_EVENTS
 from maplebridge.errors import AccessDenied, MapleBridgeError
+from maplebridge.producers.backlog import Backlog, Fresh
 from maplebridge.producers.delivery import Delivery
 from maplebridge.producers.framing import Framer
 from maplebridge.producers.kafka_errors import is_final
 from maplebridge.producers.kafka_line import KafkaLine
 from maplebridge.producers.masters import MasterAnnouncer
-from maplebridge.producers.spool import Spool, Spooled
+from maplebridge.producers.spool import Spool
 
 LINGER_S = 0.05
 _POLL_S = 0.01
 _IDLE_S = 0.5
 _IN_FLIGHT_MAX_EVENTS = 20_000
-_FRESH_MAX_EVENTS = 20_000
-_FRESH_MAX_BYTES = 32_000_000
-_READ_EVENTS = 2_000
 _REMOVE_EVENTS = 2_000
 _REMOVE_S = 0.5
 _BACK_OFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-
-
-class Fresh(NamedTuple):
-    """An event in memory that waits to be sent; needs: the newest master made before it."""
-
-    event: Spooled
-    delivery: Delivery
-    needs: int
 
 
 class Sender:
@@ -59,19 +46,14 @@ class Sender:
         self._announcer = announcer
         self._framer = framer
         self.changed = threading.Condition()
-        self._fresh: deque[Fresh] = deque()
-        self._fresh_bytes = 0
-        self._on_disk = spool.count > 0
-        self._position = 0
+        self._backlog = Backlog(spool, self.changed)
         self._waiting: int = spool.count
         self._settled = 0
-        self._looked_for: WeakValueDictionary[int, Delivery] = WeakValueDictionary()
         self._in_flight: dict[int, Delivery] = {}
         self._acknowledged: list[Delivery] = []
         self._refusals: deque[tuple[Delivery, MapleBridgeError]] = deque()
         self._news: list[Delivery] = []
         self._removed_at = 0.0
-        self._oldest_at = 0.0
         self._send_again = False
         self._pushed = False
         self._trouble: tuple[MapleBridgeError, str] | None = None
@@ -84,24 +66,14 @@ class Sender:
     def start(self) -> None:
         self._thread.start()
 
-    def put(self, events: Iterable[Fresh]) -> None:
+    def put(self, events: Sequence[Fresh]) -> None:
         """Take events that are committed; called under the store's mutex, in their order."""
         with self.changed:
-            if not self._fresh:
-                self._oldest_at = time.monotonic()
-            before = len(self._fresh)
-            for each in events:
-                self._waiting += 1
-                if self._on_disk:
-                    self._looked_for[each.event.seq] = each.delivery
-                else:
-                    self._fresh.append(each)
-                    self._fresh_bytes += len(each.event.body)
-                    self._on_disk = (
-                        len(self._fresh) >= _FRESH_MAX_EVENTS
-                        or self._fresh_bytes >= _FRESH_MAX_BYTES
-                    )
-            if before < BATCH_MAX_EVENTS <= len(self._fresh) or not before:
+            before = self._backlog.in_memory
+            self._backlog.put(events)
+            self._waiting += len(events)
+            # between the first and a whole batch the sender lingers anyway
+            if not before or before < BATCH_MAX_EVENTS <= self._backlog.in_memory:
                 self.changed.notify_all()
 
     @property
@@ -201,7 +173,7 @@ class Sender:
             self._removed_at = now
         batch = self._next_batch(now)
         if batch:
-            self._send(batch, now)
+            self._send(batch)
         elif not reports:
             self._rest()
 
@@ -209,11 +181,10 @@ class Sender:
         """Return what may go out now; its masters are announced first."""
         if len(self._in_flight) >= _IN_FLIGHT_MAX_EVENTS:
             return ()
-        if not self._fresh and self._on_disk:
-            self._read()
-        with self.changed:
-            batch = list(islice(self._fresh, BATCH_MAX_EVENTS))
-        lingers = not self._pushed and now < self._oldest_at + LINGER_S
+        batch = self._backlog.first(
+            BATCH_MAX_EVENTS, carrier=self, newest_master=self._announcer.newest
+        )
+        lingers = not self._pushed and now < self._backlog.oldest_at + LINGER_S
         if batch and lingers and len(batch) < BATCH_MAX_EVENTS:
             return ()
         known = self._announcer.acknowledged
@@ -224,21 +195,7 @@ class Sender:
             batch = [each for each in batch if each.needs <= known]
         return batch
 
-    def _read(self) -> None:
-        """Fill memory from the spool."""
-        with self._spool.held(), self.changed:
-            events = self._spool.read(self._position, _READ_EVENTS)
-            needs = self._announcer.newest
-            for event in events:
-                delivery = self._looked_for.pop(event.seq, None)
-                if delivery is None:
-                    delivery = Delivery(event.event_id, "", self)
-                    delivery.seq, delivery.size = event.seq, len(event.body)
-                self._fresh.append(Fresh(event, delivery, needs))
-                self._fresh_bytes += len(event.body)
-            self._on_disk = len(events) == _READ_EVENTS
-
-    def _send(self, batch: Sequence[Fresh], now: float) -> None:
+    def _send(self, batch: Sequence[Fresh]) -> None:
         """Frame and sign a batch and hand it over to Kafka's client."""
         events = [each.event for each in batch]
         refused = self._framer.refused(events)
@@ -250,12 +207,7 @@ class Sender:
                     self._refusals.append((each.delivery, refused[each.event.stream]))
         records = self._framer.records(known) if known else []
         deliveries = {each.event.seq: each.delivery for each in batch}
-        with self.changed:
-            for _ in batch:
-                self._fresh_bytes -= len(self._fresh.popleft().event.body)
-            self._oldest_at = now
-            self._pushed = self._pushed and bool(self._fresh)
-        self._position = batch[-1].event.seq
+        self._backlog.drop(len(batch))
         self._in_flight.update(deliveries)
         for event, topic, value, headers in records:
             delivery = deliveries[event.seq]
@@ -273,15 +225,8 @@ class Sender:
         self._refuse()
         self._tell()
         self._remove()
-        with self._spool.held(), self.changed:
-            if self._in_flight:
-                self._position = min(self._in_flight) - 1
-                self._looked_for.update(self._in_flight)
-                self._looked_for.update({e.event.seq: e.delivery for e in self._fresh})
-                self._in_flight.clear()
-                self._fresh.clear()
-                self._fresh_bytes = 0
-                self._on_disk = True
+        self._backlog.go_back(self._in_flight)
+        self._in_flight.clear()
         self._send_again = False
         if trouble is not None:
             raise trouble
@@ -290,8 +235,9 @@ class Sender:
         """Take out of the way what no waiting can mend."""
         while self._refusals:
             delivery, error = self._refusals[0]
-            if self._in_flight.pop(delivery.seq, None) is not None:
+            if delivery.seq in self._in_flight:
                 self._spool.refuse(delivery.seq, delivery.size, str(error))
+                del self._in_flight[delivery.seq]
                 delivery.refused(error)
                 self._news.append(delivery)
                 self._first_refusal = self._first_refusal or error
@@ -327,8 +273,11 @@ class Sender:
             self._kafka.poll(_POLL_S)
             return
         with self.changed:
-            if not self._pushed:
-                self.changed.wait(LINGER_S if self._fresh else _IDLE_S)
+            if not self._backlog:
+                self._pushed = False
+                self.changed.wait(_IDLE_S)
+            elif not self._pushed:
+                self.changed.wait(LINGER_S)
 
     def _back_off(self, error: MapleBridgeError) -> None:
         self._trouble = (error, error.todo)

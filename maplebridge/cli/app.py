@@ -28,6 +28,8 @@ COMMANDS = {
     "publish": "data:publish",
     "retract": "data:retract",
     "import": "importing:import_",
+    "relay": "relay:relay",
+    "agent": "agent:agent",
     "watch": "consume:watch",
     "query": "consume:query",
 }
@@ -45,6 +47,9 @@ GROUPS = {
     "entries": "entries:commands",
     "bench": "bench:commands",
 }
+
+_EXTRAS = {"agent": "agent", "relay": "relay"}
+"""The extra that a module of commands needs, where it is not the city's."""
 
 
 def make_app(only: str | None = None) -> typer.Typer:
@@ -100,5 +105,5 @@ def _load(place: str) -> Any:
             raise
         raise InputError(
             f"this command needs the package {exc.name}, which is not installed.",
-            todo="Install maplebridge[server,local].",
+            todo=f"Install maplebridge[{_EXTRAS.get(module, 'server,local')}].",
         ) from exc

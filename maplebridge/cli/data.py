@@ -12,15 +12,11 @@ import typer
 
 from maplebridge.cli.options import HOME, Home, Json, settings_of
 from maplebridge.cli.output import complaints, console, print_json
-from maplebridge.errors import EventInvalid, InputError, Unavailable
+from maplebridge.errors import InputError, Unavailable
 from maplebridge.producers import Department
+from maplebridge.producers.event_json import read_event
 from maplebridge.schemas import Contract, load_catalogue
 
-ENVELOPE = (
-    "community", "transition", "occurred_at", "case_ref", "purpose", "legal_basis", "event_id",
-    "recorded_at", "grid", "retention", "backfill", "corrects",
-)  # fmt: skip
-_MOMENTS = ("occurred_at", "recorded_at")
 _PATIENCE_S = 5.0
 
 
@@ -53,8 +49,8 @@ def publish(
                 continue
             rows += 1
             try:
-                envelope, fields = _event_of(line)
-                dept.publish(event_type, with_times(contract, fields), **envelope)
+                event = read_event(_object_of(line), contract)
+                dept.publish(event_type, event.fields, **event.envelope)
             except InputError as error:
                 rejected += 1
                 _reject(number, error, as_json=as_json)
@@ -129,56 +125,11 @@ def _read(file: Path) -> Iterator[str]:
         ) from exc
 
 
-def _event_of(line: str) -> tuple[dict[str, Any], Mapping[str, Any]]:
+def _object_of(line: str) -> Any:
     try:
-        told = json.loads(line)
+        return json.loads(line)
     except ValueError as exc:
         raise InputError("not JSON.", todo="One object a line.") from exc
-    if not isinstance(told, dict) or not isinstance(told.get("fields"), dict):
-        raise InputError("no object with `fields`.", todo=f"Beside fields: {', '.join(ENVELOPE)}.")
-    envelope = {name: value for name, value in told.items() if name != "fields"}
-    unknown = set(envelope) - set(ENVELOPE)
-    if unknown:
-        raise InputError(f"unknown {min(unknown)}.", todo=f"Known: {', '.join(ENVELOPE)}.")
-    missing = {"community", "transition", "occurred_at", "purpose", "legal_basis"} - set(envelope)
-    if missing:
-        raise EventInvalid("the field is missing.", path=f"meta.{min(missing)}")
-    for name in _MOMENTS:
-        if name in envelope:
-            envelope[name] = _moment(f"meta.{name}", envelope[name])
-    return envelope, told["fields"]
-
-
-def with_times(contract: Contract, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields with their times as datetimes; in JSON they are ISO 8601 texts."""
-    made = dict(fields)
-    for spec in contract.fields:
-        name, in_list, rest = spec.path.partition("[].")
-        if not spec.is_time or spec.path.startswith("meta."):
-            continue
-        if not in_list:
-            if name in made:
-                made[name] = _moment(name, made[name])
-            continue
-        items = made.get(name)
-        if isinstance(items, list):
-            made[name] = [
-                {**item, rest: _moment(f"{name}[{index}].{rest}", item[rest])}
-                if isinstance(item, dict) and rest in item
-                else item
-                for index, item in enumerate(items)
-            ]
-    return made
-
-
-def _moment(path: str, given: Any) -> Any:
-    """Return a text as the time it tells; anything else is left to the validator."""
-    if not isinstance(given, str):
-        return given
-    try:
-        return datetime.fromisoformat(given)
-    except ValueError:
-        raise EventInvalid("not a time.", path=path, todo="Use ISO 8601 with an offset.") from None
 
 
 def _reject(number: int, error: InputError, *, as_json: bool) -> None:

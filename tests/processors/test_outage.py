@@ -177,6 +177,7 @@ def test_whatever_publish_returned_for_outlives_a_kill_at_any_moment(
         killer.start()
         taken += [line.strip() for line in process.stdout if line.endswith("\n")]
         process.wait()
+        process.stdout.close()
         killer.join()
     with Department("hotline", settings=settings) as hotline:
         hotline.flush(30)

@@ -9,7 +9,10 @@ import pytest
 
 from maplebridge.producers import Department
 from maplebridge.settings import Profile
+from tests.processors.conftest import kafka, lanes
 from tests.producers.bus import Bus
+
+__all__ = ["bus", "hotline", "kafka", "lanes"]
 
 
 @pytest.fixture(scope="session")

@@ -200,11 +200,19 @@ def test_a_bad_event_is_refused_and_those_accepted_before_are_not_lost(
     assert len(bus.read(TOPIC, since)) == 1
 
 
-def test_an_event_of_fifty_megabytes_is_refused(hotline: Department) -> None:
-    with pytest.raises(EventTooLarge, match="1,000,000"):
+def test_an_event_too_large_for_the_bus_is_refused(bus: Bus, tmp_path: Path) -> None:
+    with (
+        Department("hotline", settings=bus.settings("dept-hotline", tmp_path)) as hotline,
+        pytest.raises(EventTooLarge, match="1,000,000"),
+    ):
         hotline.publish(TYPE, order(content="x" * 50_000_000), **envelope())
-    with pytest.raises(EventTooLarge, match="the bus takes 1,000,000"):
-        hotline.publish(TYPE, order(unit="气" * 400_000), **envelope())
+    small = bus.settings("dept-hotline", tmp_path, event_max_bytes=1_200)
+    # few enough characters, too many bytes
+    with (
+        Department("hotline", settings=small) as hotline,
+        pytest.raises(EventTooLarge, match="the bus takes 1,200"),
+    ):
+        hotline.publish(TYPE, order(content="气" * 600), **envelope())
 
 
 def test_a_department_publishes_its_own_events_only(hotline: Department) -> None:
@@ -213,7 +221,7 @@ def test_a_department_publishes_its_own_events_only(hotline: Department) -> None
     assert caught.value.rule == "own-department"
     with pytest.raises(ContractRefused, match=r"no contract hotline\.ordr"):
         hotline.publish("hotline.ordr", {}, **envelope())
-    with pytest.raises(InputError, match="Departments: citymgt, grid, hotline"):
+    with pytest.raises(InputError, match=r"Departments: citymgt, .*hotline"):
         Department("hotlin", settings=hotline.settings)
 
 
@@ -279,7 +287,7 @@ def test_with_no_server_up_events_are_taken_and_go_out_with_the_next_publisher(
     with Department("hotline", settings=bus.settings("dept-hotline", tmp_path)):
         pass
     events = bus.decode(bus.read(TOPIC, since))
-    assert [event["meta"]["event_id"] for event in events] == ids
+    assert sorted(event["meta"]["event_id"] for event in events) == sorted(ids)
 
 
 def test_with_the_registry_down_known_schemas_go_on_and_new_ones_wait(

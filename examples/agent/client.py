@@ -1,0 +1,11 @@
+"""A system that speaks HTTP tells the department's agent of an order."""
+
+from pathlib import Path
+
+import httpx
+
+order = Path(__file__).with_name("order.json").read_bytes()
+headers = {"Content-Type": "application/json", "Idempotency-Key": "HX0100-received"}
+url = "http://127.0.0.1:8300/v1/events/hotline.order?wait=acknowledged"
+answer = httpx.post(url, content=order, headers=headers, timeout=30)
+print(answer.status_code, answer.json()["status"])

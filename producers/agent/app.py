@@ -1,0 +1,160 @@
+"""The agent's HTTP application: docs/agent.md."""
+
+# no postponed annotations: FastAPI could not resolve those of functions made in a function
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, Header, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from maplebridge.errors import MapleBridgeError
+from maplebridge.producers.agent.desk import Answer, Desk, state_of
+from maplebridge.producers.agent.limits import Gate
+from maplebridge.producers.agent.observation import Metrics, RequestLog
+from maplebridge.producers.agent.openapi import EVENT_IDS, EVENTS
+from maplebridge.producers.agent.problems import Problem, problem_of, problem_of_status
+from maplebridge.producers.agent.readiness import Readiness
+from maplebridge.producers.delivery import Delivery
+
+WAIT_S = 20.0
+
+_EventType = Annotated[str, Path(pattern=r"^[a-z]+(\.[a-z]+)+$", max_length=64)]
+_EventId = Annotated[str, Path(pattern=r"^[0-9a-f-]{36}$")]
+_Wait = Annotated[Literal["accepted", "acknowledged"], Query()]
+_Key = Annotated[str | None, Header(alias="Idempotency-Key")]
+
+
+def create_app(desk: Desk, *, hosts: Sequence[str] = (), token: str = "") -> FastAPI:
+    """Return the application; hosts, token: see `Gate`."""
+    app = FastAPI(
+        title="Maple Bridge agent",
+        version="1",
+        description="Events of one department, over its own loopback, sealed and onto the bus.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    readiness = Readiness(desk)
+    metrics = Metrics(desk)
+    # the last one added is the first one asked
+    app.add_middleware(Gate, hosts=hosts, token=token)
+    app.add_middleware(RequestLog, metrics=metrics)
+    _answer_errors(app)
+
+    @app.post("/v1/events/{event_type}", openapi_extra=EVENTS, response_model=None)
+    async def events(
+        request: Request, event_type: _EventType, wait: _Wait = "accepted", key: _Key = None
+    ) -> Response:
+        """Take one event or a batch of the department's own."""
+        body = await request.body()
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        answer = await asyncio.to_thread(
+            desk.take, event_type, media_type, body, key=key, now=time.time()
+        )
+        if wait == "acknowledged":
+            await _acknowledged(desk, answer)
+            answer = _with_states(desk, answer)
+        return _response(answer)
+
+    @app.get("/v1/events/{event_id}", openapi_extra=EVENT_IDS, response_model=None)
+    async def event(event_id: _EventId) -> Response:
+        """Tell what became of an event that this agent has taken since its start."""
+        delivery = desk.delivery(event_id)
+        if delivery is None:
+            raise Problem("not-found", "No event of that id was taken since the agent's start.")
+        return JSONResponse(_state(event_id, desk))
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """Tell that the process answers."""
+        return {"status": "alive"}
+
+    @app.get("/readyz", response_model=None)
+    async def readyz() -> Response:
+        """Tell whether events are taken, and which servers are away meanwhile."""
+        told = await asyncio.to_thread(readiness.told)
+        return JSONResponse(told)
+
+    @app.get("/metrics", response_model=None)
+    async def metrics_text() -> Response:
+        """Tell counts by event type and outcome, in the text format of Prometheus."""
+        return Response(metrics.text(), media_type=metrics.media_type)
+
+    return app
+
+
+async def _acknowledged(desk: Desk, answer: Answer) -> None:
+    """Wait for Kafka's word on every event, or for `WAIT_S`."""
+    waited = [found for each in answer.event_ids if (found := desk.delivery(each)) is not None]
+    if waited:
+        await asyncio.wait(
+            [asyncio.ensure_future(_settled(each)) for each in waited], timeout=WAIT_S
+        )
+
+
+async def _settled(delivery: Delivery) -> None:
+    try:
+        await delivery
+    except MapleBridgeError:
+        return
+
+
+def _with_states(desk: Desk, answer: Answer) -> Answer:
+    """Return the answer with what is known of each event now; 200 if Kafka has them all."""
+    if answer.status >= 400:
+        return answer
+    told = dict(answer.told)
+    if "results" in told:
+        told["results"] = [
+            each | _state(each["event_id"], desk) if each.get("event_id") else each
+            for each in told["results"]
+        ]
+        states = {each["status"] for each in told["results"]}
+    else:
+        told |= _state(told["event_id"], desk)
+        states = {told["status"]}
+    return Answer(200 if states == {"acknowledged"} else answer.status, told)
+
+
+def _state(event_id: str, desk: Desk) -> dict[str, Any]:
+    delivery = desk.delivery(event_id)
+    if delivery is None:
+        return {}
+    told: dict[str, Any] = {"event_id": event_id, "status": state_of(delivery)}
+    if delivery.error is not None:
+        told["error"] = problem_of(delivery.error).told()
+    return told
+
+
+def _response(answer: Answer) -> Response:
+    kind = "application/problem+json" if answer.status >= 400 else "application/json"
+    return JSONResponse(answer.told, answer.status, media_type=kind)
+
+
+def _answer_errors(app: FastAPI) -> None:
+    """Answer every error as a problem; no answer repeats what was sent."""
+
+    @app.exception_handler(Problem)
+    def problem(request: Request, error: Problem) -> Response:
+        return error.response()
+
+    @app.exception_handler(MapleBridgeError)
+    def known(request: Request, error: MapleBridgeError) -> Response:
+        return problem_of(error).response()
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> Response:
+        named = sorted({str(each["loc"][-1]) for each in error.errors()})
+        kind = "not-found" if set(named) & {"event_type", "event_id"} else "malformed"
+        return Problem(kind, f"Unfit: {', '.join(named)}.").response()
+
+    @app.exception_handler(HTTPException)
+    def http(request: Request, error: HTTPException) -> Response:
+        return problem_of_status(error.status_code).response()
+
+    @app.exception_handler(Exception)
+    def defect(request: Request, error: Exception) -> Response:
+        return Problem("defect").response()

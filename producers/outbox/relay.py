@@ -1,0 +1,118 @@
+"""The relay's work: read what waits, publish it in that order, take it off the queue.
+
+A row leaves the queue only after its events are on the disk of the department's spool,
+which brings them to Kafka in that order; a relay that is killed before that publishes
+the row again under the same id, and the bus counts it once. There is no position to
+lose: what waits is in the queue.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from maplebridge.errors import EventInvalid, EventTooLarge, Unavailable
+from maplebridge.producers.batch import Batch
+from maplebridge.producers.department import Department
+from maplebridge.producers.event_json import shown_path
+from maplebridge.producers.outbox.plan import RelayPlan
+from maplebridge.producers.outbox.rows import OutboxRow, read_row
+from maplebridge.producers.outbox.store import OutboxStore, Rejected
+
+log = logging.getLogger(__name__)
+
+BATCH_ROWS = 200
+POLL_S = 0.5
+RETRY_S = 2.0
+
+
+@dataclass
+class RelayProgress:
+    """What this run did, and what waits: rows, and seconds since the first was committed."""
+
+    relayed: int = 0
+    rejected: int = 0
+    waiting: int = 0
+    lag_s: float = 0.0
+
+
+class OutboxRelay:
+    """Relays one outbox for one department, which must be open."""
+
+    def __init__(
+        self,
+        plan: RelayPlan,
+        department: Department,
+        connect: Callable[[], OutboxStore],
+        *,
+        on_progress: Callable[[RelayProgress], None] = lambda _: None,
+    ) -> None:
+        self._plan = plan
+        self._department = department
+        self._connect = connect
+        self._on_progress = on_progress
+        self._max_bytes = department.settings.event_max_bytes
+        self.progress = RelayProgress()
+
+    def run_once(self) -> RelayProgress:
+        """Relay everything that waits now, and return.
+
+        Raises Unavailable, AccessDenied; what was relayed until then is off the queue.
+        """
+        with self._connect() as store:
+            self._tell(store)
+            while self._step(store):
+                self._tell(store)
+        return self.progress
+
+    def run(self, stop: threading.Event) -> RelayProgress:
+        """Relay until `stop` is set; wait for servers that do not answer.
+
+        Raises AccessDenied, InputError: what waiting does not mend.
+        """
+        while not stop.is_set():
+            try:
+                with self._connect() as store:
+                    self._tell(store)
+                    while not stop.is_set():
+                        if self._step(store):
+                            self._tell(store)
+                        else:
+                            stop.wait(POLL_S)
+            except Unavailable as error:
+                log.warning("the relay waits: %s", error.message)
+                stop.wait(RETRY_S)
+        return self.progress
+
+    def _step(self, store: OutboxStore) -> bool:
+        """Relay the first rows that wait; return whether there were any."""
+        rows = store.read(BATCH_ROWS)
+        rejected: list[Rejected] = []
+        with self._department.batch() as batch:
+            for row in rows:
+                try:
+                    self._publish(batch, row)
+                except (EventInvalid, EventTooLarge) as error:
+                    rejected.append(_rejected(row, error))
+        # all of them are on the disk of the department's spool now
+        if rows:
+            store.conclude(rows, rejected, delete=self._plan.after == "delete")
+            self.progress.relayed += len(rows) - len(rejected)
+            self.progress.rejected += len(rejected)
+        return bool(rows)
+
+    def _publish(self, batch: Batch, row: OutboxRow) -> None:
+        for each in read_row(row, self._plan, payload_max_bytes=self._max_bytes):
+            batch.publish(each.event_type, each.fields, **each.envelope)
+
+    def _tell(self, store: OutboxStore) -> None:
+        self.progress.waiting, self.progress.lag_s = store.backlog()
+        self._on_progress(self.progress)
+
+
+def _rejected(row: OutboxRow, error: EventInvalid | EventTooLarge) -> Rejected:
+    if isinstance(error, EventInvalid):
+        return Rejected(row.id, shown_path(error.path), f"{error.reason} {error.todo}".strip())
+    return Rejected(row.id, "payload", str(error))

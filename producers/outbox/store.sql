@@ -1,0 +1,32 @@
+-- What the relay asks of the department's database. {braces} are names of its tables and columns.
+
+-- name: lock
+SELECT pg_try_advisory_lock({lock_class} + 1, {queue_name}::regclass::oid::int4)
+
+-- name: read
+SELECT q.position, q.id, o.{id} IS NOT NULL, o.{aggregatetype}, o.{aggregateid}, o.{type},
+       CASE WHEN octet_length(o.{payload}::text) <= %(payload_max_bytes)s
+            THEN o.{payload}::text END,
+       o.{payload} IS NULL, {timestamp}
+FROM {queue} q LEFT JOIN {table} o ON o.{id} = q.id
+ORDER BY q.position
+LIMIT %(limit)s
+
+-- name: done
+DELETE FROM {queue} WHERE position = ANY(%(positions)s)
+
+-- name: remove
+DELETE FROM {table} WHERE {id} = ANY(%(ids)s)
+
+-- name: reject
+INSERT INTO {rejects} (id, path, reason) VALUES (%(id)s, %(path)s, %(reason)s)
+ON CONFLICT (id) DO NOTHING
+
+-- name: retry
+WITH again AS (DELETE FROM {rejects} RETURNING id, rejected_at)
+INSERT INTO {queue} (position, id)
+SELECT nextval({sequence_name}), id FROM (SELECT id FROM again ORDER BY rejected_at, id) AS sorted
+
+-- name: backlog
+SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(queued_at)), 0)::float8
+FROM {queue}
