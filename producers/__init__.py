@@ -1,9 +1,10 @@
-"""What a department runs: publishing its events, and importing the tables it already has."""
+"""What a department runs: publishing its events, and importing what it already has."""
 
 from maplebridge.producers.delivery import Delivery, Receipt
 from maplebridge.producers.department import Department
 from maplebridge.producers.ids import imported_id, uuid7
-from maplebridge.producers.importer import ImportProgress, ImportResult, import_file
+from maplebridge.producers.import_result import ImportProgress, ImportResult
+from maplebridge.producers.importer import import_file
 from maplebridge.producers.mapping import RowMapping, load_mapping
 
 __all__ = [

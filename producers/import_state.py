@@ -29,14 +29,20 @@ class ImportState:
         text = said.encode("utf-8", "surrogateescape")
         return hashlib.blake2b(text, key=self._secret, digest_size=_DIGEST_BYTES).digest()
 
-    def find(self, event_id: str) -> bytes | None:
-        """Return the digest under which a row was taken, None if it was not."""
-        known = self._unwritten.get(event_id)
-        if known is not None:
-            return known
+    def find(self, event_ids: Sequence[str]) -> dict[str, bytes]:
+        """Return the digests under which events were taken, of those that were."""
+        asked = {_binary(event_id): event_id for event_id in event_ids}
         with self._store.reading() as db:
-            row = db.execute(SQL["find"], (_binary(event_id),)).fetchone()
-        return None if row is None else bytes(row[0])
+            rows = db.execute(SQL["find"], {"ids": b"".join(asked)}).fetchall()
+        found = {asked[event_id]: bytes(digest) for event_id, digest in rows}
+        if self._unwritten:
+            taken = self._unwritten
+            found |= {each: taken[each] for each in event_ids if each in taken}
+        return found
+
+    def taken(self, event_id: str) -> bytes | None:
+        """Return the digest of an event that is taken but not yet written."""
+        return self._unwritten.get(event_id)
 
     def take(self, event_id: str, digest: bytes) -> None:
         """Know a row from now on; `add` keeps it, `forget` takes it back."""
@@ -45,13 +51,23 @@ class ImportState:
     def add(self, rows: Sequence[tuple[str, bytes]]) -> None:
         """Keep (event id, digest) of accepted rows, within the transaction that accepts them."""
         with self._store.transaction() as db:
-            db.executemany(SQL["add"], [(_binary(each), digest) for each, digest in rows])
+            db.executemany(SQL["add"], sorted((_binary(each), digest) for each, digest in rows))
             self._store.after_commit(lambda: self.forget(each for each, _ in rows))
 
     def forget(self, event_ids: Iterable[str]) -> None:
         """Drop what was taken; what was written stays."""
         for event_id in event_ids:
             self._unwritten.pop(event_id, None)
+
+    def mark(self, source: bytes) -> str:
+        """Return where the last import of a source ended; empty if there was none."""
+        with self._store.reading() as db:
+            row = db.execute(SQL["mark"], (source,)).fetchone()
+        return "" if row is None else str(row[0])
+
+    def set_mark(self, source: bytes, mark: str) -> None:
+        with self._store.transaction() as db:
+            db.execute(SQL["set_mark"], (source, mark))
 
 
 def _binary(event_id: str) -> bytes:

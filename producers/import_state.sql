@@ -9,6 +9,10 @@ CREATE TABLE IF NOT EXISTS import_secret (
     only_one INTEGER PRIMARY KEY CHECK (only_one = 1),
     secret   BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS import_marks (
+    source BLOB PRIMARY KEY,        -- digest of what is read, and for which events
+    mark   TEXT NOT NULL            -- where its last import ended
+) WITHOUT ROWID;
 
 -- name: make_secret
 INSERT OR IGNORE INTO import_secret VALUES (1, ?);
@@ -17,7 +21,20 @@ INSERT OR IGNORE INTO import_secret VALUES (1, ?);
 SELECT secret FROM import_secret;
 
 -- name: find
-SELECT digest FROM imported WHERE event_id = ?;
+-- :ids holds 16 bytes for each
+WITH RECURSIVE numbers(n) AS (
+    SELECT 0 WHERE length(:ids) > 0
+    UNION ALL
+    SELECT n + 1 FROM numbers WHERE (n + 1) * 16 < length(:ids)
+)
+SELECT event_id, digest
+FROM numbers CROSS JOIN imported ON event_id = substr(:ids, n * 16 + 1, 16);
 
 -- name: add
 INSERT OR IGNORE INTO imported VALUES (?, ?);
+
+-- name: mark
+SELECT mark FROM import_marks WHERE source = ?;
+
+-- name: set_mark
+INSERT INTO import_marks VALUES (?, ?) ON CONFLICT (source) DO UPDATE SET mark = excluded.mark;

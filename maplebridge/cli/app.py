@@ -27,7 +27,7 @@ COMMANDS = {
     "demo": "demo:demo",
     "publish": "data:publish",
     "retract": "data:retract",
-    "import": "data:import_",
+    "import": "importing:import_",
     "relay": "relay:relay",
     "agent": "agent:agent",
     "watch": "consume:watch",
@@ -35,6 +35,7 @@ COMMANDS = {
 }
 GROUPS = {
     "spool": "spool:commands",
+    "mapping": "mapping:commands",
     "schema": "schema:commands",
     "policy": "policy:commands",
     "certs": "certs:commands",

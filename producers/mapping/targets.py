@@ -68,7 +68,10 @@ class TypedTarget:
 _LISTED_MAX = 100
 
 
-def envelope_target(name: str, contract: Contract, regions: Regions) -> TypedTarget:
+def envelope_target(
+    name: str, contract: Contract, regions: Regions, *, nullable: bool = False
+) -> TypedTarget:
+    """Return a part of the envelope; nullable: also where an event needs it."""
     kind: Kind = "time" if name.endswith("_at") else "string"
     allowed: Collection[str] | None = None
     if name == "community":
@@ -76,18 +79,44 @@ def envelope_target(name: str, contract: Contract, regions: Regions) -> TypedTar
     elif name == "transition":
         allowed = tuple(contract.transitions)
     why = _WHY.get(name, f"{name} needs a value")
-    return TypedTarget(Target(name, name not in _REQUIRED, why), kind, allowed)
+    return TypedTarget(Target(name, nullable or name not in _REQUIRED, why), kind, allowed)
 
 
 def field_targets(contract: Contract, codes: CodeLists) -> dict[str, TypedTarget]:
-    """Return the fields that a mapping may fill; lists and the bus's own are not among them."""
+    """Return the single fields that a mapping may fill; the bus's own are not among them."""
     twins = {spec.raises.twin for spec in contract.fields if spec.raises}
-    defaults = {each["name"] for each in contract.schema["fields"] if "default" in each}
+    defaults = _with_default(contract.schema["fields"])
     return {
         spec.path: _field_target(spec, codes, spec.path in defaults)
         for spec in contract.fields
         if "." not in spec.path and "[]" not in spec.path and spec.path not in twins
     }
+
+
+def list_targets(contract: Contract, codes: CodeLists) -> dict[str, dict[str, TypedTarget]]:
+    """Return the lists that a mapping may fill, each with the fields of its items."""
+    found: dict[str, dict[str, TypedTarget]] = {}
+    for each in contract.schema["fields"]:
+        kind = each["type"]
+        if isinstance(kind, dict) and kind.get("type") == "array":
+            prefix = f"{each['name']}[]."
+            defaults = _with_default(kind["items"]["fields"])
+            found[each["name"]] = {
+                spec.path.removeprefix(prefix): _field_target(
+                    spec, codes, spec.path.removeprefix(prefix) in defaults
+                )
+                for spec in contract.fields
+                if spec.path.startswith(prefix)
+            }
+    return found
+
+
+def lists_with_default(contract: Contract) -> set[str]:
+    return _with_default(contract.schema["fields"])
+
+
+def _with_default(fields: list[dict[str, Any]]) -> set[str]:
+    return {each["name"] for each in fields if "default" in each}
 
 
 def _field_target(spec: FieldSpec, codes: CodeLists, has_default: bool) -> TypedTarget:

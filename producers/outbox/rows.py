@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -11,7 +10,7 @@ from typing import Any, cast
 from maplebridge.errors import EventInvalid
 from maplebridge.producers.event_json import read_event
 from maplebridge.producers.ids import imported_id, is_uuid7
-from maplebridge.producers.mapping import RowMapping
+from maplebridge.producers.mapping import MappedEvent, RowMapping
 from maplebridge.producers.outbox.plan import PlainEvents, RelayPlan
 from maplebridge.producers.strict_json import JsonRefused, Limits, parse
 from maplebridge.producers.times import micros
@@ -102,10 +101,14 @@ def _mapped(row: OutboxRow, told: Any, how: RowMapping, department: str) -> list
         "timestamp": row.timestamp.astimezone(UTC).isoformat() if row.timestamp else None,
         "payload": told,
     }
-    mapped = how.map({column: _cell(document, column) for column in how.lines})
+    return [_event(row, each, how, department) for each in how.of_document(document)]
+
+
+def _event(row: OutboxRow, mapped: MappedEvent, how: RowMapping, department: str) -> RelayedEvent:
     event_type = how.contract.event_type
+    named = mapped.transition if how.split else ""
     envelope = {
-        "event_id": event_id_of(row, department, event_type, mapped.occurred_at),
+        "event_id": event_id_of(row, department, event_type, mapped.occurred_at, named),
         "community": mapped.community,
         "transition": mapped.transition,
         "occurred_at": mapped.occurred_at,
@@ -117,29 +120,23 @@ def _mapped(row: OutboxRow, told: Any, how: RowMapping, department: str) -> list
         "retention": how.retention,
         "backfill": how.backfill,
     }
-    return [RelayedEvent(event_type, mapped.fields, envelope)]
+    return RelayedEvent(event_type, mapped.fields, envelope)
 
 
-def event_id_of(row: OutboxRow, department: str, event_type: str, occurred_at: object) -> str:
-    """Return the id of the row's event: the row's own if it is a UUIDv7, else one made of it."""
+def event_id_of(
+    row: OutboxRow, department: str, event_type: str, occurred_at: object, transition: str = ""
+) -> str:
+    """Return the id of the row's event: the row's own if it is a UUIDv7, else one made of it.
+
+    transition: of one of several events of the row, empty if there is but one.
+    """
     micros(occurred_at, path="meta.occurred_at")
     given = str(row.id)
-    if is_uuid7(given):
+    if is_uuid7(given) and not transition:
         return given
     return imported_id(
         department=department,
         event_type=event_type,
-        row_key=(given,),
+        row_key=(given, transition) if transition else (given,),
         occurred_at=cast(datetime, occurred_at),
     )
-
-
-def _cell(document: Any, column: str) -> str:
-    at = document
-    for name in column.split("."):
-        at = at.get(name) if isinstance(at, Mapping) else None
-    if isinstance(at, bool):
-        return "true" if at else "false"
-    if isinstance(at, Mapping | list):
-        raise EventInvalid("holds a list or an object, not a single value.", path=column)
-    return "" if at is None else str(at).strip()

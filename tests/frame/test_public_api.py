@@ -19,6 +19,8 @@ PACKAGES = (
     "maplebridge.localstack",
     "maplebridge.producers",
     "maplebridge.producers.mapping",
+    "maplebridge.producers.proposal",
+    "maplebridge.producers.sources",
     "maplebridge.schemas",
     "maplebridge.schemas.lint",
 )

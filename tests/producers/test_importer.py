@@ -16,6 +16,7 @@ import pytest
 
 from maplebridge.errors import AccessDenied, EventInvalid, InputError, KafkaUnavailable
 from maplebridge.producers import Department, ImportProgress, ImportResult, import_file
+from maplebridge.producers.batch import Batch
 from maplebridge.producers.delivery import Delivery
 from tests.producers.bus import Bus
 
@@ -104,7 +105,7 @@ def test_every_row_is_published_or_rejected_with_a_reason(
     assert rejects(result)[0]["no"] == "N2"
     assert len(bus.read(TOPIC, since)) == 2
     assert told[-1].rows == 9
-    assert told[-1].read_bytes == told[-1].size_bytes == table.stat().st_size
+    assert told[-1].share == 1
     assert "10000000001" not in caplog.text
 
 
@@ -126,6 +127,77 @@ def test_a_second_run_publishes_nothing_twice_and_takes_the_corrected_rows(
     assert second.reject_path is None
     assert not (tmp_path / "t.csv.rejects.csv").exists()
     assert len(bus.read(TOPIC, since)) == 4
+
+
+def test_a_corrected_reject_file_is_imported_by_the_same_mapping(
+    bus: Bus, hotline: Department, tmp_path: Path
+) -> None:
+    since = bus.ends(TOPIC)
+    table, mapping = files(tmp_path, line(1), line(2, place=""), "only,two\n", line(4, kind="x"))
+    first = import_file(table, mapping, hotline)
+    assert (first.published, first.rejected) == (1, 3)
+    assert first.reject_path is not None
+    text = first.reject_path.read_text("utf-8")
+    text = text.replace(",,noise", ",330681001001,noise").replace(",x,", ",fire,")
+    first.reject_path.write_text(text, "utf-8")
+    second = import_file(first.reject_path, mapping, hotline)
+    assert (second.rows, second.published, second.rejected) == (3, 2, 1)
+    again = import_file(first.reject_path, mapping, hotline)
+    assert (again.published, again.already_published, again.rejected) == (0, 2, 1)
+    assert second.reject_path is not None
+    (left,) = rejects(second)
+    assert left["row"] == "4"
+    assert left["no"] == "only,two"
+    assert len(bus.read(TOPIC, since)) == 3
+
+
+SPLIT = MAPPING.replace(
+    """transition: received
+occurred_at: {column: at, parse: {date: "%Y-%m-%d %H:%M"}}
+""",
+    """events:
+  - transition: received
+    occurred_at: {column: at, parse: {date: "%Y-%m-%d %H:%M"}}
+    fields: {state: open}
+  - transition: closed
+    occurred_at: {column: closed, parse: {date: "%Y-%m-%d %H:%M"}}
+    fields: {state: closed}
+""",
+).replace("  state: open\n", "")
+
+
+def test_a_row_is_split_into_its_events_and_counts_once(
+    bus: Bus, hotline: Department, tmp_path: Path
+) -> None:
+    since = bus.ends(TOPIC)
+    table, mapping = tmp_path / "t.csv", tmp_path / "m.yaml"
+    mapping.write_text(SPLIT, "utf-8")
+    head = "no,at,place,kind,phone,closed\n"
+    row = "{},2025-03-03 08:00,330681001001,{},1,{}\n".format
+    table.write_text(head + row(1, "noise", "2025-03-04 09:00") + row(2, "noise", ""), "utf-8")
+    first = import_file(table, mapping, hotline, backfill=True)
+    assert (first.rows, first.published, first.events) == (2, 2, 3)
+    # the second order has been closed since; the third breaks its contract and sends nothing
+    table.write_text(
+        head
+        + row(1, "noise", "2025-03-04 09:00")
+        + row(2, "noise", "2025-03-05 09:00")
+        + row(3, "whales", "2025-03-05 09:00"),
+        "utf-8",
+    )
+    second = import_file(table, mapping, hotline)
+    assert (second.published, second.already_published, second.rejected) == (1, 1, 1)
+    assert second.events == 1
+    events = bus.decode(bus.read(TOPIC, since))
+    told = [(each["order_no"], each["meta"]["transition"], each["state"]) for each in events]
+    assert sorted(told) == [
+        ("1", "closed", "closed"),
+        ("1", "received", "open"),
+        ("2", "closed", "closed"),
+        ("2", "received", "open"),
+    ]
+    assert sorted(each["meta"]["backfill"] for each in events) == [False, True, True, True]
+    assert len({each["meta"]["event_id"] for each in events}) == 4
 
 
 def test_a_row_that_says_something_else_under_the_same_key_is_rejected(
@@ -173,26 +245,27 @@ def test_the_reject_file_never_overwrites_its_source(hotline: Department, tmp_pa
             import_file(table, mapping, hotline, reject_path=target)
 
 
-def test_kafka_failing_in_the_middle_tells_how_far_it_came_and_the_next_run_goes_on(
+def test_a_failure_in_the_middle_tells_how_far_it_came_and_the_next_run_goes_on(
     hotline: Department, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table, mapping = files(tmp_path, *(line(number) for number in range(50)))
-    publish = Department.publish
+    table, mapping = files(tmp_path, *(line(number) for number in range(600)))
+    publish = Batch.publish
     count = 0
 
-    def failing(self: Department, *arguments: object, **more: object) -> Delivery:
+    def failing(self: Batch, *arguments: object, **more: object) -> Delivery:
         nonlocal count
         count += 1
-        if count > 20:
+        if count > 550:
             raise KafkaUnavailable("127.0.0.1:9092", "made up")
         return publish(self, *arguments, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Department, "publish", failing)
-    with pytest.raises(KafkaUnavailable, match="20 rows were published before that and are kept"):
+    monkeypatch.setattr(Batch, "publish", failing)
+    # rows are taken five hundred at once, or none of them
+    with pytest.raises(KafkaUnavailable, match="500 rows were published before that and are kept"):
         import_file(table, mapping, hotline)
     monkeypatch.undo()
     result = import_file(table, mapping, hotline)
-    assert (result.rows, result.published, result.already_published) == (50, 30, 20)
+    assert (result.rows, result.published, result.already_published) == (600, 100, 500)
 
 
 def test_a_bad_event_does_not_stop_an_import(hotline: Department, tmp_path: Path) -> None:

@@ -214,17 +214,16 @@ def test_an_imported_row_is_known_once_its_event_is_taken_and_not_before(alone: 
 
         def take(batch: Batch) -> str:
             made = batch.publish(TYPE, order(), import_digest=digest, **envelope())
-            assert imports.find(made.event_id) == digest
+            assert imports.find([made.event_id]) == {made.event_id: digest}
             return made.event_id
 
         lost = given_up(department, take)
-        assert imports.find(lost) is None
+        assert imports.find([lost]) == {}
         with department.batch() as batch:
             kept = batch.publish(TYPE, order(), import_digest=digest, **envelope())
     with opened(alone) as department:
-        assert department.imports.find(kept.event_id) == department.imports.digest(
-            "what a row says"
-        )
+        said = department.imports.digest("what a row says")
+        assert department.imports.find([kept.event_id]) == {kept.event_id: said}
 
 
 def test_a_full_disk_is_told_loses_nothing_taken_and_is_got_over(alone: Settings) -> None:

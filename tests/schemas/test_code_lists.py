@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from maplebridge.errors import ContractRefused
-from maplebridge.producers.mapping.rules import duration
+from maplebridge.producers.mapping.durations import duration
 from maplebridge.schemas import load_code_lists
 
 CODES = load_code_lists()

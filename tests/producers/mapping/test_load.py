@@ -2,19 +2,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
 
 from maplebridge.errors import EventInvalid, MappingInvalid
-from maplebridge.producers.mapping import MappedRow, load_mapping
+from maplebridge.producers.mapping import MappedEvent, load_mapping
 from maplebridge.schemas import load_catalogue, load_code_lists, load_regions
 
 CATALOGUE = load_catalogue()
 CODES = load_code_lists()
 REGIONS = load_regions()
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 GOOD: dict[str, Any] = {
     "version": 1,
@@ -74,14 +74,15 @@ def load(tmp_path: Path, mapping: dict[str, Any] | str) -> Any:
     return load_mapping(path, catalogue=CATALOGUE, codes=CODES, regions=REGIONS)
 
 
-def mapped(tmp_path: Path, mapping: dict[str, Any] = GOOD, **cells: str) -> MappedRow:
-    row: MappedRow = load(tmp_path, mapping).map({**ROW, **cells})
-    return row
+def mapped(tmp_path: Path, mapping: dict[str, Any] = GOOD, **cells: str) -> MappedEvent:
+    row = {**ROW, **cells}
+    (event,) = load(tmp_path, mapping).bind(list(row)).events(list(row.values()))
+    return cast("MappedEvent", event)
 
 
 def test_a_row_becomes_an_event(tmp_path: Path) -> None:
     row = mapped(tmp_path)
-    assert row.key == ("7",)
+    assert row.row_key == ("7",)
     assert row.case_ref == "C-7"
     assert row.community == "330681001001"
     assert row.occurred_at == datetime(2015, 11, 1, 3, 30, tzinfo=UTC)
@@ -154,7 +155,8 @@ def test_a_bad_cell_is_named_but_not_repeated(
         ("source/encoding", "utf8x", "unknown encoding"),
         ("source/delimiter", ";;", "one character"),
         ("source/delimeter", ";", "Did you mean 'delimiter'"),
-        ("source/format", "xlsx", "csv"),
+        ("source/format", "xls", "Did you mean 'xlsx'"),
+        ("source/sheet", "S", "unknown key"),
         ("community/codes/East", "330681001000", "unknown code"),
         ("fields/order_no", None, "'order_no' is missing"),
         ("fields/categry", {"column": "Kind"}, "no field 'categry'.*Did you mean 'category'"),
@@ -210,12 +212,12 @@ def test_the_line_of_the_mistake_is_told(tmp_path: Path) -> None:
 
 def test_a_column_that_the_file_does_not_have_is_found_at_the_header(tmp_path: Path) -> None:
     mapping = load(tmp_path, GOOD)
-    mapping.check_header(list(ROW))
+    mapping.bind(list(ROW))
     header = [name for name in ROW if name != "Text"] + ["text"]
     with pytest.raises(MappingInvalid, match=r"no column 'Text'.*Did you mean 'text'"):
-        mapping.check_header(header)
+        mapping.bind(header)
     with pytest.raises(MappingInvalid, match="'No' twice"):
-        mapping.check_header([*ROW, "No"])
+        mapping.bind([*ROW, "No"])
 
 
 def test_a_missing_or_foreign_file_is_told(tmp_path: Path) -> None:

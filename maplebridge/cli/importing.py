@@ -1,0 +1,157 @@
+"""The command that imports foreign rows, and its dry run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from maplebridge.cli.import_progress import ImportShow, choose_show
+from maplebridge.cli.options import HOME, Home, Json, Limit, regions_of, settings_of
+from maplebridge.cli.output import complaints, console, print_json, print_table
+from maplebridge.producers import Department, ImportResult, RowMapping, import_file
+from maplebridge.producers.dry_run import DryRun, dry_run
+from maplebridge.producers.mapping import load_mapping
+from maplebridge.schemas import Regions, load_catalogue, load_code_lists
+
+_LAST_COLUMNS = ("transition", "occurred_at", "community", "case_ref")
+
+
+def import_(
+    mapping: Annotated[Path, typer.Option("--mapping", help="What the columns mean (YAML).")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="The file; none where the mapping names a query or a service."),
+    ] = None,
+    rejects: Annotated[
+        Path | None, typer.Option("--rejects", help="Where refused rows go.")
+    ] = None,
+    trial: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be published; needs no server.")
+    ] = False,
+    limit: Limit = 10,
+    backfill: Annotated[
+        bool, typer.Option("--backfill", help="Mark the events as history: they raise no warning.")
+    ] = False,
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """Publish the rows of a foreign file, query or service by a mapping; repeat it at will.
+
+    Every row ends as published, published before, or in the reject file, which names
+    row, column and reason; that is no failure of the import, so its exit code is 0.
+    Correct the reject file and import it with the same mapping.
+    """
+    regions = regions_of(home)
+    rules = load_mapping(
+        mapping, catalogue=load_catalogue(), codes=load_code_lists(), regions=regions
+    )
+    with choose_show(complaints, as_json=as_json) as show:
+        if trial:
+            done = _try(file, rules, regions, limit, show)
+        else:
+            result = _import(file, rules, regions, rejects, backfill, home, show)
+    if trial:
+        _show_trial(done, as_json=as_json)
+    else:
+        _conclude(result, as_json=as_json)
+
+
+def _import(
+    file: Path | None,
+    rules: RowMapping,
+    regions: Regions,
+    rejects: Path | None,
+    backfill: bool,
+    home: Path,
+    show: ImportShow,
+) -> ImportResult:
+    with Department(
+        rules.department, settings=settings_of(f"dept-{rules.department}", home), regions=regions
+    ) as department:
+        return import_file(
+            file,
+            rules,
+            department,
+            reject_path=rejects,
+            backfill=backfill,
+            on_progress=show.progress,
+        )
+
+
+def _try(
+    file: Path | None, rules: RowMapping, regions: Regions, limit: int, show: ImportShow
+) -> DryRun:
+    return dry_run(
+        file,
+        rules,
+        codes=load_code_lists(),
+        regions=regions,
+        limit=limit,
+        on_progress=show.progress,
+    )
+
+
+def _show_trial(done: DryRun, *, as_json: bool) -> None:
+    if as_json:
+        for event in done.events:
+            print_json({"row": event.row, "event": dict(event.values)})
+        for each in done.rejected:
+            print_json({"row": each.row, "column": each.column, "reason": each.reason})
+        print_json({"dry_run": True, **_summary(done.result)})
+        return
+    if done.events:
+        fields = list(dict.fromkeys(name for event in done.events for name in event.values))
+        columns = [name for name in _LAST_COLUMNS if name in fields]
+        columns += [name for name in fields if name not in columns]
+        # fields stand below each other: there are more of them than rows to show
+        print_table(
+            "What the first rows become",
+            ["row", *(str(event.row) for event in done.events)],
+            ([name, *(event.values.get(name, "") for event in done.events)] for name in columns),
+        )
+    if done.rejected:
+        print_table(
+            "Rows that would be rejected",
+            ["row", "column", "reason"],
+            ((each.row, each.column, each.reason) for each in done.rejected),
+        )
+        more = done.result.rejected - len(done.rejected)
+        if more:
+            console.print(f"... and {more:,} more")
+    _print_sum(done.result, "would be published")
+
+
+def _conclude(result: ImportResult, *, as_json: bool) -> None:
+    if as_json:
+        print_json(_summary(result))
+        return
+    _print_sum(result, "published")
+    if result.reject_path:
+        console.print(f"The rejected rows, each with its reason: {result.reject_path}")
+
+
+def _summary(result: ImportResult) -> dict[str, Any]:
+    return {
+        "rows": result.rows,
+        "published": result.published,
+        "already_published": result.already_published,
+        "rejected": result.rejected,
+        "events": result.events,
+        "rejects": str(result.reject_path) if result.reject_path else None,
+        "unseen_columns": list(result.unseen),
+    }
+
+
+def _print_sum(result: ImportResult, verb: str) -> None:
+    before = result.already_published
+    console.print(
+        f"{result.rows} rows = {result.published} {verb}"
+        + (f" + {before} published before" if before else "")
+        + f" + {result.rejected} rejected"
+    )
+    if result.events != result.published:
+        console.print(f"{result.events} events")
+    if result.unseen:
+        console.print(f"No row has: {', '.join(result.unseen)}", markup=False)

@@ -1,0 +1,34 @@
+"""What an import tells: how far it is, and what became of the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ImportProgress:
+    """How far an import is; share: of the source, from 0 to 1, None if that is not known."""
+
+    rows: int
+    published: int
+    rejected: int
+    already_published: int
+    share: float | None
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """What became of the rows: rows == published + already_published + rejected.
+
+    events: how many were published. reject_path: None if nothing was rejected.
+    unseen: columns that the mapping names and no row had.
+    """
+
+    rows: int
+    published: int
+    rejected: int
+    already_published: int
+    events: int
+    reject_path: Path | None
+    unseen: tuple[str, ...] = ()

@@ -1,0 +1,289 @@
+"""One import over one source: every row published, published before, or rejected."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import NamedTuple
+
+from maplebridge.errors import (
+    AccessDenied,
+    EventInvalid,
+    EventTooLarge,
+    InputError,
+    IntegrityError,
+    MapleBridgeError,
+)
+from maplebridge.producers.collection import rarely_collected
+from maplebridge.producers.ids import imported_id
+from maplebridge.producers.import_result import ImportProgress, ImportResult
+from maplebridge.producers.import_target import Arrival, EventBatch, ImportTarget
+from maplebridge.producers.mapping import BoundMapping, MappedEvent, RowMapping
+from maplebridge.producers.rejects import Rejects
+from maplebridge.producers.sources import RowSource, SourceRow
+from maplebridge.producers.trial import EventCheck
+
+_WINDOW_EVENTS = 5_000
+_CHUNK_ROWS = 500
+_RESULT_S = 30.0
+_LAST_FLUSH_S = 3.0
+
+OnRow = Callable[[SourceRow, list[MappedEvent]], None]
+
+
+class _Ticket:
+    """One row on its way: how many of its events Kafka has yet to acknowledge."""
+
+    __slots__ = ("failed", "left", "row")
+
+    def __init__(self, row: SourceRow, left: int) -> None:
+        self.row = row
+        self.left = left
+        self.failed = False
+
+
+class _Identified(NamedTuple):
+    """An event with its id and a digest of what it says."""
+
+    event_id: str
+    digest: bytes
+    event: MappedEvent
+
+
+class _Plan(NamedTuple):
+    """What a row becomes: its events, or why it cannot be mapped."""
+
+    row: SourceRow
+    events: list[_Identified]
+    fault: EventInvalid | None
+
+
+class _Sent(NamedTuple):
+    ticket: _Ticket
+    arrival: Arrival
+
+
+class ImportRun:
+    """One run over one source."""
+
+    def __init__(
+        self,
+        rows: RowSource,
+        mapping: RowMapping,
+        target: ImportTarget,
+        rejects: Rejects,
+        *,
+        check: EventCheck,
+        backfill: bool = False,
+        on_row: OnRow | None = None,
+        on_progress: Callable[[ImportProgress], None] | None = None,
+    ) -> None:
+        """check: of a split row's events, before the first of them is published.
+        Raises MappingInvalid if the source lacks a column."""
+        self._source = rows
+        self._mapping = mapping
+        self._bound: BoundMapping = mapping.bind(rows.header)
+        self._target = target
+        self._state = target.imports
+        self._rejects = rejects
+        self._check = check
+        self._backfill = backfill or mapping.backfill
+        self._on_row = on_row
+        self._on_progress = on_progress
+        self._rows = 0
+        self._published = 0
+        self._events = 0
+        self._already = 0
+        self._on_their_way: deque[_Sent] = deque()
+
+    def run(self) -> ImportResult:
+        try:
+            with rarely_collected():
+                self._publish_all()
+            return self._result()
+        except BaseException as exc:
+            self._stopped(exc)
+            raise
+
+    def _publish_all(self) -> None:
+        rows = iter(self._source)
+        while chunk := list(islice(rows, _CHUNK_ROWS)):
+            self._take(chunk)
+            self._settle(_WINDOW_EVENTS)
+            self._tell()
+        self._settle(0)
+
+    def _take(self, chunk: list[SourceRow]) -> None:
+        plans = [self._plan(row) for row in chunk]
+        known = self._state.find([each.event_id for plan in plans for each in plan.events])
+        with self._target.batch() as batch:
+            for plan in plans:
+                self._rows += 1
+                self._carry_out(plan, known, batch)
+
+    def _plan(self, row: SourceRow) -> _Plan:
+        """Map a row, and identify its events by what they say."""
+        if row.fault:
+            return _Plan(row, [], None)
+        try:
+            events = self._bound.events(row.cells)
+        except EventInvalid as exc:
+            return _Plan(row, [], exc)
+        return _Plan(row, [self._identified(event) for event in events], None)
+
+    def _identified(self, event: MappedEvent) -> _Identified:
+        event_id = imported_id(
+            department=self._target.name,
+            event_type=self._mapping.contract.event_type,
+            row_key=event.row_key,
+            occurred_at=event.occurred_at,
+        )
+        # all that the event says, in the contract's order
+        return _Identified(event_id, self._state.digest(repr(event[2:])), event)
+
+    def _carry_out(self, plan: _Plan, known: Mapping[str, bytes], batch: EventBatch) -> None:
+        """Publish what is new of a row, or reject the row."""
+        row = plan.row
+        number = 0
+        try:
+            if row.fault:
+                self._reject(row, "", f"the row was not read: {row.fault}.")
+                return
+            if plan.fault is not None:
+                raise plan.fault
+            if self._on_row is not None:
+                self._on_row(row, [each.event for each in plan.events])
+            fresh = [each for each in plan.events if self._is_new(each, known)]
+            if not fresh:
+                self._already += 1
+                return
+            if len(plan.events) > 1:
+                for each in fresh:
+                    number = each.event.number
+                    self._check.check(each.event, self._mapping)
+            ticket = _Ticket(row, len(fresh))
+            for each in fresh:
+                number = each.event.number
+                self._publish(ticket, each, batch)
+        except EventInvalid as exc:
+            column = self._mapping.column_of(exc.path, number=number)
+            reason = exc.reason if column == exc.path else f"{column}: {exc.reason}"
+            self._reject(row, column, f"{reason.rstrip('.')}. {exc.todo}".strip())
+        except EventTooLarge as exc:
+            self._reject(row, "", str(exc))
+
+    def _is_new(self, each: _Identified, known: Mapping[str, bytes]) -> bool:
+        """Raises EventInvalid if another row was published under the same id."""
+        before = known.get(each.event_id) or self._state.taken(each.event_id)
+        if before is None:
+            return True
+        if before != each.digest:
+            raise EventInvalid(
+                "a row with the same key and time was published with other values.",
+                path=self._mapping.key[0],
+                todo="If it is another event, add a column to `key` that tells them apart.",
+            )
+        return False
+
+    def _publish(self, ticket: _Ticket, each: _Identified, batch: EventBatch) -> None:
+        mapping, event = self._mapping, each.event
+        try:
+            arrival = batch.publish(
+                mapping.contract.event_type,
+                event.fields,
+                community=event.community,
+                transition=event.transition,
+                occurred_at=event.occurred_at,
+                recorded_at=event.recorded_at,
+                case_ref=event.case_ref,
+                grid=event.grid,
+                purpose=mapping.purpose,
+                legal_basis=mapping.legal_basis,
+                retention=mapping.retention,
+                backfill=self._backfill,
+                event_id=each.event_id,
+                import_digest=each.digest,
+            )
+        except InputError:
+            ticket.failed = True
+            raise
+        self._on_their_way.append(_Sent(ticket, arrival))
+
+    def _settle(self, window: int) -> None:
+        """Take in what Kafka has acknowledged; wait until at most `window` events are left."""
+        waiting = self._on_their_way
+        while waiting and (len(waiting) > window or waiting[0].arrival.done):
+            sent = waiting[0]
+            try:
+                sent.arrival.result(_RESULT_S)
+            except EventTooLarge as exc:
+                if not sent.ticket.failed:
+                    sent.ticket.failed = True
+                    self._reject(sent.ticket.row, "", str(exc))
+            else:
+                self._arrived(sent)
+            waiting.popleft()
+
+    def _arrived(self, sent: _Sent) -> None:
+        ticket = sent.ticket
+        ticket.left -= 1
+        self._events += 1
+        if ticket.left == 0 and not ticket.failed:
+            self._published += 1
+
+    def _reject(self, row: SourceRow, column: str, reason: str) -> None:
+        self._rejects.add(
+            row=row.number, column=column, reason=reason, cells=row.cells, original=row.original
+        )
+
+    def _stopped(self, error: BaseException) -> None:
+        """Say in `error` how far the import came; what was taken is in the spool and kept."""
+        self._rejects.abandon()
+        try:
+            self._target.flush(_LAST_FLUSH_S)
+        except MapleBridgeError as second:
+            _note(error, second)
+        for sent in self._on_their_way:
+            if sent.arrival.done and sent.arrival.error is None:
+                self._arrived(sent)
+        if isinstance(error, MapleBridgeError):
+            done = f"{self._published:,} rows were published before that and are kept"
+            again = "" if isinstance(error, AccessDenied) else "; run the import again to go on"
+            error.todo = f"{error.todo} {done}{again}.".strip()
+
+    def _tell(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(
+                ImportProgress(
+                    rows=self._rows,
+                    published=self._published,
+                    rejected=self._rejects.rows,
+                    already_published=self._already,
+                    share=self._source.share,
+                )
+            )
+
+    def _result(self) -> ImportResult:
+        self._tell()
+        if self._rows != self._published + self._already + self._rejects.rows:
+            self._rejects.abandon()
+            raise IntegrityError(
+                f"{self._rows:,} rows were read, but {self._published:,} published,"
+                f" {self._already:,} published before and {self._rejects.rows:,} rejected.",
+                todo="Run the import again, and report this.",
+            )
+        return ImportResult(
+            rows=self._rows,
+            published=self._published,
+            rejected=self._rejects.rows,
+            already_published=self._already,
+            events=self._events,
+            reject_path=self._rejects.finish(),
+            unseen=self._source.unseen if self._rows else (),
+        )
+
+
+def _note(error: BaseException, second: MapleBridgeError) -> None:
+    if second is not error:
+        error.add_note(f"Then: {second}")

@@ -1,0 +1,168 @@
+"""Publishing on trial: every check that a department makes, and nothing leaves the process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from maplebridge.access_policy.department_store import DepartmentStore
+from maplebridge.access_policy.keystore import DepartmentKeys
+from maplebridge.producers.completion import Completer
+from maplebridge.producers.import_state import ImportState
+from maplebridge.producers.lifecycle import Change, Lifecycles, Step
+from maplebridge.producers.mapping import MappedEvent, RowMapping
+from maplebridge.producers.preparation import Envelope, Preparation
+from maplebridge.producers.spool import Spool
+from maplebridge.producers.times import micros
+from maplebridge.schemas import Catalogue, CodeLists, Contract, Event, Regions, Validator
+from maplebridge.settings import Settings
+
+
+class EventCheck:
+    """Checks mapped events against their contract, before any of them is published."""
+
+    def __init__(self, contract: Contract, codes: CodeLists, regions: Regions) -> None:
+        self._contract = contract
+        self._completer = Completer(contract)
+        self._validator = Validator(contract, codes, regions)
+        self._meta = {
+            spec.path.removeprefix("meta."): None
+            for spec in contract.fields
+            if spec.path.startswith("meta.")
+        }
+
+    def check(self, event: MappedEvent, mapping: RowMapping) -> None:
+        """Raises EventInvalid, which names the first failing field."""
+        self.complete(
+            event.fields,
+            event_id="",
+            community=event.community,
+            transition=event.transition,
+            occurred_at=micros(event.occurred_at, path="meta.occurred_at"),
+            recorded_at=0,
+            case_ref=event.case_ref,
+            grid=event.grid,
+            purpose=mapping.purpose,
+            legal_basis=mapping.legal_basis,
+            retention=mapping.retention,
+            backfill=mapping.backfill,
+        )
+
+    def complete(self, fields: dict[str, Any], **meta: Any) -> Event:
+        """Return the whole event that `Department.publish` would make of these, checked."""
+        envelope = {
+            **self._meta,
+            "event_type": self._contract.event_type,
+            "schema_version": self._contract.version,
+            "department": self._contract.department,
+            "key_refs": {},
+            **meta,
+        }
+        event = self._completer.complete(envelope, fields)
+        self._validator.check(event)
+        return event
+
+
+@dataclass(frozen=True)
+class Taken:
+    """An event that has arrived nowhere, and is done."""
+
+    done: bool = True
+    error: None = None
+
+    def result(self, timeout_s: float = 30.0) -> None:
+        pass
+
+
+TAKEN = Taken()
+
+
+class TrialBatch:
+    """Takes events like a batch; what they leave in the store is all that stays of them."""
+
+    def __init__(self, department: TrialDepartment) -> None:
+        self._of = department
+        self._changes: list[Change] = []
+        self._digests: list[tuple[str, bytes]] = []
+
+    def publish(
+        self,
+        event_type: str,
+        fields: Mapping[str, Any],
+        *,
+        import_digest: bytes | None = None,
+        **envelope: Unpack[Envelope],
+    ) -> Taken:
+        """Raises EventInvalid and EventTooLarge where a department would."""
+        prepared = self._of.preparation.prepare(event_type, fields, **envelope)
+        case_ref = envelope.get("case_ref")
+        if case_ref is not None:
+            step = Step(prepared.occurred_at, prepared.event_id, envelope["transition"])
+            judged = not envelope.get("backfill", False)
+            self._changes.append(
+                self._of.lifecycles.take(
+                    prepared.contract, case_ref, step, replaces=None, judged=judged
+                )
+            )
+        if import_digest is not None:
+            self._of.imports.take(prepared.event_id, import_digest)
+            self._digests.append((prepared.event_id, import_digest))
+        return TAKEN
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            with self._of.store.transaction():
+                self._of.keys.write_new()
+                self._of.lifecycles.write(self._changes)
+                self._of.imports.add(self._digests)
+
+
+class TrialDepartment:
+    """Checks, seals with made-up keys and encodes as a department does, and forgets the event."""
+
+    def __init__(
+        self, name: str, *, catalogue: Catalogue, codes: CodeLists, regions: Regions, folder: Path
+    ) -> None:
+        """folder: a temporary one, for keys that open nothing."""
+        self.name = name
+        self.store = DepartmentStore(folder / "trial.db", department=name)
+        self.keys = DepartmentKeys(self.store)
+        self.lifecycles = Lifecycles(self.store)
+        self.imports = ImportState(self.store)
+        self.preparation = Preparation(
+            name,
+            Settings.model_construct(),
+            catalogue=catalogue,
+            codes=codes,
+            regions=regions,
+            keys=self.keys,
+            spool=Spool(self.store),
+        )
+
+    def batch(self) -> TrialBatch:
+        return TrialBatch(self)
+
+    def flush(self, timeout_s: float = 60.0) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.store.close()
