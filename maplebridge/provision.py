@@ -29,6 +29,7 @@ from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.signatures import Enrolment, SigningKey
 from maplebridge.access_policy.signing_keys import SCHEMA as SIGNING_SCHEMA
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory, enrol
+from maplebridge.approvals import approved_gradings
 from maplebridge.department_access import end_overlaps
 from maplebridge.errors import KafkaUnavailable
 from maplebridge.projections.answers import SCHEMA as ANSWERS_SCHEMA
@@ -41,6 +42,7 @@ from maplebridge.schemas import (
     load_regions,
     load_schema,
 )
+from maplebridge.schemas.registration import register_contracts
 from maplebridge.settings import Profile, Settings
 from maplebridge.tls import explained
 
@@ -122,21 +124,27 @@ def make_topics(settings: Settings, topics: Iterable[TopicSpec]) -> int:
     return len(missing)
 
 
-def register_schemas(registry: RegistryClient, catalogue: Catalogue, apps: Iterable[str]) -> int:
-    """Register every contract, and the schemas of the bus itself; return how many subjects."""
-    subjects = {
+def register_schemas(settings: Settings, catalogue: Catalogue, apps: Iterable[str]) -> int:
+    """Register every contract through the gate, and the schemas of the bus itself.
+
+    settings: those of the administrator. Returns how many subjects there are. Raises
+    ContractRefused, RegistryUnavailable; KafkaUnavailable if approvals must be read.
+    """
+    plumbing = {
         f"{KEYS_TOPIC}-value": load_schema("control/keys.master.created.v1"),
         f"{SIGNING_TOPIC}-value": load_schema(SIGNING_SCHEMA),
         f"{ANSWERS_TOPIC}-value": load_schema(ANSWERS_SCHEMA),
     }
-    subjects |= {f"{out_topic(app)}-value": load_schema("out/view.v1") for app in apps}
-    for contract in catalogue:
-        for topic in (*contract.topics, contract.core_topic):
-            subjects[f"{topic}-value"] = contract.schema
-    subjects |= {f"{each.topic}-value": each.schema for each in catalogue.control}
-    for subject, schema in subjects.items():
-        registry.register(subject, schema)
-    return len(subjects)
+    plumbing |= {f"{out_topic(app)}-value": load_schema("out/view.v1") for app in apps}
+    registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
+    try:
+        for subject, schema in plumbing.items():
+            registry.register(subject, schema)
+        return len(plumbing) + register_contracts(
+            registry, catalogue.everything, lambda: approved_gradings(settings)
+        )
+    finally:
+        registry.close()
 
 
 def provision(profile: Profile) -> Profile:
@@ -150,7 +158,7 @@ def provision(profile: Profile) -> Profile:
     apps = served_apps(Policies(catalogue, load_regions(admin.regions)))
     with ThreadPoolExecutor(3) as pool:
         topics = pool.submit(_provision_kafka, profile, catalogue, apps)
-        schemas = pool.submit(_provision_registry, admin, catalogue, apps)
+        schemas = pool.submit(register_schemas, admin, catalogue, apps)
         tables = pool.submit(_provision_tables, profile)
         for job in (topics, schemas):
             job.result()
@@ -193,12 +201,6 @@ def _enrolled(profile: Profile, admin: Settings, catalogue: Catalogue) -> dict[s
     ]
     enrol(admin, fresh)
     return {principal: key.encode() for principal, key in keys.items()}
-
-
-def _provision_registry(settings: Settings, catalogue: Catalogue, apps: Sequence[str]) -> None:
-    registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
-    register_schemas(registry, catalogue, apps)
-    registry.close()
 
 
 def _provision_tables(profile: Profile) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from maplebridge.errors import ContractRefused, RegistryUnavailable
+from maplebridge.schemas.contracts import fingerprint
 from maplebridge.tls import client_context, explained
 
 API = "/apis/ccompat/v7"
@@ -59,13 +60,31 @@ class RegistryClient:
 
         Raises ContractRefused if it is not registered under `subject`.
         """
-        return int(self._call("POST", f"/subjects/{subject}", _body(schema), subject=subject)["id"])
+        answer = self._call("POST", f"/subjects/{subject}", _body(schema), subject=subject)
+        # the registry takes two schemas for one that differ in a doc alone
+        if fingerprint(json.loads(answer["schema"])) != fingerprint(schema):
+            raise ContractRefused(
+                f"{subject} holds another text of this schema.",
+                todo="Use the contract that was registered, or `maplebridge schema register`.",
+            )
+        return int(answer["id"])
 
     def schema(self, schema_id: int) -> dict[str, Any]:
         """Return the schema with this id; raises ContractRefused if there is none."""
         answer = self._call("GET", f"/schemas/ids/{schema_id}", subject=f"id {schema_id}")
         schema: dict[str, Any] = json.loads(answer["schema"])
         return schema
+
+    def versions(self, subject: str) -> list[dict[str, Any]]:
+        """Return every schema of `subject`, the oldest first.
+
+        Raises ContractRefused if there is no such subject.
+        """
+        numbers = self._call("GET", f"/subjects/{subject}/versions", subject=subject)
+        return [
+            json.loads(self._call("GET", f"/subjects/{subject}/versions/{number}")["schema"])
+            for number in sorted(numbers)
+        ]
 
     def subjects(self) -> list[str]:
         return [str(name) for name in self._call("GET", "/subjects")]

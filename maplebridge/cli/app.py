@@ -53,10 +53,7 @@ _EXTRAS = {"agent": "agent", "relay": "relay"}
 
 
 def make_app(only: str | None = None) -> typer.Typer:
-    """Return the application with every command, or with the one named `only`.
-
-    Raises InputError if the extra that a command needs is not installed.
-    """
+    """Return the application with every command, or with the one named `only`."""
     app = typer.Typer(
         name="maplebridge",
         help="An event-sourced bus on which a city's departments share data.",
@@ -85,6 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except MapleBridgeError as error:
         print_error(error, as_json="--json" in given)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as exc:
+        # a command imports what it alone needs when it runs
+        missing = _not_installed(exc, _EXTRAS.get(named or "", "server,local"))
+        print_error(missing, as_json="--json" in given)
+        sys.exit(missing.exit_code)
     except OSError as exc:
         if exc.filename is None:
             raise
@@ -98,12 +100,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _load(place: str) -> Any:
     module, _, name = place.partition(":")
-    try:
-        return getattr(import_module(f"maplebridge.cli.{module}"), name)
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").startswith("maplebridge"):
-            raise
-        raise InputError(
-            f"this command needs the package {exc.name}, which is not installed.",
-            todo=f"Install maplebridge[{_EXTRAS.get(module, 'server,local')}].",
-        ) from exc
+    return getattr(import_module(f"maplebridge.cli.{module}"), name)
+
+
+def _not_installed(exc: ModuleNotFoundError, extra: str) -> InputError:
+    if (exc.name or "").startswith("maplebridge"):
+        raise exc
+    return InputError(
+        f"this command needs the package {exc.name}, which is not installed.",
+        todo=f"Install maplebridge[{extra}].",
+    )

@@ -1,4 +1,4 @@
-"""Commands on contracts: lint, register, list."""
+"""Commands on contracts; those that need no server need no package of one."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from typing import Annotated
 
 import typer
 
-from maplebridge import city
-from maplebridge.access_policy.consumers import load_consumers
+from maplebridge.cli.diff import diff
+from maplebridge.cli.documents import docs, models
 from maplebridge.cli.options import HOME, Home, Json
 from maplebridge.cli.output import console, print_json, print_table
 from maplebridge.errors import InputError
-from maplebridge.provision import register_schemas
 from maplebridge.schemas import (
     Finding,
-    RegistryClient,
     lint_schema,
     load_catalogue,
     load_code_lists,
+    load_regions,
 )
 from maplebridge.schemas.catalogue import contract_paths, load_inlined
 
@@ -26,6 +25,9 @@ from maplebridge.schemas.catalogue import contract_paths, load_inlined
 def commands() -> typer.Typer:
     app = typer.Typer(help="Event contracts.", no_args_is_help=True)
     app.command("lint")(lint)
+    app.command("diff")(diff)
+    app.command("docs")(docs)
+    app.command("models")(models)
     app.command("register")(register)
     app.command("list")(list_)
     return app
@@ -73,11 +75,19 @@ def lint(
 
 
 def register(home: Home = HOME, as_json: Json = False) -> None:
-    """Register the contracts, FULL_TRANSITIVE, after the linter has passed them."""
+    """Register the contracts, after the linter and the gate have passed them.
+
+    The gate judges each against every version that the registry holds.
+    """
+    from maplebridge import city
+    from maplebridge.access_policy.policy import Policies
+    from maplebridge.provision import register_schemas, served_apps
+
     lint(None, as_json)
-    profile = city.running_profile(home, needs=(city.REGISTRY,))
-    registry = RegistryClient(profile.registry_url, tls_ca=profile.tls_ca)
-    count = register_schemas(registry, load_catalogue(), load_consumers().consumers)
+    settings = city.running_profile(home, needs=(city.REGISTRY, city.KAFKA)).settings("admin")
+    catalogue = load_catalogue()
+    apps = served_apps(Policies(catalogue, load_regions(settings.regions)))
+    count = register_schemas(settings, catalogue, apps)
     if as_json:
         print_json({"subjects": count})
     else:

