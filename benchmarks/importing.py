@@ -146,7 +146,7 @@ class BareLoop:
     """The least that turns the same rows into the same events and sends them."""
 
     def __init__(self, settings: Settings, contract: Contract) -> None:
-        registry = RegistryClient(settings.registry_url)
+        registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
         schema_id = registry.id_of(f"{contract.topic}-value", contract.schema)
         registry.close()
         written = yaml.safe_load((EXAMPLE / "boston311.yaml").read_text("utf-8"))

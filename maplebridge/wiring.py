@@ -92,7 +92,11 @@ def open_stores(
 ) -> tuple[ProjectionStore, ProjectionStore]:
     """Return two stores over connections of their own; raises StoreUnavailable."""
     catalogue = load_catalogue()
-    answers = Answers(RegistryClient(settings.registry_url)) if with_outbox else None
+    answers = (
+        Answers(RegistryClient(settings.registry_url, tls_ca=settings.tls_ca))
+        if with_outbox
+        else None
+    )
     with translated(settings):
         one, other = (
             ProjectionStore(
