@@ -56,7 +56,6 @@ def test_a_command_that_needs_an_extra_says_which(command: list[str], extra: str
     assert "Traceback" not in done.stderr
 
 
-<<<<<<< HEAD
 def test_contracts_are_checked_and_modelled_without_the_extras(tmp_path: Path) -> None:
     models = str(tmp_path / "models.py")
     for command in (["schema", "lint"], ["schema", "models", "hotline", "--out", models]):
@@ -64,8 +63,6 @@ def test_contracts_are_checked_and_modelled_without_the_extras(tmp_path: Path) -
         assert done.returncode == 0, done.stderr
 
 
-=======
->>>>>>> importers
 def test_a_source_that_needs_an_extra_says_which() -> None:
     done = run(
         "from pathlib import Path\n"
@@ -74,13 +71,3 @@ def test_a_source_that_needs_an_extra_says_which() -> None:
         "workbook_rows(Path('x.xlsx'), WorkbookSource('UTC'))"
     )
     assert "openpyxl, which is not installed. Install maplebridge[import]" in done.stderr
-<<<<<<< HEAD
-=======
-
-
-def test_contracts_are_checked_and_modelled_without_the_extras(tmp_path: Path) -> None:
-    models = str(tmp_path / "models.py")
-    for command in (["schema", "lint"], ["schema", "models", "hotline", "--out", models]):
-        done = run(f"from maplebridge.cli import main; main({command})")
-        assert done.returncode == 0, done.stderr
->>>>>>> importers
