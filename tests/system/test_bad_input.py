@@ -74,6 +74,7 @@ def refused(
         "rows": 2 * len(BAD) + 1,
         "published": len(BAD) + 1,
         "rejected": len(BAD),
+        "waiting": 0,
     }
     assert SECRET not in ran.said
     assert [each["line"] for each in ran.objects[:-1]] == list(range(2, 2 * len(BAD) + 1, 2))
