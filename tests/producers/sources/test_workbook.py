@@ -18,7 +18,6 @@ from maplebridge.producers.sources import workbook
 from maplebridge.producers.sources.rows import SourceRow
 from maplebridge.producers.sources.workbook import WorkbookRows
 
-
 SHEET = "xl/worksheets/sheet1.xml"
 
 
