@@ -153,8 +153,3 @@ def at_stream(plan: ViewPlan) -> ViewPlan:
         return plan
     shape = replace(plan.shape, forms=tuple(forms.items()), rules=tuple(rules.items()))
     return replace(plan, shape=shape)
-
-
-def hidden_by(plan: ViewPlan, path: str) -> str:
-    """Return the rule that hides a field, `default-deny` if the plan does not know it."""
-    return plan.rules.get(path, DEFAULT_DENY)

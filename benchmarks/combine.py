@@ -33,7 +33,8 @@ from maplebridge.processors.combine import BATCH, POLL_S
 from maplebridge.processors.judge import Judge
 from maplebridge.projections.folds import HOUR_US, TallyKey
 from maplebridge.projections.migrate import drop, migrate
-from maplebridge.projections.store import SQL, Place, connect
+from maplebridge.projections.store import Place, connect
+from maplebridge.projections.tables import SQL
 from maplebridge.schemas import RegistryClient, load_catalogue, load_regions
 from maplebridge.schemas.codec import plain_types
 from maplebridge.settings import Profile, Settings

@@ -18,9 +18,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from maplebridge.errors import ContractRefused, EventInvalid, KafkaUnavailable
 from maplebridge.processors.judge import Judge, reason_of
+from maplebridge.projections.letters import DeadLetter
 from maplebridge.projections.store import (
     Accepted,
-    DeadLetter,
     Fenced,
     Place,
     ProjectionStore,
@@ -51,7 +51,7 @@ class Batch:
         return Batch(
             [each for each in self.spans if each.place not in places],
             [each for each in self.accepted if each.place not in places],
-            [each for each in self.dead if each.place not in places],
+            [each for each in self.dead if (each.topic, each.partition) not in places],
         )
 
 

@@ -22,6 +22,9 @@ from maplebridge.sql import load_queries
 
 SQL = load_queries("maplebridge.processors", "windows_store.sql")
 
+Own = tuple[str, str]
+"""event id, department: an order's identity, for all are of one type"""
+
 
 @dataclass(frozen=True, slots=True)
 class _Held:
@@ -52,38 +55,41 @@ class WindowStore:
             # an amendment and its order, written at one time, would not see each other
             await self._connection.execute(SQL["exclude" if amendments else "share"])
             changed = [
-                event_id
+                each
                 for place in sorted(found)
-                for event_id in await self._add_orders(place, found[place])
+                for each in await self._add_orders(place, found[place])
             ]
             changed += await self._add_amendments(amendments)
             for place, stamps in sorted((await self._touched(changed)).items()):
                 told += await self._tell(place, min(stamps), max(stamps))
         return told
 
-    async def _add_orders(self, place: Place, orders: Sequence[Order]) -> list[str]:
+    async def _add_orders(self, place: Place, orders: Sequence[Order]) -> list[Own]:
         where = _where(place)
         await self._connection.execute(SQL["lock"], where)
         added = []
         for order in sorted(orders):
             row = await self._one(SQL["add_order"], {**where, **asdict(order)})
             if row is not None:
-                added.append(row[0])
+                added.append((row[0], row[1]))
         return added
 
-    async def _add_amendments(self, amendments: Collection[Amendment]) -> list[str]:
+    async def _add_amendments(self, amendments: Collection[Amendment]) -> list[Own]:
         added = []
         for each in amendments:
             row = await self._one(SQL["add_amendment"], each._asdict())
             if row is not None:
-                added.append(row[0])
+                added.append((row[0], row[1]))
         return added
 
-    async def _touched(self, changed: list[str]) -> Mapping[Place, list[int]]:
+    async def _touched(self, changed: list[Own]) -> Mapping[Place, list[int]]:
         """Return by place the times of the numbers whose standing order may be another."""
         found: dict[Place, list[int]] = defaultdict(list)
         if changed:
-            cursor = await self._connection.execute(SQL["touched"], {"rule": RULE, "ids": changed})
+            ids, departments = zip(*changed, strict=True)
+            cursor = await self._connection.execute(
+                SQL["touched"], {"rule": RULE, "ids": list(ids), "departments": list(departments)}
+            )
             for community, category, at in await cursor.fetchall():
                 found[community, category].append(at)
         return found

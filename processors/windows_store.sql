@@ -12,18 +12,20 @@ INSERT INTO window_orders (rule, community, category, order_no, event_id, depart
 VALUES (%(rule)s, %(community)s, %(category)s, %(order_no)s, %(event_id)s, %(department)s,
         'epoch'::timestamptz + %(occurred_at)s * interval '1 microsecond')
 ON CONFLICT DO NOTHING
-RETURNING event_id::text
+RETURNING event_id::text, department
 
 -- name: add_amendment
 INSERT INTO window_amendments (target_id, amending_id, department)
 VALUES (%(target_id)s, %(amending_id)s, %(department)s)
 ON CONFLICT DO NOTHING
-RETURNING target_id::text
+RETURNING target_id::text, department
 
 -- name: touched
 SELECT other.community, other.category, (extract(epoch FROM other.occurred_at) * 1000000)::bigint
-FROM window_orders one JOIN window_orders other USING (rule, community, category, order_no)
-WHERE one.rule = %(rule)s AND one.event_id = ANY(%(ids)s::uuid[])
+FROM unnest(%(ids)s::uuid[], %(departments)s::text[]) AS changed (event_id, department)
+JOIN window_orders one USING (event_id, department)
+JOIN window_orders other USING (rule, community, category, order_no)
+WHERE one.rule = %(rule)s
 
 -- name: orders
 WITH held AS NOT MATERIALIZED (
@@ -37,7 +39,8 @@ FROM held
 WHERE occurred_at BETWEEN 'epoch'::timestamptz + %(low)s * interval '1 microsecond'
                       AND 'epoch'::timestamptz + %(high)s * interval '1 microsecond'
   AND NOT EXISTS (SELECT FROM held earlier WHERE earlier.order_no = held.order_no
-                  AND (earlier.occurred_at, earlier.event_id) < (held.occurred_at, held.event_id))
+                  AND (earlier.occurred_at, earlier.event_id, earlier.department)
+                    < (held.occurred_at, held.event_id, held.department))
 
 -- name: warnings
 SELECT warning_id::text, (extract(epoch FROM window_from) * 1000000)::bigint,

@@ -1,6 +1,6 @@
 """What events add up to: pure folds that give the same state in any order.
 
-Registers carry the stamp (occurred_at, event_id) and the greater stamp wins;
+Registers carry the stamp (occurred_at, event_id, department) and the greater stamp wins;
 tallies are counts. A fold never looks at a
 clock, a socket or an earlier state: it makes a `Change`, and adding changes up
 is commutative and associative, so the store may add them in any grouping.
@@ -135,7 +135,8 @@ def _fold_part(
     part.steps |= {step}
     if occurred_at < part.opened_at:
         part.opened_at = occurred_at
-    if (occurred_at, event_id) > (part.occurred_at, part.event_id):
+    stamp = (occurred_at, event_id, meta["department"])
+    if stamp > (part.occurred_at, part.event_id, part.department):
         part.community, part.transition = meta["community"], meta["transition"]
         part.state, part.unit, part.department = state, unit, meta["department"]
         part.occurred_at, part.event_id = occurred_at, event_id

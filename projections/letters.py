@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -41,6 +42,25 @@ class LetterPlace:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One record that no projection can take, with the reason and the failing path.
+
+    timestamp_ms: the record's LogAppendTime, milliseconds since 1970.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    path: str
+    schema_id: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: Mapping[str, str]
+    timestamp_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Letter:
     """A refused record; `path` is the first failing field, `state` open, retried or discarded.
 
@@ -62,6 +82,20 @@ class Letter:
     @property
     def place(self) -> LetterPlace:
         return LetterPlace(self.topic, self.partition, self.offset)
+
+
+def set_aside(connection: psycopg.Connection[Any], letter: DeadLetter) -> None:
+    """Record a refused record in its batch's transaction."""
+    columns = {
+        "topic": letter.topic,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "reason": letter.reason,
+        "path": letter.path,
+        "schema_id": letter.schema_id,
+        "timestamp_ms": letter.timestamp_ms,
+    }
+    connection.execute(SQL["set_aside"], columns)
 
 
 def letters(

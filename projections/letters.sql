@@ -1,3 +1,9 @@
+-- name: set_aside
+INSERT INTO dead_letters (topic, partition, "offset", reason, path, schema_id, appended_at)
+VALUES (%(topic)s, %(partition)s, %(offset)s, %(reason)s, %(path)s, %(schema_id)s,
+        to_timestamp(%(timestamp_ms)s / 1000.0))
+ON CONFLICT DO NOTHING
+
 -- name: letters
 SELECT d.topic, d.partition, d."offset", d.reason, d.path, d.schema_id, d.appended_at,
        coalesce(a.state, 'open') AS state, a.acted_by, a.acted_at, a.note

@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 
 from maplebridge.errors import InputError
 from maplebridge.projections.folds import is_of_cases
-from maplebridge.projections.standing import Entry, misplaced
+from maplebridge.projections.standing import Entry, Identity, misplaced
 from maplebridge.schemas import Catalogue
 from maplebridge.sql import load_queries
 
@@ -80,15 +80,21 @@ def _history(
     in that and is not shown.
     """
     rows = _rows(connection, "history", {"case_ref": case_ref})
-    flags: dict[str, str | None] = {}
+    flags: dict[Identity, str | None] = {}
     for contract in catalogue:
         if is_of_cases(contract):
             counted = [
-                Entry(_micros(row["occurred_at"]), str(row["event_id"]), row["transition"])
+                Entry(
+                    _micros(row["occurred_at"]),
+                    str(row["event_id"]),
+                    row["department"],
+                    row["transition"],
+                )
                 for row in rows
                 if row["counted"] and row["event_type"] == contract.event_type
             ]
-            flags |= misplaced(counted, contract.transitions)
+            for entry, before in misplaced(counted, contract.transitions).items():
+                flags[entry.event_id, entry.department, contract.event_type] = before
     return [
         _told(row, flags)
         for row in rows
@@ -96,9 +102,9 @@ def _history(
     ]
 
 
-def _told(row: Row, flags: Mapping[str, str | None]) -> Row:
+def _told(row: Row, flags: Mapping[Identity, str | None]) -> Row:
     shown = ("occurred_at", "department", "event_type", "transition", "state", "unit", "event_id")
-    event_id = str(row["event_id"])
+    identity = str(row["event_id"]), row["department"], row["event_type"]
     if row["amended_by"] is not None:
         standing, by = "retracted" if row["retracted"] else "corrected", row["amended_by"]
     elif row["repeats"] is not None:
@@ -106,8 +112,8 @@ def _told(row: Row, flags: Mapping[str, str | None]) -> Row:
     else:
         standing, by = "counted", None
     flag = ""
-    if event_id in flags:
-        before = flags[event_id]
+    if identity in flags:
+        before = flags[identity]
         flag = f"cannot follow {before}" if before else "cannot come first"
     return {**{name: row[name] for name in shown}, "standing": standing, "by": by, "flag": flag}
 

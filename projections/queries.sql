@@ -1,7 +1,7 @@
 -- name: cases
 SELECT case_ref,
-       (array_agg(community ORDER BY occurred_at DESC, event_id DESC))[1] AS community,
-       (array_agg(state ORDER BY occurred_at DESC, event_id DESC))[1] AS state,
+       (array_agg(community ORDER BY occurred_at DESC, event_id DESC, event_type))[1] AS community,
+       (array_agg(state ORDER BY occurred_at DESC, event_id DESC, event_type))[1] AS state,
        min(opened_at) AS opened_at,
        max(occurred_at) AS changed_at,
        sum(events)::int AS events,
@@ -21,11 +21,12 @@ SELECT e.occurred_at, e.department, e.community, e.event_type, e.transition, e.s
        (SELECT min(a.amending_id::text)::uuid FROM amendments a
         WHERE a.target_id = e.event_id AND a.department = e.department
           AND a.event_type = e.event_type) AS amended_by,
-       EXISTS (SELECT FROM amendments a JOIN events r ON r.event_id = a.amending_id
+       EXISTS (SELECT FROM amendments a
                WHERE a.target_id = e.event_id AND a.department = e.department
-                 AND a.event_type = e.event_type AND r.event_type = 'event.retraction') AS retracted
+                 AND a.event_type = e.event_type AND a.amending_type = 'event.retraction')
+           AS retracted
 FROM events e WHERE e.case_ref = %(case_ref)s
-ORDER BY e.occurred_at, e.event_id
+ORDER BY e.occurred_at, e.event_id, e.department, e.event_type
 
 -- name: tallies
 SELECT community, event_type, category, transition, unit, sum(events)::bigint AS events

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 
 from maplebridge.projections.answers import Recognised
 from maplebridge.projections.folds import HOUR_US, CasePart, Change
-from maplebridge.projections.standing import Amendment, Entry, repeated
+from maplebridge.projections.standing import Amendment, Entry, Identity, repeated
 from maplebridge.schemas import Catalogue
 from maplebridge.schemas.contracts import SERVICES
 from maplebridge.sql import load_queries
@@ -25,6 +25,14 @@ SQL = load_queries("maplebridge.projections", "settling.sql")
 
 Group = tuple[str, str]
 """case reference, event type"""
+
+
+class Verdict(NamedTuple):
+    """Whether an event counts, and of its type the one it repeats."""
+
+    counted: bool
+    repeats: str | None = None
+    repeats_department: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +49,20 @@ class _Row:
     occurred_at: int
     counted: bool
     repeats: str | None
+    repeats_department: str | None
     void: bool
 
     @property
+    def identity(self) -> Identity:
+        return self.event_id, self.department, self.event_type
+
+    @property
     def entry(self) -> Entry:
-        return Entry(self.occurred_at, self.event_id, self.transition)
+        return Entry(self.occurred_at, self.event_id, self.department, self.transition)
+
+    @property
+    def verdict(self) -> Verdict:
+        return Verdict(self.counted, self.repeats, self.repeats_department)
 
     @property
     def hour(self) -> int:
@@ -76,9 +93,9 @@ class Settling:
         self._connection.execute(SQL["exclude" if amends else "share"])
 
     def void_on_arrival(
-        self, fresh: Collection[str], amendments: Collection[Amendment]
-    ) -> set[str]:
-        """Keep new amendments; return the ids among the fresh events that are void."""
+        self, fresh: Collection[Identity], amendments: Collection[Amendment]
+    ) -> set[Identity]:
+        """Keep new amendments; return those of the fresh events that are void."""
         if not fresh:
             return set()
         if amendments:
@@ -86,9 +103,9 @@ class Settling:
                 for each in amendments:
                     copy.write_row(each)
         # a repeated event is among the incoming too, and was settled when it was new
-        void = {row[0] for row in self._connection.execute(SQL["void_on_arrival"])} & set(fresh)
+        void = set(self._connection.execute(SQL["void_on_arrival"])) & set(fresh)
         if void:
-            self._connection.execute(SQL["uncount"], {"ids": sorted(void)})
+            self._connection.execute(SQL["uncount"], _columns(sorted(void)))
         return void
 
     def settle(
@@ -98,72 +115,75 @@ class Settling:
 
         repeating: the cases in which a transition came twice.
         """
-        groups, singles = set(repeating), set()
+        groups: set[Group] = set(repeating)
+        singles: set[Identity] = set()
         if amendments:
-            amending = [each.amending_id for each in amendments]
-            for event_id, event_type, case_ref in self._connection.execute(
-                SQL["amended"], {"amending": amending}
+            targets = {(each.target_id, each.department, each.event_type) for each in amendments}
+            for event_id, department, event_type, case_ref in self._connection.execute(
+                SQL["amended"], _columns(sorted(targets))
             ):
                 if case_ref is None or event_type in self._services:
-                    singles.add(event_id)
+                    singles.add((event_id, department, event_type))
                 else:
                     groups.add((case_ref, event_type))
         if not groups and not singles:
             return Settled()
         return self._judge(change, sorted(groups), sorted(singles))
 
-    def _judge(self, change: Change, groups: Sequence[Group], singles: Sequence[str]) -> Settled:
+    def _judge(
+        self, change: Change, groups: Sequence[Group], singles: Sequence[Identity]
+    ) -> Settled:
         rows = self._rows(groups, singles)
         by_group: dict[Group, list[_Row]] = defaultdict(list)
         for row in rows.values():
-            if row.event_id not in singles:
+            if row.identity not in singles:
                 by_group[row.case_ref or "", row.event_type].append(row)
-        now: dict[str, tuple[bool, str | None]] = {
-            event_id: (not rows[event_id].void, None) for event_id in singles
-        }
+        now = {identity: Verdict(not rows[identity].void) for identity in singles}
         parts: list[CasePart] = []
         for group in groups:
             held = [row for row in by_group[group] if not row.void]
             doubles = repeated((row.entry for row in held), self._lifecycles.get(group[1], {}))
             for row in by_group[group]:
-                told = doubles.get(row.event_id)
-                now[row.event_id] = (not row.void and told is None, told)
-            counted = [row for row in held if row.event_id not in doubles]
+                told = doubles.get(row.entry)
+                now[row.identity] = (
+                    Verdict(False, told.event_id, told.department)
+                    if told is not None and not row.void
+                    else Verdict(not row.void)
+                )
+            counted = [row for row in held if row.entry not in doubles]
             if counted:
                 parts.append(_part(counted, held, doubled=bool(doubles)))
         self._write(change, groups, rows, now)
         answers = [
-            _answer(rows[event_id], rows.get(told or ""))
-            for event_id, (_, told) in sorted(now.items())
-            if told != rows[event_id].repeats
+            _answer(rows[identity], verdict)
+            for identity, verdict in sorted(now.items())
+            if verdict[1:] != rows[identity].verdict[1:]
         ]
         return Settled(parts, answers)
 
-    def _rows(self, groups: Sequence[Group], singles: Sequence[str]) -> dict[str, _Row]:
+    def _rows(self, groups: Sequence[Group], singles: Sequence[Identity]) -> dict[Identity, _Row]:
         found = self._connection.execute(
             SQL["rows"],
             {
                 "case_refs": [case_ref for case_ref, _ in groups],
                 "types": [event_type for _, event_type in groups],
-                "singles": list(singles),
+                **_columns(singles),
             },
         )
-        return {row[0]: _Row(*row) for row in found}
+        return {row.identity: row for row in (_Row(*each) for each in found)}
 
     def _write(
         self,
         change: Change,
         groups: Sequence[Group],
-        rows: Mapping[str, _Row],
-        now: Mapping[str, tuple[bool, str | None]],
+        rows: Mapping[Identity, _Row],
+        now: Mapping[Identity, Verdict],
     ) -> None:
         changed = sorted(
-            event_id
-            for event_id, told in now.items()
-            if told != (rows[event_id].counted, rows[event_id].repeats)
+            identity for identity, verdict in now.items() if verdict != rows[identity].verdict
         )
-        for event_id in changed:
-            row, counts = rows[event_id], now[event_id][0]
+        for identity in changed:
+            row, counts = rows[identity], now[identity].counted
             if counts != row.counted:
                 key = (
                     row.community,
@@ -177,9 +197,10 @@ class Settling:
         self._connection.execute(
             SQL["judge"],
             {
-                "ids": changed,
-                "counted": [now[event_id][0] for event_id in changed],
-                "repeats": [now[event_id][1] for event_id in changed],
+                **_columns(changed),
+                "counted": [now[identity].counted for identity in changed],
+                "repeats": [now[identity].repeats for identity in changed],
+                "repeats_departments": [now[identity].repeats_department for identity in changed],
             },
         )
         self._connection.execute(
@@ -210,11 +231,19 @@ def _part(counted: Sequence[_Row], held: Sequence[_Row], *, doubled: bool) -> Ca
     )
 
 
-def _answer(entry: _Row, repeats: _Row | None) -> Recognised:
+def _columns(identities: Sequence[Identity]) -> dict[str, list[str]]:
+    return {
+        "ids": [event_id for event_id, _, _ in identities],
+        "departments": [department for _, department, _ in identities],
+        "event_types": [event_type for _, _, event_type in identities],
+    }
+
+
+def _answer(entry: _Row, verdict: Verdict) -> Recognised:
     return Recognised(
         event_id=entry.event_id,
         event_type=entry.event_type,
         department=entry.department,
-        repeats=repeats.event_id if repeats else None,
-        repeats_department=repeats.department if repeats else None,
+        repeats=verdict.repeats,
+        repeats_department=verdict.repeats_department,
     )

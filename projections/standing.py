@@ -8,7 +8,7 @@ permits that transition again. What is void or repeats does not count.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,14 +18,23 @@ from maplebridge.schemas.contracts import Transition
 Lifecycle = Mapping[str, Transition]
 RETRACTION = "event.retraction"
 
+Identity = tuple[str, str, str]
+"""event id, department, event type: an id says nothing across departments or types"""
+
+
+def identity_of(contract: Contract, event: Event) -> Identity:
+    meta = event["meta"]
+    return meta["event_id"], meta["department"], contract.event_type
+
 
 class Amendment(NamedTuple):
-    """Says that an event of `department` and of `event_type` is void."""
+    """Says that an event of `department` and of `event_type` is void; that department says it."""
 
     target_id: str
     amending_id: str
     department: str
     event_type: str
+    amending_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,40 +43,41 @@ class Entry:
 
     occurred_at: int
     event_id: str
+    department: str
     transition: str
 
     @property
-    def stamp(self) -> tuple[int, str]:
-        return self.occurred_at, self.event_id
+    def stamp(self) -> tuple[int, str, str]:
+        return self.occurred_at, self.event_id, self.department
 
 
 def amendment_of(contract: Contract, event: Event) -> Amendment | None:
     """Return what an event amends, if anything."""
     meta = event["meta"]
     if contract.event_type == RETRACTION:
-        return Amendment(
-            event["retracts"], meta["event_id"], meta["department"], event["retracts_type"]
-        )
-    if meta["corrects"] is not None:
-        return Amendment(
-            meta["corrects"], meta["event_id"], meta["department"], contract.event_type
-        )
-    return None
+        target_id, event_type = event["retracts"], event["retracts_type"]
+    else:
+        target_id, event_type = meta["corrects"], contract.event_type
+    if target_id is None:
+        return None
+    return Amendment(
+        target_id, meta["event_id"], meta["department"], event_type, contract.event_type
+    )
 
 
-def repeated(entries: Iterable[Entry], lifecycle: Lifecycle) -> dict[str, str]:
-    """Return, for each entry that repeats another, its id and the id of that other.
+def repeated(entries: Iterable[Entry], lifecycle: Lifecycle) -> dict[Entry, Entry]:
+    """Return the entries that repeat another, each with that other.
 
     entries: those of one case and one type that are not void, in any order.
     """
-    found: dict[str, str] = {}
-    standing: dict[str, str] = {}
+    found: dict[Entry, Entry] = {}
+    standing: dict[str, Entry] = {}
     for entry in sorted(entries, key=lambda each: each.stamp):
         told = standing.get(entry.transition)
         if told is not None:
-            found[entry.event_id] = told
+            found[entry] = told
             continue
-        standing[entry.transition] = entry.event_id
+        standing[entry.transition] = entry
         for name in _permitted_after(entry.transition, lifecycle):
             standing.pop(name, None)
     return found
@@ -77,32 +87,18 @@ def _permitted_after(transition: str, lifecycle: Lifecycle) -> list[str]:
     return [name for name, step in lifecycle.items() if transition in step.after]
 
 
-def misplaced(entries: Iterable[Entry], lifecycle: Lifecycle) -> dict[str, str | None]:
+def misplaced(entries: Iterable[Entry], lifecycle: Lifecycle) -> dict[Entry, str | None]:
     """Return the entries that cannot follow the one before, with that one's transition.
 
     None stands for the beginning, at which only a first transition may stand.
     entries: those of one case and one type that count, in any order.
     """
-    found: dict[str, str | None] = {}
+    found: dict[Entry, str | None] = {}
     before: str | None = None
     for entry in sorted(entries, key=lambda each: each.stamp):
         step = lifecycle.get(entry.transition)
         fits = step is not None and (step.first if before is None else before in step.after)
         if not fits:
-            found[entry.event_id] = before
+            found[entry] = before
         before = entry.transition
     return found
-
-
-def voided(
-    amendments: Iterable[Amendment], events: Mapping[str, tuple[str, str]]
-) -> dict[str, Sequence[str]]:
-    """Return the void events with the ids of what amends them.
-
-    events: id -> (department, event type).
-    """
-    found: dict[str, list[str]] = {}
-    for each in sorted(amendments):
-        if events.get(each.target_id) == (each.department, each.event_type):
-            found.setdefault(each.target_id, []).append(each.amending_id)
-    return dict(found)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -17,9 +17,11 @@ from psycopg.sql import Identifier
 from maplebridge.access_policy.acl import ANSWERS_TOPIC
 from maplebridge.errors import MapleBridgeError, StoreUnavailable
 from maplebridge.projections.answers import Answers, Recognised
-from maplebridge.projections.folds import CasePart, Change, fold_all
-from maplebridge.projections.settling import Group, Settling
-from maplebridge.projections.standing import amendment_of
+from maplebridge.projections.folds import fold_all
+from maplebridge.projections.letters import DeadLetter, set_aside
+from maplebridge.projections.settling import Settling
+from maplebridge.projections.standing import Identity, amendment_of, identity_of
+from maplebridge.projections.tables import Tables
 from maplebridge.schemas import Catalogue, Contract, Event
 from maplebridge.settings import Settings
 from maplebridge.sql import load_queries
@@ -77,29 +79,6 @@ class Accepted:
     event: Event
     key: bytes
     value: bytes
-
-    @property
-    def place(self) -> Place:
-        return self.topic, self.partition
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """One record that no projection can take, with the reason and the failing path.
-
-    timestamp_ms: the record's LogAppendTime, milliseconds since 1970.
-    """
-
-    topic: str
-    partition: int
-    offset: int
-    reason: str
-    path: str
-    schema_id: int | None
-    key: bytes | None
-    value: bytes | None
-    headers: Mapping[str, str]
-    timestamp_ms: int
 
     @property
     def place(self) -> Place:
@@ -169,8 +148,7 @@ class ProjectionStore:
         connection.execute(f"SET transaction_timeout = {limit_ms}")
         connection.execute(f"SET idle_in_transaction_session_timeout = {limit_ms}")
         connection.execute(f"SET lock_timeout = {limit_ms // 2}")
-        for statement in SQL["staging"].split(";"):
-            connection.execute(statement)
+        self._tables = Tables(connection)
 
     def claim(self, topic: str, partition: int) -> tuple[int, int]:
         """Take over a partition: return (next offset, epoch); older epochs are fenced off.
@@ -200,31 +178,36 @@ class ProjectionStore:
     ) -> Written:
         """Write a batch and advance its offsets, or raise Fenced and write nothing.
 
-        Of two events with one id the first counts, however they fall into batches.
+        Of two events of one identity the first counts, however they fall into batches.
         """
-        unique: dict[str, Accepted] = {}
+        unique: dict[Identity, Accepted] = {}
         for each in accepted:
-            unique.setdefault(each.event["meta"]["event_id"], each)
+            unique.setdefault(identity_of(each.contract, each.event), each)
         amending = {
-            event_id: amendment
-            for event_id, each in unique.items()
+            identity: amendment
+            for identity, each in unique.items()
             if (amendment := amendment_of(each.contract, each.event)) is not None
         }
         with self.connection.transaction():
             self._settling.hold(amends=bool(amending))
             self._advance(spans)
-            fresh = self._accept(unique)
-            amendments = [amending[name] for name in fresh if name in amending]
+            new = self._tables.accept(
+                (identity, each.contract, each.event) for identity, each in unique.items()
+            )
+            fresh = {identity: each for identity, each in unique.items() if identity in new}
+            amendments = [amending[each] for each in fresh if each in amending]
             void = self._settling.void_on_arrival(fresh.keys(), amendments)
             change = fold_all(
-                (each.contract, each.event) for name, each in fresh.items() if name not in void
+                (each.contract, each.event)
+                for identity, each in fresh.items()
+                if identity not in void
             )
-            settled = self._settling.settle(change, self._add_parts(change), amendments)
-            self._replace_parts(settled.parts)
-            self._add_tallies(change)
-            self._add_warnings(change)
+            settled = self._settling.settle(change, self._tables.add_parts(change), amendments)
+            self._tables.replace_parts(settled.parts)
+            self._tables.add_tallies(change)
+            self._tables.add_warnings(change)
             for letter in dead:
-                self.connection.execute(SQL["add_dead_letter"], _columns(letter))
+                set_aside(self.connection, letter)
             if self._answers is not None:
                 self._send(fresh.values(), dead, settled.answers, self._answers)
         return Written(len(fresh), len(accepted) - len(fresh), len(dead))
@@ -244,67 +227,6 @@ class ProjectionStore:
         lost = {span.place for span in spans} - set(rows)
         if lost:
             raise Fenced(sorted(lost))
-
-    def _accept(self, unique: Mapping[str, Accepted]) -> dict[str, Accepted]:
-        """Insert what is new; return it by its id."""
-        if not unique:
-            return {}
-        with self.connection.cursor() as cursor:
-            with cursor.copy(SQL["copy_events"]) as copy:
-                for event_id, each in unique.items():
-                    copy.write_row(_event_row(event_id, each))
-            cursor.execute(SQL["accept"])
-            if cursor.rowcount == len(unique):
-                return dict(unique)
-            return {row[0]: unique[row[0]] for row in cursor.fetchall()}
-
-    def _add_parts(self, change: Change) -> list[Group]:
-        """Add to the parts of cases; return those in which a transition came twice."""
-        return self._copy_parts(change.parts.values()) if change.parts else []
-
-    def _replace_parts(self, parts: Sequence[CasePart]) -> None:
-        if parts:
-            self.connection.execute(SQL["clear_parts"])
-            self._copy_parts(parts)
-
-    def _copy_parts(self, parts: Iterable[CasePart]) -> list[Group]:
-        with self.connection.cursor() as cursor:
-            with cursor.copy(SQL["copy_parts"]) as copy:
-                for part in parts:
-                    copy.write_row(
-                        (
-                            part.case_ref,
-                            part.event_type,
-                            part.department,
-                            part.community,
-                            part.transition,
-                            part.state,
-                            part.unit,
-                            part.opened_at,
-                            part.occurred_at,
-                            part.event_id,
-                            part.events,
-                            _array(part.steps),
-                            part.doubled,
-                        )
-                    )
-            return cursor.execute(SQL["add_parts"]).fetchall()
-
-    def _add_tallies(self, change: Change) -> None:
-        counts = [(*key, count) for key, count in change.tallies.items() if count]
-        if not counts:
-            return
-        with self.connection.cursor() as cursor:
-            with cursor.copy(SQL["copy_tallies"]) as copy:
-                for row in counts:
-                    copy.write_row(row)
-            cursor.execute(SQL["add_tallies"])
-            if any(count < 0 for count in change.tallies.values()):
-                cursor.execute(SQL["drop_empty_tallies"])
-
-    def _add_warnings(self, change: Change) -> None:
-        for warning in sorted(change.warnings.values(), key=lambda each: each.warning_id):
-            self.connection.execute(SQL["add_warning"], asdict(warning))
 
     def _send(
         self,
@@ -360,37 +282,3 @@ def state_hash(connection: psycopg.Connection[Any]) -> str:
                 for chunk in copy:
                     digest.update(chunk)
     return digest.hexdigest()
-
-
-def _event_row(event_id: str, each: Accepted) -> tuple[Any, ...]:
-    event, contract = each.event, each.contract
-    meta = event["meta"]
-    return (
-        event_id,
-        contract.event_type,
-        meta["department"],
-        meta["community"],
-        meta["case_ref"],
-        meta["transition"],
-        event[contract.tally] if contract.tally else "",
-        event.get("state"),
-        event[contract.handler] if contract.handler else None,
-        meta["occurred_at"],
-    )
-
-
-def _array(names: Iterable[str]) -> str:
-    """Return names, which hold no quote, as COPY takes a text[]."""
-    return "{" + ",".join(f'"{name}"' for name in names) + "}"
-
-
-def _columns(letter: DeadLetter) -> dict[str, Any]:
-    return {
-        "topic": letter.topic,
-        "partition": letter.partition,
-        "offset": letter.offset,
-        "reason": letter.reason,
-        "path": letter.path,
-        "schema_id": letter.schema_id,
-        "timestamp_ms": letter.timestamp_ms,
-    }

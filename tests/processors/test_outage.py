@@ -68,8 +68,10 @@ def publish_many(department: Department, run: str, first: int, count: int) -> li
     return ids
 
 
-def combined(lane: Lane) -> list[str]:
-    return [str(event_id) for (event_id,) in lane.rows("SELECT event_id FROM events")]
+def combined(lane: Lane, run: str) -> list[str]:
+    """Return the run's events; a city that runs beside them may warn of its orders."""
+    found = lane.rows("SELECT event_id::text FROM events WHERE starts_with(case_ref, %s)", run)
+    return [event_id for (event_id,) in found]
 
 
 def check_order(lane: Lane, run: str) -> None:
@@ -97,9 +99,9 @@ def outage(stack: Stack, profile: Profile, lane: Lane, home: Path, events: int) 
         hotline.flush(30)
         assert hotline.waiting == 0
     written = lane.combine()
-    assert written.combined == len(ids) == events + 1_000
+    assert len(ids) == events + 1_000
     assert written.dead_lettered == 0
-    assert sorted(combined(lane)) == sorted(ids)
+    assert sorted(combined(lane, run)) == sorted(ids)
     check_order(lane, run)
 
 
@@ -128,8 +130,9 @@ def test_what_waits_goes_out_with_the_next_publisher_after_the_outage(
         hotline.close(0)
     with Department("hotline", settings=settings) as hotline:
         ids += publish_many(hotline, run, 3_000, 1_000)
-    assert lane.combine().combined == 4_000
-    assert sorted(combined(lane)) == sorted(ids)
+    lane.combine()
+    assert len(ids) == 4_000
+    assert sorted(combined(lane, run)) == sorted(ids)
     check_order(lane, run)
 
 
@@ -182,7 +185,7 @@ def test_whatever_publish_returned_for_outlives_a_kill_at_any_moment(
     with Department("hotline", settings=settings) as hotline:
         hotline.flush(30)
     lane.combine()
-    arrived = combined(lane)
+    arrived = combined(lane, run)
     assert set(taken) <= set(arrived)
     assert len(arrived) == len(set(arrived))
     # at most one event of each process was taken before its id could be told
@@ -207,5 +210,6 @@ def test_events_published_beside_an_event_loop_arrive_and_are_awaited(
             return [each.event_id for each in (*deliveries, *others)]
 
     ids = asyncio.run(publish())
-    assert lane.combine().combined == 80
-    assert sorted(combined(lane)) == sorted(ids)
+    lane.combine()
+    assert len(ids) == 80
+    assert sorted(combined(lane, run)) == sorted(ids)

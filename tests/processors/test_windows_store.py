@@ -55,7 +55,8 @@ def add(lane: Lane, batches: Sequence[Sequence[Order]]) -> int:
 
 
 def taken_back(order: Order, number: int, department: str = "hotline") -> Amendment:
-    return Amendment(order.event_id, event_id(900 + number), department, "hotline.order")
+    amending_id = event_id(900 + number)
+    return Amendment(order.event_id, amending_id, department, "hotline.order", "event.retraction")
 
 
 def told(lane: Lane) -> Told:
@@ -110,6 +111,20 @@ def test_a_late_earlier_order_takes_the_old_warning_back_and_raises_the_new(lane
     assert old["warning_id"] == gone["warning_id"] != new["warning_id"]
     assert old["revision"] < gone["revision"] < new["revision"]
     assert standing(lane) == expected([early, *orders])
+
+
+def test_an_order_of_another_department_takes_no_id_away(lane: Lane) -> None:
+    """T4: whoever comes first."""
+    orders = made(100, 110, 120)
+    foe = Order(orders[1].occurred_at, orders[1].event_id, "other", "grid")
+    add(lane, [[foe], orders])
+    assert standing(lane) == expected([foe, *orders])
+
+    async def take_back(store: WindowStore) -> int:
+        return await store.add({}, [taken_back(foe, 1, "grid")])
+
+    assert with_store(lane, take_back) == 1
+    assert standing(lane) == expected(orders)
 
 
 def test_an_order_told_again_with_an_earlier_stamp_moves(lane: Lane) -> None:

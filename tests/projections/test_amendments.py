@@ -45,6 +45,8 @@ STEPS = ("received", "dispatched", "accepted", "returned", "replied", "closed", 
 TOPIC = catalogue().get("hotline.order").topic
 Tallies = dict[tuple[str, int, str, str, str, str], int]
 Parts = dict[tuple[str, str], tuple[Any, ...]]
+Name = tuple[str, str, str]
+"""event id, department, event type"""
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +77,17 @@ def clear(admin: psycopg.Connection[Any]) -> None:
     admin.execute(f"TRUNCATE {', '.join(REBUILT)}, outbox")
 
 
-def reference(events: Sequence[Event]) -> tuple[set[str], dict[str, str], Tallies, Parts]:
-    """Return the void ids, the repeated entries, the tallies and the parts of a set of events."""
-    by_id = {each["meta"]["event_id"]: each for each in events}
+def known(event: Event) -> Name:
+    meta = event["meta"]
+    return meta["event_id"], meta["department"], meta["event_type"]
+
+
+def reference(events: Sequence[Event]) -> tuple[set[Name], dict[Name, Name], Tallies, Parts]:
+    """Return the void, the repeated entries, the tallies and the parts of a set of events."""
+    by_name = {known(each): each for each in events}
     void = set()
-    for one in by_id.values():
-        for other in by_id.values():
+    for one in by_name.values():
+        for other in by_name.values():
             named = other.get("retracts") or other["meta"]["corrects"]
             kind = other.get("retracts_type") or other["meta"]["event_type"]
             if (
@@ -88,24 +95,24 @@ def reference(events: Sequence[Event]) -> tuple[set[str], dict[str, str], Tallie
                 and other["meta"]["department"] == one["meta"]["department"]
                 and kind == one["meta"]["event_type"]
             ):
-                void.add(named)
+                void.add(known(one))
     held = sorted(
-        (each for name, each in by_id.items() if name not in void),
-        key=lambda each: (each["meta"]["occurred_at"], each["meta"]["event_id"]),
+        (each for name, each in by_name.items() if name not in void),
+        key=lambda each: (each["meta"]["occurred_at"], known(each)),
     )
-    doubles: dict[str, str] = {}
+    doubles: dict[Name, Name] = {}
     counted: list[Event] = []
     for each in held:
         before = earlier(each, counted)
         if before is None:
             counted.append(each)
         else:
-            doubles[each["meta"]["event_id"]] = before
+            doubles[known(each)] = before
     return void, doubles, tallied(counted), parts_of(counted)
 
 
-def earlier(entry: Event, counted: Sequence[Event]) -> str | None:
-    """Return the id of the entry that `entry` repeats, if it does."""
+def earlier(entry: Event, counted: Sequence[Event]) -> Name | None:
+    """Return the entry that `entry` repeats, if it does."""
     meta = entry["meta"]
     if meta["case_ref"] is None or meta["event_type"] == "event.retraction":
         return None
@@ -117,7 +124,7 @@ def earlier(entry: Event, counted: Sequence[Event]) -> str | None:
         if told["transition"] in steps[meta["transition"]].after:
             return None
         if told["transition"] == meta["transition"]:
-            return str(told["event_id"])
+            return known(other)
     return None
 
 
@@ -149,6 +156,7 @@ def parts_of(counted: Sequence[Event]) -> Parts:
             opened,
             meta["occurred_at"],
             meta["event_id"],
+            meta["department"],
             meta["community"],
             meta["transition"],
             each["state"],
@@ -160,18 +168,21 @@ def parts_of(counted: Sequence[Event]) -> Parts:
 
 def remembered(
     admin: psycopg.Connection[Any],
-) -> tuple[set[str], dict[str, str], Tallies, Parts]:
+) -> tuple[set[Name], dict[Name, Name], Tallies, Parts]:
     void = {
-        row[0]
+        (row[0], row[1], row[2])
         for row in admin.execute(
-            "SELECT event_id::text FROM events WHERE NOT counted AND repeats IS NULL"
+            "SELECT event_id::text, department, event_type FROM events"
+            " WHERE NOT counted AND repeats IS NULL"
         )
     }
-    doubles = dict(
-        admin.execute(
-            "SELECT event_id::text, repeats::text FROM events WHERE repeats IS NOT NULL"
-        ).fetchall()
-    )
+    doubles = {
+        (row[0], row[1], row[2]): (row[3], row[4], row[2])
+        for row in admin.execute(
+            "SELECT event_id::text, department, event_type, repeats::text, repeats_department"
+            " FROM events WHERE repeats IS NOT NULL"
+        )
+    }
     tallies = {
         (row[0], row[1], *row[2:6]): row[6]
         for row in admin.execute(
@@ -183,8 +194,8 @@ def remembered(
         (row[0], row[1]): row[2:]
         for row in admin.execute(
             "SELECT case_ref, event_type, (extract(epoch FROM opened_at) * 1000000)::bigint,"
-            " (extract(epoch FROM occurred_at) * 1000000)::bigint, event_id::text, community,"
-            " transition, state, unit, events FROM case_parts"
+            " (extract(epoch FROM occurred_at) * 1000000)::bigint, event_id::text, department,"
+            " community, transition, state, unit, events FROM case_parts"
         )
     }
     return void, doubles, tallies, parts
@@ -192,12 +203,16 @@ def remembered(
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Event]:
-    """Events of three cases and of none, some taken back or corrected, by friend and foe."""
+    """Events of three cases and of none, some taken back or corrected, by friend and foe.
+
+    An id is not its department's alone.
+    """
     events: list[Event] = []
     count = draw(st.integers(1, 14))
-    for number in range(count):
+    for _ in range(count):
         common = {
-            "event_id": event_id(number),
+            "event_id": event_id(draw(st.integers(0, 9))),
+            "department": draw(st.sampled_from(["hotline", "grid"])),
             "case_ref": draw(st.sampled_from([None, "A", "A", "B"])),
             "occurred_at": AT + draw(st.integers(0, 6)) * 25 * MINUTE,
             "community": draw(st.sampled_from(communities()[:2])),
@@ -209,9 +224,9 @@ def histories(draw: st.DrawFn) -> list[Event]:
         else:
             step = draw(st.sampled_from(["collected", "filed"]))
             events.append(grid_case({"state": step}, transition=step, **common))
-    for number in range(draw(st.integers(0, 6))):
+    for _ in range(draw(st.integers(0, 6))):
         target = draw(st.sampled_from(events))
-        changes: dict[str, Any] = {"event_id": event_id(1000 + number)}
+        changes: dict[str, Any] = {"event_id": event_id(draw(st.integers(0, 9)))}
         kind = draw(st.sampled_from(["retract", "retract", "correct", "foe", "wrong type"]))
         if kind == "correct" and target["meta"]["event_type"] == "hotline.order":
             changes["case_ref"] = draw(st.sampled_from([None, "A", "B"]))
@@ -224,7 +239,8 @@ def histories(draw: st.DrawFn) -> list[Event]:
         if kind == "wrong type":
             made["retracts_type"] = "mediation.case"
         events.append(made)
-    return events
+    # what a department says twice under one id in two ways is its own fault
+    return list({known(each): each for each in reversed(events)}.values())
 
 
 @settings(
@@ -267,6 +283,47 @@ def test_a_retraction_counts_whether_it_comes_before_or_after(
     assert admin.execute("SELECT 1 FROM case_parts").fetchall() == []
     tallies = admin.execute("SELECT event_type, events FROM community_hour_tallies").fetchall()
     assert tallies == [("event.retraction", 1)]
+
+
+def test_no_department_can_take_an_id_away_from_another(
+    stores: tuple[ProjectionStore, psycopg.Connection[Any]],
+) -> None:
+    """T4: in one batch or two, whoever comes first."""
+    store, admin = stores
+    own = order(case_ref="R", event_id=event_id(1))
+    others = [
+        order(case_ref="R", event_id=event_id(1), department="grid"),
+        grid_case(case_ref="G", event_id=event_id(1)),
+        retraction(order(event_id=event_id(2)), event_id=event_id(1)),
+    ]
+    hashes = set()
+    for batches in ([[own], others], [others, [own]], [[*others, own]], [[own, *others]]):
+        clear(admin)
+        write(store, batches)
+        assert admin.execute("SELECT count(*) FROM events").fetchone() == (4,)
+        assert admin.execute("SELECT count(*) FROM outbox WHERE key = 'k'").fetchone() == (4,)
+        # the two orders are a double entry, and each is known by its department
+        assert admin.execute(
+            "SELECT department, repeats_department FROM events WHERE repeats IS NOT NULL"
+        ).fetchall() == [("hotline", "grid")]
+        hashes.add(state_hash(admin))
+    assert len(hashes) == 1
+
+
+def test_a_retraction_and_a_correction_of_one_id_may_name_one_event(
+    stores: tuple[ProjectionStore, psycopg.Connection[Any]],
+) -> None:
+    store, admin = stores
+    made = order(case_ref="R", event_id=event_id(1))
+    amending = [
+        retraction(made, event_id=event_id(2)),
+        corrected(made, event_id=event_id(2)),
+    ]
+    clear(admin)
+    write(store, [[made], amending])
+    assert admin.execute(
+        "SELECT counted, count(*) FROM events GROUP BY 1 ORDER BY 1"
+    ).fetchall() == [(False, 1), (True, 2)]
 
 
 def test_a_retraction_is_undone_by_publishing_anew_and_not_by_retracting_it(

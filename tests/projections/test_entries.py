@@ -113,11 +113,14 @@ def test_what_is_out_of_place_is_what_the_rule_says(
     for each in events:
         meta = each["meta"]
         if meta["case_ref"] is not None and meta["event_id"] in counted:
-            entry = Entry(meta["occurred_at"], meta["event_id"], meta["transition"])
+            entry = Entry(
+                meta["occurred_at"], meta["event_id"], meta["department"], meta["transition"]
+            )
             groups.setdefault((meta["case_ref"], meta["event_type"]), []).append(entry)
     expected: dict[str, str | None] = {}
     for (_, event_type), entries in groups.items():
-        expected |= misplaced(entries, catalogue().get(event_type).transitions)
+        flags = misplaced(entries, catalogue().get(event_type).transitions)
+        expected |= {entry.event_id: before for entry, before in flags.items()}
     found = misplaced_entries(admin, catalogue())
     assert {row["event_id"]: row["before"] for row in found} == expected != {}
     assert {row["total"] for row in found} == {len(expected)}

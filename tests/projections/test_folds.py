@@ -47,7 +47,11 @@ def merged(changes: Sequence[Change]) -> Change:
 
 
 def _joined(one: CasePart, other: CasePart) -> CasePart:
-    stamp = (other.occurred_at, other.event_id) > (one.occurred_at, one.event_id)
+    stamp = (other.occurred_at, other.event_id, other.department) > (
+        one.occurred_at,
+        one.event_id,
+        one.department,
+    )
     return replace(
         other if stamp else one,
         events=one.events + other.events,

@@ -11,7 +11,6 @@ from maplebridge.projections.standing import (
     amendment_of,
     misplaced,
     repeated,
-    voided,
 )
 from tests.processors.made_events import catalogue, corrected, event_id, order, retraction
 
@@ -20,13 +19,13 @@ STEPS = sorted(ORDERS)
 
 
 def entries(*transitions: str) -> list[Entry]:
-    return [Entry(at, event_id(at), name) for at, name in enumerate(transitions)]
+    return [Entry(at, event_id(at), "hotline", name) for at, name in enumerate(transitions)]
 
 
 def repeats(*transitions: str) -> dict[int, int]:
     """Return position -> the position of the entry it repeats."""
     made = entries(*transitions)
-    places = {each.event_id: at for at, each in enumerate(made)}
+    places = {each: at for at, each in enumerate(made)}
     return {places[one]: places[other] for one, other in repeated(made, ORDERS).items()}
 
 
@@ -50,8 +49,13 @@ def test_a_repeated_entry_permits_nothing() -> None:
 
 
 def test_of_one_instant_the_smaller_id_was_there_first() -> None:
-    made = [Entry(0, event_id(2), "received"), Entry(0, event_id(1), "received")]
-    assert repeated(made, ORDERS) == {event_id(2): event_id(1)}
+    later, first = (Entry(0, event_id(at), "hotline", "received") for at in (2, 1))
+    assert repeated([later, first], ORDERS) == {later: first}
+
+
+def test_of_one_instant_and_one_id_the_departments_decide() -> None:
+    later, first = (Entry(0, event_id(1), name, "received") for name in ("hotline", "grid"))
+    assert repeated([later, first], ORDERS) == {later: first}
 
 
 @given(st.lists(st.sampled_from(STEPS), max_size=12), st.randoms())
@@ -67,11 +71,12 @@ def test_the_order_of_arrival_is_nothing_to_the_rules(
 
 def test_a_step_that_cannot_follow_is_named_with_what_it_followed() -> None:
     made = entries("received", "closed", "dispatched", "accepted")
-    assert misplaced(made, ORDERS) == {event_id(2): "closed"}
+    assert misplaced(made, ORDERS) == {made[2]: "closed"}
 
 
 def test_a_case_begins_with_a_first_step() -> None:
-    assert misplaced(entries("dispatched", "accepted"), ORDERS) == {event_id(0): None}
+    made = entries("dispatched", "accepted")
+    assert misplaced(made, ORDERS) == {made[0]: None}
     assert misplaced(entries("received"), ORDERS) == {}
 
 
@@ -82,17 +87,8 @@ def test_a_correction_speaks_of_its_own_type_and_a_retraction_of_the_one_it_name
     target = made["meta"]["event_id"]
     again, back = corrected(made), retraction(made)
     assert amendment_of(contract, again) == Amendment(
-        target, again["meta"]["event_id"], "hotline", "hotline.order"
+        target, again["meta"]["event_id"], "hotline", "hotline.order", "hotline.order"
     )
     assert amendment_of(control, back) == Amendment(
-        target, back["meta"]["event_id"], "hotline", "hotline.order"
+        target, back["meta"]["event_id"], "hotline", "hotline.order", "event.retraction"
     )
-
-
-def test_only_the_same_department_and_type_make_an_event_void() -> None:
-    events = {"t": ("hotline", "hotline.order")}
-    good = Amendment("t", "a", "hotline", "hotline.order")
-    assert voided([good], events) == {"t": ["a"]}
-    assert voided([good._replace(department="grid")], events) == {}
-    assert voided([good._replace(event_type="grid.case")], events) == {}
-    assert voided([good._replace(target_id="u")], events) == {}

@@ -11,11 +11,11 @@ import psycopg
 import pytest
 
 from maplebridge.errors import StoreUnavailable
+from maplebridge.projections.letters import DeadLetter
 from maplebridge.projections.migrate import drop, migrate
 from maplebridge.projections.queries import read_model
 from maplebridge.projections.store import (
     Accepted,
-    DeadLetter,
     Fenced,
     ProjectionStore,
     Span,

@@ -1,0 +1,109 @@
+"""The rows a batch adds to: its events, and what they change in the read models."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import psycopg
+
+from maplebridge.projections.folds import CasePart, Change
+from maplebridge.projections.settling import Group
+from maplebridge.projections.standing import Identity
+from maplebridge.schemas import Contract, Event
+from maplebridge.sql import load_queries
+
+SQL = load_queries("maplebridge.projections", "tables.sql")
+
+
+class Tables:
+    """Writes through staging tables, inside the transaction of its caller."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        for statement in SQL["staging"].split(";"):
+            connection.execute(statement)
+
+    def accept(self, events: Iterable[tuple[Identity, Contract, Event]]) -> Collection[Identity]:
+        """Insert what is new; return its identities."""
+        copied: set[Identity] = set()
+        with self._connection.cursor() as cursor:
+            with cursor.copy(SQL["copy_events"]) as copy:
+                for identity, contract, event in events:
+                    copy.write_row(_event_row(identity, contract, event))
+                    copied.add(identity)
+            if not copied:
+                return copied
+            cursor.execute(SQL["accept"])
+            return copied if cursor.rowcount == len(copied) else set(cursor.fetchall())
+
+    def add_parts(self, change: Change) -> list[Group]:
+        """Add to the parts of cases; return those in which a transition came twice."""
+        return self._copy_parts(change.parts.values()) if change.parts else []
+
+    def replace_parts(self, parts: Sequence[CasePart]) -> None:
+        if parts:
+            self._connection.execute(SQL["clear_parts"])
+            self._copy_parts(parts)
+
+    def _copy_parts(self, parts: Iterable[CasePart]) -> list[Group]:
+        with self._connection.cursor() as cursor:
+            with cursor.copy(SQL["copy_parts"]) as copy:
+                for part in parts:
+                    copy.write_row(
+                        (
+                            part.case_ref,
+                            part.event_type,
+                            part.department,
+                            part.community,
+                            part.transition,
+                            part.state,
+                            part.unit,
+                            part.opened_at,
+                            part.occurred_at,
+                            part.event_id,
+                            part.events,
+                            _array(part.steps),
+                            part.doubled,
+                        )
+                    )
+            return cursor.execute(SQL["add_parts"]).fetchall()
+
+    def add_tallies(self, change: Change) -> None:
+        counts = [(*key, count) for key, count in change.tallies.items() if count]
+        if not counts:
+            return
+        with self._connection.cursor() as cursor:
+            with cursor.copy(SQL["copy_tallies"]) as copy:
+                for row in counts:
+                    copy.write_row(row)
+            cursor.execute(SQL["add_tallies"])
+            if any(count < 0 for count in change.tallies.values()):
+                cursor.execute(SQL["drop_empty_tallies"])
+
+    def add_warnings(self, change: Change) -> None:
+        for warning in sorted(change.warnings.values(), key=lambda each: each.warning_id):
+            self._connection.execute(SQL["add_warning"], asdict(warning))
+
+
+def _event_row(identity: Identity, contract: Contract, event: Event) -> tuple[Any, ...]:
+    event_id, department, event_type = identity
+    meta = event["meta"]
+    return (
+        event_id,
+        event_type,
+        department,
+        meta["community"],
+        meta["case_ref"],
+        meta["transition"],
+        event[contract.tally] if contract.tally else "",
+        event.get("state"),
+        event[contract.handler] if contract.handler else None,
+        meta["occurred_at"],
+    )
+
+
+def _array(names: Iterable[str]) -> str:
+    """Return names, which hold no quote, as COPY takes a text[]."""
+    return "{" + ",".join(f'"{name}"' for name in names) + "}"
