@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import string
 from collections import Counter
+from pathlib import Path
 from random import Random
 from uuid import UUID
 
@@ -25,9 +26,8 @@ from maplebridge.schemas.personal_data import (
     is_identity_number,
     is_personal_number,
 )
-from tests.frame.repository import ROOT
+from tests.frame.shared_data import BOSTON_ROWS, PUBLISHED_REGIONS
 
-BOSTON = ROOT.parent / "shared" / "data" / "boston311_2015-10.csv"
 WIDE = str.maketrans(string.digits + string.ascii_letters, "".join(
     chr(ord(each) + 0xFEE0) for each in string.digits + string.ascii_letters
 ))  # fmt: skip
@@ -240,9 +240,20 @@ def test_order_numbers_and_times_are_seldom_taken_for_a_person() -> None:
     assert Counter(kind for text in made for kind in find_personal_data(text)) == {}
 
 
-@pytest.mark.skipif(not BOSTON.exists(), reason="the Boston data is not beside the project")
+@pytest.mark.skipif(not BOSTON_ROWS.exists(), reason="the rows of Boston are not here")
 def test_the_texts_of_a_citys_service_requests_pass() -> None:
-    with BOSTON.open(encoding="utf-8", errors="replace", newline="") as file:
-        texts = [value for row in csv.DictReader(file) for value in row.values() if value]
+    texts = _cells(BOSTON_ROWS)
     assert len(texts) > 100_000
-    assert [text for text in texts if find_personal_data(text)] == []
+    assert [text for text in texts if find_personal_data(text) or find_in_code(text)] == []
+
+
+@pytest.mark.skipif(not PUBLISHED_REGIONS.exists(), reason="the published codes are not here")
+def test_region_codes_pass() -> None:
+    texts = _cells(PUBLISHED_REGIONS)
+    assert len(texts) > 1_000
+    assert [text for text in texts if find_personal_data(text) or find_in_code(text)] == []
+
+
+def _cells(path: Path) -> list[str]:
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        return [value for row in csv.DictReader(file) for value in row.values() if value]

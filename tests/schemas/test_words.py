@@ -21,8 +21,8 @@ PERSONAL = {
 }
 REFUSED = """
     credit credit_level creditLevel person_credit_score trust trust_index loyalty points
-    loyalty_points
-    vote_count_of_party_member credit_code_score rating risk_level resident_risk_level watchlist key_person is_key_person vote
+    loyalty_points vote_count_of_party_member credit_code_score rating risk_level
+    resident_risk_level watchlist key_person is_key_person vote
     vote_choice dangyuan is_dangyuan zzmm jifen heimingdan huaxiang scores faceId personLabel
     trajectory ballot party_member imsi state_secret
 """
