@@ -127,7 +127,7 @@ def _lines(file: Path, max_bytes: int) -> Iterator[bytes]:
         with file.open("rb") as handle:
             while line := handle.readline(max_bytes + 1):
                 yield line.rstrip(b"\r\n")
-                while len(line) > max_bytes and not line.endswith(b"\n"):
+                while line and not line.endswith(b"\n"):
                     line = handle.readline(max_bytes)
     except OSError as exc:
         raise InputError(
