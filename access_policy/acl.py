@@ -105,8 +105,9 @@ def sync_rules(settings: Settings, rules: frozenset[Rule]) -> tuple[int, int]:
         deadline = time.monotonic() + TIMEOUT_S
         while _held(admin) != rules and time.monotonic() < deadline:
             time.sleep(POLL_S)
-    except KafkaException as exc:
-        error = KafkaUnavailable(settings.kafka_bootstrap, exc.args[0].name())
+    except (KafkaException, TimeoutError) as exc:
+        reason = exc.args[0].name() if isinstance(exc, KafkaException) else "timed out"
+        error = KafkaUnavailable(settings.kafka_bootstrap, reason)
         raise explained(error, tls_ca=settings.tls_ca) from exc
     return len(added), len(removed)
 

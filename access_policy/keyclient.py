@@ -54,7 +54,8 @@ class KeyClient:
     """Asks the key broker as the principal of `settings`. Safe to share between threads.
 
     unknown_for_s: how long to ask again for a key the broker does not know yet, as
-    the wrap of a new master may still be on its way.
+    the wrap of a new master may still be on its way. Raises InputError if the broker's
+    address is no URL.
     """
 
     def __init__(
@@ -69,13 +70,19 @@ class KeyClient:
         self._tls_ca = settings.tls_ca
         self._unknown_for_s = unknown_for_s
         self._clock = clock
-        self._http = httpx.Client(
-            base_url=self._url,
-            auth=(settings.principal, settings.secret.get_secret_value()),
-            timeout=timeout_s,
-            trust_env=False,
-            verify=client_context(settings.tls_ca),
-        )
+        try:
+            self._http = httpx.Client(
+                base_url=self._url,
+                auth=(settings.principal, settings.secret.get_secret_value()),
+                timeout=timeout_s,
+                trust_env=False,
+                verify=client_context(settings.tls_ca),
+            )
+        except httpx.InvalidURL as exc:
+            raise InputError(
+                f"the key broker's address is no URL ({exc}).",
+                todo="Check MAPLEBRIDGE_KEY_BROKER_URL, such as http://127.0.0.1:8200.",
+            ) from exc
         self._keys: _Cache[FieldKey | Withheld] = _Cache(clock)
         self._tokens: _Cache[str] = _Cache(clock)
 
@@ -122,7 +129,10 @@ class KeyClient:
         return self._complete(self._tokens, (purpose, consumer), subjects, ask)
 
     def public_key(self) -> BrokerPublicKey:
-        """Return the transport key of the epoch; raises KeyBrokerUnavailable."""
+        """Return the transport key of the epoch.
+
+        Raises KeyBrokerUnavailable, KeyWithheld if the broker refuses the principal.
+        """
         content = self._send("GET", "/v1/keys/public")
         return self._understood(lambda: BrokerPublicKey.decode(content["public_key"]))
 
@@ -173,10 +183,10 @@ class KeyClient:
         try:
             response = self._http.request(method, path, json=body)
             content = response.json()
-        except httpx.HTTPError as exc:
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
             error = KeyBrokerUnavailable(self._url, type(exc).__name__)
             raise explained(error, tls_ca=self._tls_ca) from exc
-        except ValueError:
+        except (ValueError, RecursionError):
             raise KeyBrokerUnavailable(self._url, "its answer makes no sense") from None
         if response.status_code == httpx.codes.OK:
             return content

@@ -7,7 +7,8 @@ reject file. The bare loop: `csv.DictReader`, dictionaries for the codes, slices
 dates, fastavro's writer and `produce`, and nothing else. Both go in turn over parts of
 the same file; the ratio is the median of the parts'.
 
-Without the rows of Boston beside the project, rows of the same shape are made up.
+The month of Boston is `boston311_2015-10.csv` in the folder that MAPLEBRIDGE_SHARED_DATA
+names; where it is not set, rows of the same shape are made up.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from maplebridge.settings import Settings
 
 PROJECT = Path(__file__).resolve().parents[1]
 EXAMPLE = PROJECT / "examples" / "boston"
-BOSTON = PROJECT.parent / "shared" / "data" / "boston311_2015-10.csv"
+SHARED_DATA = "MAPLEBRIDGE_SHARED_DATA"
 PARTS = 5
 _FORM = "%m/%d/%Y %I:%M:%S %p"
 _COLUMNS = (
@@ -106,8 +107,13 @@ def write_table(path: Path, *, rows: int, part: int = 0) -> Path:
 
 
 def _boston_rows() -> Iterator[list[str]]:
-    if BOSTON.exists():
-        with BOSTON.open(encoding="utf-8", newline="") as file:
+    if folder := os.environ.get(SHARED_DATA):
+        path = Path(folder) / "boston311_2015-10.csv"
+        if not path.is_file():
+            raise InputError(
+                f"{path.name} is not in {SHARED_DATA}.", todo="Correct it or unset it."
+            )
+        with path.open(encoding="utf-8", newline="") as file:
             rows = csv.reader(file)
             next(rows)
             yield from rows

@@ -189,7 +189,8 @@ class KafkaServer:
 
     def _format(self, profile: Profile) -> None:
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = self._command("kafka.tools.StorageTool", "format", "--cluster-id", cluster)
+        # one argument: an id may begin with a dash
+        command = self._command("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}")
         command += ["--config", str(self.folder / "server.properties"), "--ignore-formatted"]
         for user in principals.KAFKA_USERS:
             credential = (

@@ -15,6 +15,7 @@
     │   ├── KeyBrokerUnavailable
     │   ├── DepartmentStoreUnavailable     a department's own file of keys and waiting events
     │   ├── SpoolFull                      no room for further waiting events
+    │   ├── SenderFailed                   what brings waiting events to Kafka met a defect
     │   └── AuditUnavailable
     ├── StackError                    6    the embedded stack cannot do what was asked
     │   ├── StackNotRunning
@@ -126,6 +127,18 @@ class SpoolFull(Unavailable):
 
     def __init__(self, message: str, *, todo: str) -> None:
         MapleBridgeError.__init__(self, message, todo=todo)
+        self.address = ""
+
+
+class SenderFailed(Unavailable):
+    """The thread that brings waiting events to Kafka met a defect of Maple Bridge."""
+
+    def __init__(self, defect: str) -> None:
+        MapleBridgeError.__init__(
+            self,
+            f"the department's sender met a defect of Maple Bridge ({defect}).",
+            todo="Open the department anew, and report this.",
+        )
         self.address = ""
 
 

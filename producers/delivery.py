@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -85,9 +86,14 @@ class Delivery:
             if not arrived.done():
                 arrived.set_result(None)
 
+        def wake() -> None:
+            # a loop that was closed meanwhile has nobody who waits
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(tell)
+
         if self._callbacks is None:
             self._callbacks = []
-        self._callbacks.append(lambda: loop.call_soon_threadsafe(tell))
+        self._callbacks.append(wake)
         if self.done:  # it may have been settled before the callback was there
             tell()
         yield from arrived

@@ -11,28 +11,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from maplebridge.access_policy.department_store import DepartmentStore
-from maplebridge.access_policy.keystore import DepartmentKeys
-from maplebridge.access_policy.signatures import BatchSigner, SigningKey
 from maplebridge.errors import InputError, MapleBridgeError
-from maplebridge.producers.batch import Batch, Parts
+from maplebridge.producers.batch import RETRACTION, Batch
 from maplebridge.producers.delivery import Delivery
-from maplebridge.producers.framing import Framer
 from maplebridge.producers.import_state import ImportState
-from maplebridge.producers.intake import Intake
-from maplebridge.producers.kafka_line import KafkaLine
-from maplebridge.producers.lifecycle import Lifecycles
-from maplebridge.producers.masters import MasterAnnouncer
-from maplebridge.producers.preparation import Envelope, Preparation
-from maplebridge.producers.schema_ids import SchemaIds
-from maplebridge.producers.sender import Sender
-from maplebridge.producers.spool import Spool
+from maplebridge.producers.parts import Parts, make_parts
+from maplebridge.producers.preparation import Envelope
 from maplebridge.schemas import (
     Catalogue,
     CodeLists,
     Contract,
     Regions,
-    RegistryClient,
     load_catalogue,
     load_code_lists,
     load_regions,
@@ -85,7 +74,15 @@ class Department:
         not the store's, DepartmentStoreUnavailable if the disk cannot be written.
         """
         try:
-            self._parts = self._make_parts()
+            self._parts = make_parts(
+                self.name,
+                self.settings,
+                path=store_path(self.settings, self.name),
+                catalogue=self.catalogue,
+                codes=self.codes,
+                regions=self.regions,
+                held=self._held,
+            )
         except BaseException:
             self._release()
             raise
@@ -141,21 +138,21 @@ class Department:
     ) -> Delivery:
         """Take an earlier event of this department back: it was never a fact.
 
-        event_type, community, case_ref: those of that event. reason: a code of the list
+        event_type, community, case_ref: those of that event; the case need not be given
+        where this department's store knows it. reason: a code of the list
         `retraction_reason`. occurred_at: when it was found out. Raises as `publish` does.
         """
         self.contract(event_type)
-        with self.batch() as batch:
-            return batch.retract(
-                event_type,
-                {"retracts": event_id, "retracts_type": event_type, "reason": reason},
-                community=community,
-                transition="retracted",
-                occurred_at=occurred_at,
-                purpose=purpose,
-                legal_basis=legal_basis,
-                case_ref=case_ref,
-            )
+        return self.publish(
+            RETRACTION,
+            {"retracts": event_id, "retracts_type": event_type, "reason": reason},
+            community=community,
+            transition="retracted",
+            occurred_at=occurred_at,
+            purpose=purpose,
+            legal_basis=legal_basis,
+            case_ref=case_ref,
+        )
 
     def batch(self) -> Batch:
         """Return a block whose events are taken together, in one commit, at its end."""
@@ -183,9 +180,16 @@ class Department:
         """
         self._open_parts.sender.flush(timeout_s)
 
+    async def flush_async(self, timeout_s: float = PATIENCE_S) -> None:
+        """Do as `flush`, beside the event loop."""
+        await asyncio.to_thread(self.flush, timeout_s)
+
     @property
     def waiting(self) -> int:
-        """Events that Kafka has neither acknowledged nor refused."""
+        """Events that Kafka has neither acknowledged nor refused.
+
+        Raises SenderFailed if nothing will bring them to Kafka any more.
+        """
         return self._open_parts.sender.waiting
 
     @property
@@ -240,44 +244,6 @@ class Department:
                 "the department is not open.", todo="Use `with Department(...) as department`."
             )
         return self._parts
-
-    def _make_parts(self) -> Parts:
-        settings = self.settings
-        key = SigningKey.decode(settings.signing_key.get_secret_value())
-        path = store_path(settings, self.name)
-        store = DepartmentStore(path, department=self.name, sync=settings.spool_sync)
-        self._held.callback(store.close)
-        registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
-        self._held.callback(registry.close)
-        keys, spool = DepartmentKeys(store), Spool(store)
-        lifecycles, imports = Lifecycles(store), ImportState(store)
-        ids = SchemaIds(registry, spool)
-        sender = Sender(
-            KafkaLine(settings),
-            spool,
-            MasterAnnouncer(settings, store, keys, spool, ids),
-            Framer(self.name, spool, ids, BatchSigner(self.name, key)),
-        )
-        self._held.callback(sender.close)
-        preparation = Preparation(
-            self.name,
-            settings,
-            catalogue=self.catalogue,
-            codes=self.codes,
-            regions=self.regions,
-            keys=keys,
-            spool=spool,
-        )
-        intake = Intake(
-            settings,
-            store,
-            keys=keys,
-            spool=spool,
-            lifecycles=lifecycles,
-            imports=imports,
-            sender=sender,
-        )
-        return Parts(store, preparation, lifecycles, imports, intake, sender)
 
     @property
     def personal_data(self) -> Mapping[tuple[str, str, str], int]:

@@ -59,6 +59,23 @@ class ImportState:
         for event_id in event_ids:
             self._unwritten.pop(event_id, None)
 
+    def put_aside(self, event_id: str) -> None:
+        """Let the row of an event that was refused for good count as new until `bring_back`."""
+        with self._store.transaction() as db:
+            db.execute(SQL["put_aside"], (_binary(event_id),))
+            db.execute(SQL["remove"], (_binary(event_id),))
+
+    def bring_back(self, event_id: str) -> None:
+        """Know the row of an event that was put aside again."""
+        with self._store.transaction() as db:
+            db.execute(SQL["bring_back"], (_binary(event_id),))
+            db.execute(SQL["discard"], (_binary(event_id),))
+
+    def discard(self, event_id: str) -> None:
+        """Forget for good an event that was put aside."""
+        with self._store.transaction() as db:
+            db.execute(SQL["discard"], (_binary(event_id),))
+
     def mark(self, source: bytes) -> str:
         """Return where the last import of a source ended; empty if there was none."""
         with self._store.reading() as db:

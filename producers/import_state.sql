@@ -5,6 +5,10 @@ CREATE TABLE IF NOT EXISTS imported (
     event_id BLOB PRIMARY KEY,      -- the 16 bytes of the UUID
     digest   BLOB NOT NULL          -- keyed digest of what the row said, 16 bytes
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS imported_aside (  -- of events that were refused and put aside
+    event_id BLOB PRIMARY KEY,
+    digest   BLOB NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS import_secret (
     only_one INTEGER PRIMARY KEY CHECK (only_one = 1),
     secret   BLOB NOT NULL
@@ -32,6 +36,18 @@ FROM numbers CROSS JOIN imported ON event_id = substr(:ids, n * 16 + 1, 16);
 
 -- name: add
 INSERT OR IGNORE INTO imported VALUES (?, ?);
+
+-- name: remove
+DELETE FROM imported WHERE event_id = ?;
+
+-- name: put_aside
+INSERT OR REPLACE INTO imported_aside SELECT * FROM imported WHERE event_id = ?;
+
+-- name: bring_back
+INSERT OR IGNORE INTO imported SELECT * FROM imported_aside WHERE event_id = ?;
+
+-- name: discard
+DELETE FROM imported_aside WHERE event_id = ?;
 
 -- name: mark
 SELECT mark FROM import_marks WHERE source = ?;

@@ -98,7 +98,7 @@ class Intake:
     def forget(self, entries: Sequence[Entry]) -> None:
         """Undo what preparing entries has put in memory; they were not taken."""
         with self._store.mutex:
-            self._lifecycles.forget()
+            self._lifecycles.forget([each.change for each in entries if each.change is not None])
             self._imports.forget(each.delivery.event_id for each in entries)
 
     def _has_room(self, besides: int) -> bool:

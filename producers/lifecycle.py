@@ -1,14 +1,14 @@
 """The life-cycle of a case, as far as this department itself has sent it.
 
-A transition is judged against the one before it, in the order of (occurred_at,
-event_id). Where nothing before it is known, another publisher may have sent it, and
-the event is taken: what only the whole history can tell is for combine.
+A transition is judged against the one before it and the one after it, in the order of
+(occurred_at, event_id). Where neither is known, another publisher may have sent them,
+and the event is taken: what only the whole history can tell is for combine.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from maplebridge.access_policy.department_store import DepartmentStore
@@ -28,31 +28,49 @@ class Step(NamedTuple):
     transition: str
 
 
-class Change(NamedTuple):
-    """What taking an event changes in what is remembered of its case."""
+class Case(NamedTuple):
+    """A case, as far as events of one type tell of it."""
 
     event_type: str
     case_ref: str
+
+
+class Change(NamedTuple):
+    """What taking an event changes in what is remembered of its case."""
+
+    case: Case
     step: Step | None
     replaces: str | None
 
+    def apply(self, steps: list[Step]) -> None:
+        """Make the change in the sorted steps of its case."""
+        if self.replaces is not None:
+            steps[:] = [each for each in steps if each.event_id != self.replaces]
+        if self.step is not None and self.step not in steps:
+            insort(steps, self.step)
 
-def check_step(contract: Contract, before: Sequence[Step], step: Step) -> None:
-    """Raises EventInvalid, naming what is allowed, if `step` cannot follow its predecessor.
 
-    before: the known steps of the case, sorted.
+def check_step(contract: Contract, known: Sequence[Step], step: Step) -> None:
+    """Raises EventInvalid, naming what is allowed, if `step` does not fit between its neighbours.
+
+    known: the known steps of the case, sorted.
     """
-    at = bisect_left(before, step)
-    if at < len(before) and before[at].event_id == step.event_id:
+    at = bisect_left(known, step)
+    if at < len(known) and known[at].event_id == step.event_id:
         return
-    if at == 0:
-        return
-    last = before[at - 1].transition
-    if last in contract.transitions[step.transition].after:
+    if at > 0:
+        _check_order(contract, known[at - 1], step)
+    if at < len(known):
+        _check_order(contract, step, known[at])
+
+
+def _check_order(contract: Contract, first: Step, second: Step) -> None:
+    last = first.transition
+    if last in contract.transitions[second.transition].after:
         return
     allowed = [name for name, each in contract.transitions.items() if last in each.after]
     raise EventInvalid(
-        f"{step.transition} cannot follow {last} in a case of {contract.event_type}.",
+        f"{second.transition} cannot follow {last} in a case of {contract.event_type}.",
         path="meta.transition",
         todo=f"After {last}: {', '.join(allowed) or 'nothing'}.",
     )
@@ -67,7 +85,8 @@ class Lifecycles:
     def __init__(self, store: DepartmentStore) -> None:
         self._store = store
         store.make_tables(SQL["schema"])
-        self._known: dict[tuple[str, str], list[Step]] = {}
+        self._known: dict[Case, list[Step]] = {}
+        self._unwritten: dict[Case, list[Change]] = {}
 
     def take(
         self,
@@ -78,55 +97,91 @@ class Lifecycles:
         replaces: str | None,
         judged: bool,
     ) -> Change:
-        """Judge a step, remember it, and return what `write` is to keep of it.
+        """Judge a step and know it from now on; `write` keeps it, `forget` takes it back.
 
         replaces: the id of an event that it corrects, against which it is not judged.
         judged: False for history, which may have gaps; it is remembered all the same.
         """
-        event_type = contract.event_type
-        known = self._of(event_type, case_ref)
-        others = known
-        if replaces is not None:
-            others = [each for each in known if each.event_id != replaces]
+        case = Case(contract.event_type, case_ref)
         if judged:
+            others = [each for each in self._of(case) if each.event_id != replaces]
             check_step(contract, others, step)
-        if replaces is not None:
-            known[:] = others
-        if step not in known:
-            insort(known, step)
-        return Change(event_type, case_ref, step, replaces)
+        return self._changed(Change(case, step, replaces))
 
-    def retract(self, event_type: str, case_ref: str, event_id: str) -> Change:
-        """Forget an event that is taken back."""
-        known = self._of(event_type, case_ref)
-        known[:] = [each for each in known if each.event_id != event_id]
-        return Change(event_type, case_ref, None, event_id)
+    def case_of(self, event_id: str) -> Case | None:
+        """Return the case of which an event that was sent is a step, if it is of one."""
+        for case, changes in self._unwritten.items():
+            if any(each.step is not None and each.step.event_id == event_id for each in changes):
+                return case
+        with self._store.reading() as db:
+            row = db.execute(SQL["case"], (event_id,)).fetchone()
+        return None if row is None else Case(*row)
+
+    def retract(self, case: Case, event_id: str) -> Change:
+        """Let an event be no step of its case any more; `write` and `forget` as of `take`."""
+        return self._changed(Change(case, None, event_id))
 
     def write(self, changes: Sequence[Change]) -> None:
         """Keep what was taken; within the transaction that accepts the events."""
         with self._store.transaction() as db:
-            for each in changes:
-                if each.replaces is not None:
-                    db.execute(SQL["remove"], (each.event_type, each.case_ref, each.replaces))
+            # in this order, since an event may be replaced in the very batch it is of
+            db.executemany(SQL["add"], [(*each.case, *each.step) for each in changes if each.step])
             db.executemany(
-                SQL["add"],
-                [(each.event_type, each.case_ref, *each.step) for each in changes if each.step],
+                SQL["remove"], [(*each.case, each.replaces) for each in changes if each.replaces]
             )
-            self._store.after_commit(self._trim)
+            self._store.after_commit(lambda: self._written(changes))
 
-    def forget(self) -> None:
-        """Believe the store alone again: what was taken was not written."""
-        self._known.clear()
+    def forget(self, changes: Sequence[Change]) -> None:
+        """Take back what was taken and not written, and nothing that others have taken."""
+        for case in self._settle(changes):
+            self._known.pop(case, None)
 
-    def _of(self, event_type: str, case_ref: str) -> list[Step]:
-        found = self._known.get((event_type, case_ref))
+    def put_aside(self, event_id: str) -> None:
+        """Let an event that was refused for good be no step until `bring_back`."""
+        with self._store.transaction() as db:
+            db.execute(SQL["put_aside"], (event_id,))
+            db.execute(SQL["remove_event"], (event_id,))
+            self._store.after_commit(self._known.clear)
+
+    def bring_back(self, event_id: str) -> None:
+        """Let an event that was put aside be a step again."""
+        with self._store.transaction() as db:
+            db.execute(SQL["bring_back"], (event_id,))
+            db.execute(SQL["discard"], (event_id,))
+            self._store.after_commit(self._known.clear)
+
+    def discard(self, event_id: str) -> None:
+        """Forget for good an event that was put aside."""
+        with self._store.transaction() as db:
+            db.execute(SQL["discard"], (event_id,))
+
+    def _changed(self, change: Change) -> Change:
+        change.apply(self._of(change.case))
+        self._unwritten.setdefault(change.case, []).append(change)
+        return change
+
+    def _of(self, case: Case) -> list[Step]:
+        """Return the steps of a case: those written, and what is taken beside them."""
+        found = self._known.get(case)
         if found is None:
             with self._store.reading() as db:
-                rows = db.execute(SQL["steps"], (event_type, case_ref)).fetchall()
-            found = self._known[event_type, case_ref] = [Step(*row) for row in rows]
+                rows = db.execute(SQL["steps"], case).fetchall()
+            found = self._known[case] = [Step(*row) for row in rows]
+            for change in self._unwritten.get(case, ()):
+                change.apply(found)
         return found
 
-    def _trim(self) -> None:
-        # within one commit, so that nothing taken and unwritten is forgotten by it
+    def _written(self, changes: Sequence[Change]) -> None:
+        self._settle(changes)
         if len(self._known) > _KNOWN_CASES:
             self._known.clear()
+
+    def _settle(self, changes: Sequence[Change]) -> Iterable[Case]:
+        """Drop changes from those that are unwritten; return their cases."""
+        settled = {id(each) for each in changes}
+        cases = {each.case for each in changes}
+        for case in cases:
+            left = [each for each in self._unwritten.pop(case, ()) if id(each) not in settled]
+            if left:
+                self._unwritten[case] = left
+        return cases

@@ -6,23 +6,21 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-import httpx
 from confluent_kafka import KafkaError, Message
 
 from maplebridge.access_policy.department_store import DepartmentStore
+from maplebridge.access_policy.keyclient import KeyClient
 from maplebridge.access_policy.keystore import DepartmentKeys, KeyBatch
 from maplebridge.access_policy.keytransport import TOPIC, BrokerPublicKey
-from maplebridge.errors import KeyBrokerUnavailable
+from maplebridge.errors import MapleBridgeError
 from maplebridge.producers.kafka_line import KafkaLine
 from maplebridge.producers.schema_ids import SchemaIds
 from maplebridge.producers.spool import Spool
 from maplebridge.schemas import AvroCodec, load_schema
 from maplebridge.settings import Settings
-from maplebridge.tls import client_context, explained
 
 _SCHEMA = "control/keys.master.created.v1"
 _PUBLIC_KEY = "key broker's public key"
-_TIMEOUT_S = 5.0
 
 
 class MasterAnnouncer:
@@ -70,7 +68,8 @@ class MasterAnnouncer:
     def advance(self, kafka: KafkaLine) -> None:
         """Send what is not yet announced, unless something still is on its way.
 
-        Raises RegistryUnavailable, KeyBrokerUnavailable, DepartmentStoreUnavailable.
+        Raises RegistryUnavailable, KeyBrokerUnavailable, KeyWithheld, ContractRefused,
+        DepartmentStoreUnavailable.
         """
         if self._under_way or self._reached >= self._keys.last_pending:
             return
@@ -125,26 +124,17 @@ class MasterAnnouncer:
     def _ask_for_key(self) -> BrokerPublicKey:
         if self._settings.key_broker_public_key:
             return BrokerPublicKey.decode(self._settings.key_broker_public_key)
-        url = self._settings.key_broker_url
         try:
-            answer = httpx.get(
-                f"{url}/v1/keys/public",
-                auth=(self._settings.principal, self._settings.secret.get_secret_value()),
-                timeout=_TIMEOUT_S,
-                verify=client_context(self._settings.tls_ca),
-                trust_env=False,
-            )
-            told = str(answer.raise_for_status().json()["public_key"])
-            key = BrokerPublicKey.decode(told)
-        except (httpx.HTTPError, ValueError, KeyError, TypeError) as exc:
+            with KeyClient(self._settings) as broker:
+                key = broker.public_key()
+        except MapleBridgeError:
             remembered = self._spool.recall(_PUBLIC_KEY)
             if remembered is not None:
                 key = BrokerPublicKey.decode(remembered)
                 if _is_of_this_week(key):
                     return key
-            error = KeyBrokerUnavailable(url, type(exc).__name__)
-            raise explained(error, tls_ca=self._settings.tls_ca) from exc
-        self._spool.remember(_PUBLIC_KEY, told)
+            raise
+        self._spool.remember(_PUBLIC_KEY, key.encode())
         return key
 
 

@@ -8,6 +8,7 @@ have come at once, and after a producer was lost they are read from the spool.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -17,14 +18,17 @@ from contextlib import suppress
 from confluent_kafka import KafkaError, KafkaException
 
 from maplebridge.access_policy.signatures import BATCH_MAX_EVENTS
-from maplebridge.errors import AccessDenied, MapleBridgeError
+from maplebridge.errors import MapleBridgeError, SenderFailed
 from maplebridge.producers.backlog import Backlog, Fresh
 from maplebridge.producers.delivery import Delivery
 from maplebridge.producers.framing import Framer
 from maplebridge.producers.kafka_errors import is_final
 from maplebridge.producers.kafka_line import KafkaLine
 from maplebridge.producers.masters import MasterAnnouncer
+from maplebridge.producers.refusals import Refusals
 from maplebridge.producers.spool import Spool
+
+log = logging.getLogger(__name__)
 
 LINGER_S = 0.05
 _POLL_S = 0.01
@@ -39,10 +43,16 @@ class Sender:
     """Owns the producer. Its methods may be called from any thread."""
 
     def __init__(
-        self, kafka: KafkaLine, spool: Spool, announcer: MasterAnnouncer, framer: Framer
+        self,
+        kafka: KafkaLine,
+        spool: Spool,
+        refusals: Refusals,
+        announcer: MasterAnnouncer,
+        framer: Framer,
     ) -> None:
         self._kafka = kafka
         self._spool = spool
+        self._refused = refusals
         self._announcer = announcer
         self._framer = framer
         self.changed = threading.Condition()
@@ -58,8 +68,7 @@ class Sender:
         self._pushed = False
         self._trouble: tuple[MapleBridgeError, str] | None = None
         self._failures = 0
-        self._first_refusal: MapleBridgeError | None = None
-        self._alarm: MapleBridgeError | None = None
+        self._ended = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="maplebridge-sender", daemon=True)
 
@@ -78,13 +87,13 @@ class Sender:
 
     @property
     def waiting(self) -> int:
-        """Events that Kafka has neither acknowledged nor refused."""
-        return self._waiting
+        """Events that Kafka has neither acknowledged nor refused.
 
-    def take_alarm(self) -> MapleBridgeError | None:
-        """Return what an earlier event was refused for, if later ones would be too; once."""
-        alarm, self._alarm = self._alarm, None
-        return alarm
+        Raises SenderFailed if nothing will bring them to Kafka any more.
+        """
+        if self._ended:
+            raise self.why_waiting()
+        return self._waiting
 
     def flush(self, patience_s: float) -> None:
         """Wait until nothing waits; raises why, if nothing is settled for `patience_s`.
@@ -96,7 +105,7 @@ class Sender:
             if self._settled == settled:
                 raise self.why_waiting()
             settled = self._settled
-        refusal, self._first_refusal, self._alarm = self._first_refusal, None, None
+        refusal = self._refused.take_first()
         if refusal is not None:
             raise refusal
 
@@ -107,7 +116,8 @@ class Sender:
                 return True
             self._pushed = True
             self.changed.notify_all()
-            return self.changed.wait_for(ready, timeout_s)
+            self.changed.wait_for(lambda: ready() or self._ended, timeout_s)
+            return ready()
 
     def why_waiting(self) -> MapleBridgeError:
         """Return the error that tells why events wait, and what becomes of them."""
@@ -147,14 +157,26 @@ class Sender:
             self._remove()
 
     def _run(self) -> None:
-        while not self._closing.is_set():
-            try:
-                self._step()
-            except MapleBridgeError as error:
-                self._back_off(error)
-            except KafkaException as exc:
-                self._announcer.begin_again()
-                self._back_off(self._kafka.translated(exc.args[0], ""))
+        try:
+            while not self._closing.is_set():
+                try:
+                    self._step()
+                except MapleBridgeError as error:
+                    self._back_off(error)
+                except KafkaException as exc:
+                    self._announcer.begin_again()
+                    self._back_off(self._kafka.translated(exc.args[0], ""))
+                except Exception as exc:  # whatever it is, the events of others go on after it
+                    log.exception("the sender met a defect")
+                    # what was half done is done again, from what is on disk
+                    self._send_again = True
+                    self._back_off(SenderFailed(type(exc).__name__))
+        finally:
+            self._ended = not self._closing.is_set()
+            if self._ended:
+                self._troubled(SenderFailed("its thread has ended"))
+            with self.changed:
+                self.changed.notify_all()
 
     def _step(self) -> None:
         reports = self._kafka.poll(0)
@@ -236,13 +258,10 @@ class Sender:
         while self._refusals:
             delivery, error = self._refusals[0]
             if delivery.seq in self._in_flight:
-                self._spool.refuse(delivery.seq, delivery.size, str(error))
+                self._refused.put_aside(delivery, error)
                 del self._in_flight[delivery.seq]
                 delivery.refused(error)
                 self._news.append(delivery)
-                self._first_refusal = self._first_refusal or error
-                if isinstance(error, AccessDenied):
-                    self._alarm = self._alarm or error
             self._refusals.popleft()
 
     def _remove(self) -> None:
@@ -280,6 +299,9 @@ class Sender:
                 self.changed.wait(LINGER_S)
 
     def _back_off(self, error: MapleBridgeError) -> None:
-        self._trouble = (error, error.todo)
+        self._troubled(error)
         self._closing.wait(_BACK_OFF_S[min(self._failures, len(_BACK_OFF_S) - 1)])
         self._failures += 1
+
+    def _troubled(self, error: MapleBridgeError) -> None:
+        self._trouble = (error, error.todo)

@@ -145,18 +145,19 @@ class Spool:
         with self._store.reading() as db:
             return {event_type: count for event_type, count, _ in db.execute(SQL["waiting"])}
 
-    def retry(self, seqs: Iterable[int]) -> None:
-        """Put refused events behind all that wait, to be sent again."""
+    def retry(self, seqs: Iterable[int]) -> list[str]:
+        """Put refused events behind all that wait, to be sent again; return their ids."""
+        seqs = list(seqs)
         with self._store.transaction() as db:
             for seq in seqs:
                 db.execute(SQL["retry"], (self.next_seq(), seq))
-                db.execute(SQL["discard"], (seq,))
             self._store.after_commit(self._recount)
+            return self.discard(seqs)
 
-    def discard(self, seqs: Iterable[int]) -> None:
-        """Forget refused events for good."""
+    def discard(self, seqs: Iterable[int]) -> list[str]:
+        """Drop refused events; return their ids."""
         with self._store.transaction() as db:
-            db.executemany(SQL["discard"], [(seq,) for seq in seqs])
+            return [event_id for seq in seqs for (event_id,) in db.execute(SQL["discard"], (seq,))]
 
     def recall(self, name: str) -> str | None:
         """Return what was remembered under a name."""

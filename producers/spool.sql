@@ -87,7 +87,7 @@ INSERT INTO spool
 SELECT ?, stream, event_id, event_key, occurred_at, body FROM spool_refused WHERE seq = ?;
 
 -- name: discard
-DELETE FROM spool_refused WHERE seq = ?;
+DELETE FROM spool_refused WHERE seq = ? RETURNING event_id;
 
 -- name: recall
 SELECT value FROM remembered WHERE name = ?;

@@ -153,7 +153,7 @@ class TrialDepartment:
     def batch(self) -> TrialBatch:
         return TrialBatch(self)
 
-    def flush(self, timeout_s: float = 60.0) -> None:
+    def flush(self, timeout_s: float) -> None:
         pass
 
     def __enter__(self) -> Self:

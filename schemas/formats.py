@@ -9,14 +9,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Format:
-    """One form: a whole text must match; `says` is what an error tells of it."""
+    """One form: a whole text must match; `says` is what an error tells of it.
+
+    scanned: whether a number of a person would fit it, and is searched for.
+    """
 
     pattern: re.Pattern[str]
     says: str
+    scanned: bool
 
 
-def _format(pattern: str, says: str) -> Format:
-    return Format(re.compile(pattern), says)
+def _format(pattern: str, says: str, *, scanned: bool = True) -> Format:
+    return Format(re.compile(pattern), says, scanned)
 
 
 FORMATS: Mapping[str, Format] = {
@@ -25,7 +29,10 @@ FORMATS: Mapping[str, Format] = {
         r"(?=.*\d)\w[\w.:/#()\u3014\u3015\uff08\uff09-]{0,63}",
         "up to 64 letters, digits and . : / # - ( ) without a blank, a digit among them",
     ),
-    "code": _format(r"\w[\w.:/-]{0,63}", "up to 64 letters, digits and . : / - without a blank"),
+    "code": _format(
+        r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,31}",
+        "up to 32 Latin letters, digits and _ . : / - without a blank",
+    ),
     "staff": _format(
         r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", "up to 32 Latin letters, digits and . _ -"
     ),
@@ -36,14 +43,17 @@ FORMATS: Mapping[str, Format] = {
     "uuid": _format(
         r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
         "a UUID in lower-case text form",
+        scanned=False,
     ),
     "duration": _format(
         r"P(?=\d|T\d)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?",
         "an ISO 8601 duration such as P30D or PT2H",
+        scanned=False,
     ),
     "place_3dp": _format(
         r"-?\d{1,2}(\.\d{1,3})?,-?\d{1,3}(\.\d{1,3})?",
         "latitude and longitude in degrees, with three decimals at most",
+        scanned=False,
     ),
     "hex": _format(r"([0-9a-f]{2}){8,64}", "8 to 64 bytes in lower-case hexadecimal"),
     "path": _format(r"[A-Za-z_][\w:.\[\]]{0,127}", "a path such as parties[].name"),

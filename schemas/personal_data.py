@@ -8,45 +8,57 @@ What a text holds is told as kinds, never as the text.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import date
+
+from maplebridge.schemas.digits import SPELLED, in_ascii
 
 IDENTITY, CARD, PHONE, PLATE = "identity number", "bank card", "phone number", "licence plate"
 KINDS = (IDENTITY, CARD, PHONE, PLATE)
 
 _PLATE_PROVINCES = "京津冀晋蒙辽吉黑沪苏浙皖闽赣鲁豫鄂湘粤桂琼渝川贵云藏陕甘青宁新"
-# one look at the text as it stands; \d takes full-width digits, too
-_WORTH_A_LOOK = re.compile(
-    rf"\d(?:[\W_]{{0,3}}\d){{5}}|[{_PLATE_PROVINCES}]\W{{0,2}}[A-Za-z\uff21-\uff5a]"
+_ON_PLATE = rf"[{_PLATE_PROVINCES}]\W{{0,3}}[A-Za-z\uff21-\uff5a]"
+# one look at the text as it stands; \d takes the decimal digits of every script
+_WORTH_A_LOOK = re.compile(rf"\d(?:[\W_]{{0,6}}\d){{5}}|{_ON_PLATE}")
+_SPELLED = re.compile(rf"[\d{SPELLED}](?:(?:[^\w{SPELLED}]|_){{0,6}}[\d{SPELLED}]){{5}}")
+WORTH_A_LOOK_IN_CODE = re.compile(
+    r"(?<!\d)(?:(?:\d\d)?[\W_]?\d{3}[\W_]?\d{4}[\W_]?\d{4}(?!\d)|\d{6}[\W_]?\d{8}[\W_]?\d{3}[\dXx])"
+    r"|\A(?:\(?\d{3,4}[\W_]\d{7}|\d{16}|(?:\d{4}[\W_]){3}\d{4}\Z)"
+    rf"|{_ON_PLATE}"
 )
-_GAPS_MAX = 5
-# what nobody sees between two digits
-_INVISIBLE = dict.fromkeys([0xAD, 0x2060, 0xFEFF, *range(0x200B, 0x2010)])
+"""Where this matches nowhere, `find_in_code` finds nothing."""
 
-_GAP = r"[ \-\u2010-\u2015_]?"
-# a number is not found in the middle of a longer one, of a decimal or of a code; but a word
-# for telephone may stand right before it
-_BEFORE = (
-    r"(?:(?<![0-9A-Za-z_])(?<![0-9][.\-])|(?<=tel)|(?<=phone)|(?<=mobile)|(?<=call)"
-    r"|(?<=vx)|(?<=wx)|(?<=qq))"
-)
-_AFTER = r"(?![0-9A-Za-z_])(?!\.[0-9])"
+_DASH = r"\-\u2010-\u2015\u2212"
+_SIGN = rf"[\s{_DASH}_.,/()、。·•]"
+_GAP = rf"{_SIGN}{{0,3}}"
+# a number is not found in the middle of a longer one or of a decimal
+_BEFORE = r"(?<![0-9])(?<![0-9]\.)"
+_AFTER = r"(?![0-9])(?!\.[0-9])"
+# an old identity number and a landline have no more than a date to be known by
+_APART = rf"(?<![0-9A-Z_])(?<![0-9][.{_DASH}])"
 _CHINA = rf"(?:(?:\+|00)?86{_GAP})?"
 
-_IDENTITY_18 = rf"{_BEFORE}([1-9](?:{_GAP}[0-9]){{16}}{_GAP}[0-9X]){_AFTER}"
-_IDENTITY_15 = rf"{_BEFORE}([1-9][0-9]{{14}}){_AFTER}"
-_CARD = rf"{_BEFORE}([2-9](?:{_GAP}[0-9]){{12,18}}){_AFTER}"
-_MOBILE = rf"{_BEFORE}{_CHINA}\(?(1[3-9][0-9]\)?(?:[ \-.\u2010-\u2015_]?[0-9]){{8}}){_AFTER}"
+# in a lookahead: what begins inside another candidate is tried as well
+_IDENTITY_18 = rf"(?=({_BEFORE}[1-9](?:{_GAP}[0-9]){{16}}{_GAP}[0-9X])(?![0-9]))"
+_IDENTITY_15 = rf"{_APART}([1-9][0-9]{{14}})(?![0-9A-Z_])"
+_CARD = rf"(?=({_BEFORE}[2-9](?:{_GAP}[0-9]){{12,18}}){_AFTER})"
+_MOBILE = rf"(?={_BEFORE}{_CHINA}\(?(1{_GAP}[3-9](?:{_GAP}[0-9]){{9}}){_AFTER})"
+_SOFT = rf"[\s{_DASH}_()]{{0,3}}"
+_TOLD = r"(?:(?<=TEL)|(?<=PHONE)|(?<=CALL))"
 _LANDLINE = (
-    rf"{_BEFORE}(?:\(?0|(?:\+|00)86{_GAP}\(?0?)(?:10|2[0-9]|[3-9][0-9]{{2}})\)?{_GAP}"
-    rf"([2-9](?:{_GAP}[0-9]){{6,7}}){_AFTER}"
+    rf"(?:{_APART}|{_TOLD})(?:\(?0|(?:\+|00)86{_SOFT}0?)(?:10|2[0-9]|[3-9][0-9]{{2}}){_SOFT}"
+    rf"([2-9](?:{_SOFT}[0-9]){{6,7}}){_AFTER}"
 )
 _PLATE = (
-    rf"([{_PLATE_PROVINCES}][ ]?[A-HJ-NP-Z][ \-·•.]?"
+    rf"([{_PLATE_PROVINCES}]\s{{0,3}}[A-HJ-NP-Z][\s{_DASH}·•.]{{0,3}}"
     r"(?:[A-HJ-NP-Z0-9]{4}[A-HJ-NP-Z0-9警学港澳挂领]|[A-HJK][A-HJ-NP-Z0-9][0-9]{4}|[0-9]{5}[A-HJK]))"
-    r"(?![0-9A-Za-z])"
+    r"(?![0-9A-Z])"
 )
+# numbers in a row are not one in groups
+_MOBILE_GROUPS = frozenset([(11,), (3, 4, 4), (3, 8), (7, 4), (3, 3, 5), (5, 6)])
+_CARD_GROUPS = re.compile(r"(?:4 ){3,4}[1-4] |(?:4 ){3,4}|4 6 5 |4 6 4 |6 1?[0-9] |1?[0-9] ")
+_SUM_OF_MONEY = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+")
+_SINGLE_SOFT_GAPS = re.compile(r"[0-9]+(?:[ \-.\u2010-\u2015_)][0-9]+)*")
 
 # GB/T 2260: the first two digits of provinces; 71, 81 to 83 of residence permits; 91 abroad
 _PROVINCES = frozenset(
@@ -64,18 +76,46 @@ _ISSUERS = re.compile(r"62|81|4|5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720|3[47]
 
 def find_personal_data(text: str) -> tuple[str, ...]:
     """Return which of `KINDS` stand in a text, in their order."""
-    if _WORTH_A_LOOK.search(text) is None:
+    found: set[str] = set()
+    if _WORTH_A_LOOK.search(text) is not None:
+        found |= _found(in_ascii(text, spelled=False), _FORMS)
+    if not text.isascii() and _SPELLED.search(text) is not None:
+        found |= _found(in_ascii(text, spelled=True), _FORMS)
+    return tuple(kind for kind in KINDS if kind in found)
+
+
+def find_in_code(text: str) -> tuple[str, ...]:
+    """Return which of `KINDS` a number of a file or a code is, or has between its signs.
+
+    Such texts are full of digits, so only what stands by itself counts: whole, or parted
+    from the rest by a sign or by the word for a telephone or an identity card.
+    """
+    if WORTH_A_LOOK_IN_CODE.search(text) is None:
         return ()
-    left = unicodedata.normalize("NFKC", text.translate(_INVISIBLE)).upper()
-    found: list[str] = []
-    for kind, pattern, is_one in _FORMS:
+    found = _found(in_ascii(text, spelled=False), _FORMS_OF_CODES)
+    return tuple(kind for kind in KINDS if kind in found)
+
+
+def is_personal_number(value: float) -> bool:
+    """Tell whether a number is a mobile phone's or an identity number, without a text around."""
+    if value != value or not 13_000_000_000 <= value < 10**18 or value != int(value):
+        return False
+    digits = str(int(value))
+    if len(digits) == 18:
+        return is_identity_number(digits)
+    return bool(_BARE_MOBILE.fullmatch(digits))
+
+
+def _found(left: str, forms: _Forms) -> set[str]:
+    found = set()
+    for kind, pattern, is_one in forms:
         spans = [m.span(1) for m in pattern.finditer(left) if is_one(m[1])]
         for start, end in spans:
             # a card inside an identity number is none
             left = left[:start] + "\0" * (end - start) + left[end:]
-        if spans and kind not in found:
-            found.append(kind)
-    return tuple(found)
+        if spans:
+            found.add(kind)
+    return found
 
 
 def is_identity_number(number: str) -> bool:
@@ -100,14 +140,28 @@ def is_card_number(number: str) -> bool:
 
 
 def _is_spaced_identity_number(text: str) -> bool:
-    number = _bare(text)
-    return len(text) - len(number) <= _GAPS_MAX and is_identity_number(number)
+    return is_identity_number(_bare(text))
 
 
 def _is_spaced_card_number(text: str) -> bool:
-    number = _bare(text)
-    # numbers in a row are not one in groups
-    return len(text) - len(number) <= _GAPS_MAX and is_card_number(number)
+    groups = _groups(text)
+    shape = "".join(f"{each} " for each in groups)
+    return bool(set(groups) == {1} or _CARD_GROUPS.fullmatch(shape)) and is_card_number(_bare(text))
+
+
+def _is_spaced_mobile(text: str) -> bool:
+    if _SUM_OF_MONEY.fullmatch(text):
+        return False
+    groups = _groups(text)
+    return (
+        groups in _MOBILE_GROUPS
+        or set(groups) == {1}
+        or _SINGLE_SOFT_GAPS.fullmatch(text) is not None
+    )
+
+
+def _groups(text: str) -> tuple[int, ...]:
+    return tuple(map(len, re.findall(r"[0-9]+", text)))
 
 
 def _is_old_identity_number(number: str) -> bool:
@@ -133,18 +187,46 @@ def _always(_: str) -> bool:
     return True
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
-    # the text is in capitals by then
-    return re.compile(re.sub(r"\(\?<=(\w+)\)", lambda m: f"(?<={m[1].upper()})", pattern))
-
-
-_FORMS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
-    (IDENTITY, _compiled(_IDENTITY_18), _is_spaced_identity_number),
-    (CARD, _compiled(_CARD), _is_spaced_card_number),
-    (IDENTITY, _compiled(_IDENTITY_15), _is_old_identity_number),
-    (PHONE, _compiled(_MOBILE), _always),
-    (PHONE, _compiled(_LANDLINE), _always),
-    (PLATE, _compiled(_PLATE), _is_plate),
+_Forms = tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...]
+_FORMS: _Forms = (
+    (IDENTITY, re.compile(_IDENTITY_18), _is_spaced_identity_number),
+    (CARD, re.compile(_CARD), _is_spaced_card_number),
+    (IDENTITY, re.compile(_IDENTITY_15), _is_old_identity_number),
+    (PHONE, re.compile(_MOBILE), _is_spaced_mobile),
+    (PHONE, re.compile(_LANDLINE), _always),
+    (PLATE, re.compile(_PLATE), _is_plate),
+)
+_SIGNED = (
+    r"(?:(?<![0-9A-Z])|(?<=ID)|(?<=SFZ)|(?<=TEL)|(?<=PHONE)|(?<=MOBILE)|(?<=VX)|(?<=WX)"
+    r"|(?<=WEIXIN)|(?<=WECHAT)|(?<=QQ)|(?<=SJ)|(?<=SJH))"
+)
+_BARE_MOBILE = re.compile(r"(?:86)?1[3-9][0-9]{9}")
+_FORMS_OF_CODES: _Forms = (
+    (
+        IDENTITY,
+        re.compile(r"(?<![0-9])([1-9][0-9]{5}[\-._]?[0-9]{8}[\-._]?[0-9]{3}[0-9X])(?![0-9])"),
+        _is_spaced_identity_number,
+    ),
+    (
+        PHONE,
+        re.compile(
+            rf"{_SIGNED}(?:\+?86[\-._]?)?(1[3-9][0-9](?:[0-9]{{8}}|[\-._/:][0-9]{{4}}[\-._/:][0-9]{{4}}))"
+            r"(?![0-9A-Z])"
+        ),
+        _always,
+    ),
+    (
+        PHONE,
+        re.compile(r"\A\(?(0(?:10|2[0-9]|[3-9][0-9]{2})[\-)./][2-9][0-9]{6,7})\Z"),
+        _always,
+    ),
+    # whole, or a tenth of the numbers that begin like a card's would be taken for one
+    (
+        CARD,
+        re.compile(r"\A([2-9][0-9]{15}(?:[0-9]{3})?|[2-9][0-9]{3}(?:[\-._/:][0-9]{4}){3})\Z"),
+        _is_spaced_card_number,
+    ),
+    (PLATE, re.compile(_PLATE), _is_plate),
 )
 
 SAYS: Mapping[str, str] = {

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from maplebridge.schemas.contracts import (
+    EVERY_DEPARTMENT,
     OPEN_ORDER,
     OPENS,
     SHARE_ORDER,
@@ -39,6 +40,7 @@ KINDS: Mapping[str, str] = {
     "retallied": "tallies would show a field above L1",
     "resubjected": "another value says whose key seals it",
     "reowned": "it belongs to another department",
+    "republished": "more departments may publish it, and settle what others' entries hold",
 }
 """Every kind of weakening, and what it means."""
 
@@ -105,7 +107,8 @@ def _field(old: FieldSpec, new: FieldSpec) -> Iterator[str]:
         yield "reshared"
     if not sealed_now and _looser(old, old.code_list, new.code_list):
         yield "uncoded"
-    if not sealed_now and new.code_list is None and _looser(old, old.format, new.format):
+    # another form takes other texts at any grade; a code list takes fewer than any form
+    if not sealed_now and new.code_list is None and old.format not in ("", new.format):
         yield "unformed"
     scanned = bool(new.text and new.scan)
     if old.text and not scanned and not sealed_now:
@@ -237,3 +240,7 @@ def _contract(old: Contract, new: Contract) -> Iterator[Weakening]:
             yield Weakening(f"mb:subjects.{scope}", "resubjected", 0, 0)
     if new.department != old.department:
         yield Weakening("mb:department", "reowned", 0, 0)
+    # as written: who "*" stands for is the catalogue's to say
+    before, after = (set(each.schema.get("mb:publishers", ())) for each in (old, new))
+    if EVERY_DEPARTMENT not in before and not after <= before:
+        yield Weakening("mb:publishers", "republished", 0, 0)

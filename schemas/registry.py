@@ -8,16 +8,18 @@ contracts pinned by fingerprint.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
-from maplebridge.errors import ContractRefused, RegistryUnavailable
+from maplebridge.errors import ContractRefused, InputError, RegistryUnavailable
 from maplebridge.schemas.contracts import fingerprint
 from maplebridge.tls import client_context, explained
 
 API = "/apis/ccompat/v7"
+Answer = TypeVar("Answer")
 
 
 class RegistryClient:
@@ -25,20 +27,27 @@ class RegistryClient:
 
     tls_ca: PEM file of the authority that an https registry's certificate must come from.
 
-    Every call raises RegistryUnavailable if the registry does not answer.
+    Every call raises RegistryUnavailable if the registry does not answer, or something
+    that is no registry does. Raises InputError if `url` is none.
     """
 
     def __init__(self, url: str, *, tls_ca: Path | None = None, timeout_s: float = 10.0) -> None:
         self.url = url
         self._tls_ca = tls_ca
         # no connection is kept: a process asks a handful of times in its life
-        self._http = httpx.Client(
-            base_url=url + API,
-            timeout=timeout_s,
-            limits=httpx.Limits(max_keepalive_connections=0),
-            trust_env=False,
-            verify=client_context(tls_ca),
-        )
+        try:
+            self._http = httpx.Client(
+                base_url=url + API,
+                timeout=timeout_s,
+                limits=httpx.Limits(max_keepalive_connections=0),
+                trust_env=False,
+                verify=client_context(tls_ca),
+            )
+        except httpx.InvalidURL as exc:
+            raise InputError(
+                f"the schema registry's address is no URL ({exc}).",
+                todo="Check MAPLEBRIDGE_REGISTRY_URL, such as http://127.0.0.1:8081.",
+            ) from exc
 
     def close(self) -> None:
         self._http.close()
@@ -48,51 +57,63 @@ class RegistryClient:
 
         Raises ContractRefused if it is not compatible with an earlier version.
         """
-        self._call("PUT", f"/config/{subject}", {"compatibility": "FULL_TRANSITIVE"})
-        answer = self._call("POST", f"/subjects/{subject}/versions", _body(schema), subject=subject)
-        return int(answer["id"])
+        level = {"compatibility": "FULL_TRANSITIVE"}
+        self._call("PUT", f"/config/{subject}", lambda _: None, level)
+        path = f"/subjects/{subject}/versions"
+        return self._call("POST", path, _id, _body(schema), subject=subject)
 
     def compatibility(self, subject: str) -> str:
-        return str(self._call("GET", f"/config/{subject}")["compatibilityLevel"])
+        return self._call("GET", f"/config/{subject}", lambda told: str(told["compatibilityLevel"]))
 
     def id_of(self, subject: str, schema: dict[str, Any]) -> int:
         """Return the id of exactly this schema.
 
         Raises ContractRefused if it is not registered under `subject`.
         """
-        answer = self._call("POST", f"/subjects/{subject}", _body(schema), subject=subject)
+        schema_id, found = self._call(
+            "POST",
+            f"/subjects/{subject}",
+            lambda told: (_id(told), fingerprint(_schema(told))),
+            _body(schema),
+            subject=subject,
+        )
         # the registry takes two schemas for one that differ in a doc alone
-        if fingerprint(json.loads(answer["schema"])) != fingerprint(schema):
+        if found != fingerprint(schema):
             raise ContractRefused(
                 f"{subject} holds another text of this schema.",
                 todo="Use the contract that was registered, or `maplebridge schema register`.",
             )
-        return int(answer["id"])
+        return schema_id
 
     def schema(self, schema_id: int) -> dict[str, Any]:
         """Return the schema with this id; raises ContractRefused if there is none."""
-        answer = self._call("GET", f"/schemas/ids/{schema_id}", subject=f"id {schema_id}")
-        schema: dict[str, Any] = json.loads(answer["schema"])
-        return schema
+        return self._call("GET", f"/schemas/ids/{schema_id}", _schema, subject=f"id {schema_id}")
 
     def versions(self, subject: str) -> list[dict[str, Any]]:
         """Return every schema of `subject`, the oldest first.
 
         Raises ContractRefused if there is no such subject.
         """
-        numbers = self._call("GET", f"/subjects/{subject}/versions", subject=subject)
-        return [
-            json.loads(self._call("GET", f"/subjects/{subject}/versions/{number}")["schema"])
-            for number in sorted(numbers)
-        ]
+        path = f"/subjects/{subject}/versions"
+        numbers = self._call("GET", path, lambda told: sorted(map(int, told)), subject=subject)
+        return [self._call("GET", f"{path}/{number}", _schema) for number in numbers]
 
     def subjects(self) -> list[str]:
-        return [str(name) for name in self._call("GET", "/subjects")]
+        return self._call("GET", "/subjects", lambda told: [str(name) for name in told])
 
-    def _call(self, method: str, path: str, body: Any = None, *, subject: str = "") -> Any:
+    def _call(
+        self,
+        method: str,
+        path: str,
+        read: Callable[[Any], Answer],
+        body: Any = None,
+        *,
+        subject: str = "",
+    ) -> Answer:
+        """read: takes out of the parsed answer what is wanted."""
         try:
             response = self._http.request(method, path, json=body)
-        except httpx.HTTPError as exc:
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
             error = RegistryUnavailable(self.url, type(exc).__name__)
             raise explained(error, tls_ca=self._tls_ca) from exc
         if response.status_code in (404, 409, 422):
@@ -102,7 +123,21 @@ class RegistryClient:
             )
         if response.is_error:
             raise RegistryUnavailable(self.url, f"HTTP {response.status_code}")
-        return response.json()
+        try:
+            return read(response.json())
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise RegistryUnavailable(self.url, "its answer makes no sense") from None
+
+
+def _id(told: Any) -> int:
+    return int(told["id"])
+
+
+def _schema(told: Any) -> dict[str, Any]:
+    schema = json.loads(told["schema"])
+    if not isinstance(schema, dict):
+        raise TypeError("a schema is an object")
+    return schema
 
 
 def _body(schema: dict[str, Any]) -> dict[str, str]:

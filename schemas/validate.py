@@ -12,10 +12,18 @@ from maplebridge.schemas.codec import Event
 from maplebridge.schemas.compiled import Rule, compile_checks
 from maplebridge.schemas.contracts import Contract, FieldSpec
 from maplebridge.schemas.formats import FORMATS
-from maplebridge.schemas.personal_data import SAYS, find_personal_data
+from maplebridge.schemas.personal_data import (
+    SAYS,
+    WORTH_A_LOOK_IN_CODE,
+    find_in_code,
+    find_personal_data,
+    is_personal_number,
+)
 from maplebridge.schemas.regions import Regions
 
 _RANGES = {"int": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
+# a mobile phone's number has eleven digits
+_NUMBERS_NOT_DOUBTED = (-(2**63), 12_999_999_999)
 _PYTHON: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
     "boolean": (bool,),
@@ -122,11 +130,7 @@ class Validator:
         for kind in kinds:
             self.personal_data[spec.path, kind] += 1
         if spec.scan != "raise" or spec.raises is None:
-            raise EventInvalid(
-                f"what looks like {SAYS[kinds[0]]} stands in a text that many may read.",
-                path=spec.path,
-                todo="Take it out, or give it in a sealed field.",
-            )
+            raise _personal(spec.path, SAYS[kinds[0]])
         event[spec.path], event[spec.raises.twin] = spec.raises.shown, text
 
     def _rules(self, prefix: str) -> list[Rule]:
@@ -146,6 +150,8 @@ class Validator:
         low, high = _RANGES.get(avro, (None, None))
         codes = self._codes.get(spec.code_list) if spec.code_list else None
         form = FORMATS[spec.format] if spec.format and spec.path not in _CHECKED_APART else None
+        scanned = form is not None and form.scanned
+        number = avro in ("long", "double") and spec.seal is None and not spec.is_time
 
         def check(value: Any, path: str, at: int) -> None:
             if value is None:
@@ -161,6 +167,11 @@ class Validator:
                 raise EventInvalid(f"out of the range of {avro}.", path=path)
             if form is not None and form.pattern.fullmatch(value) is None:
                 raise EventInvalid("not in its form.", path=path, todo=f"Give {form.says}.")
+            if scanned and (kinds := find_in_code(value)):
+                self.personal_data.update((spec.path, each) for each in kinds)
+                raise _personal(path, SAYS[kinds[0]])
+            if number and is_personal_number(value):
+                raise _personal(path, "a phone number or an identity number")
             if codes is not None and value not in codes.codes:
                 raise EventInvalid("unknown code.", path=path, todo=codes.advice(value))
             if codes is not None and not codes.holds(value, at=at):
@@ -173,7 +184,8 @@ class Validator:
             frozenset(python),
             frozenset(codes.codes) - frozenset(codes.dated) if codes else None,
             form.pattern if form else None,
-            _RANGES.get(avro),
+            WORTH_A_LOOK_IN_CODE if scanned else None,
+            _NUMBERS_NOT_DOUBTED if number else _RANGES.get(avro),
             nullable,
             check,
         )
@@ -184,6 +196,14 @@ def _list(event: Event, name: str) -> list[Any]:
     if not isinstance(items, list):
         raise EventInvalid("a list is needed.", path=name)
     return items
+
+
+def _personal(path: str, what: str) -> EventInvalid:
+    return EventInvalid(
+        f"what looks like {what} stands where many may read it.",
+        path=path,
+        todo="Take it out, or give it in a sealed field.",
+    )
 
 
 def _unknown(names: set[str], known: set[str], prefix: str) -> EventInvalid:

@@ -2,7 +2,6 @@
 
 # no postponed annotations: FastAPI could not resolve those of functions made in a function
 import base64
-import binascii
 import hashlib
 import hmac
 import logging
@@ -124,7 +123,7 @@ def add_bundle_routes(app: FastAPI, bundles: Bundles) -> None:
     def share(bundle_id: uuid.UUID, body: _Proof) -> dict[str, str] | Response:
         try:
             proof = base64.b64decode(body.proof, validate=True)
-        except binascii.Error:
+        except ValueError:
             return problem(400, "the proof is not base64.")
         given = bundles.redeem(bundle_id, proof)
         if isinstance(given, Response):

@@ -2,7 +2,6 @@
 
 # no postponed annotations: FastAPI could not resolve those of functions made in a function
 import base64
-import binascii
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -35,7 +34,7 @@ class KeyItem(_Strict):
     def request(self) -> KeyRequest:
         try:
             key_id = base64.b64decode(self.key_id, validate=True)
-        except binascii.Error:
+        except ValueError:
             raise InputError("a key_id is not base64 of 16 bytes.") from None
         return KeyRequest(
             key_id, self.key_version, self.suite, self.event_type, self.path, self.grade

@@ -19,7 +19,7 @@ UPDATE orders SET state = 'dispatched' WHERE order_no = 'HX0001';
 INSERT INTO outbox (aggregatetype, aggregateid, type, payload) VALUES ('order', 'HX0001', 'OrderDispatched', '{
   "community": "330681001001", "occurred_at": "2025-03-03T08:20:00+08:00", "case_ref": "hotline/HX0001",
   "fields": {"order_no": "HX0001", "channel": "phone", "demand_type": "help", "category": "gas",
-             "urgency": "emergency", "unit": "燃气公司", "state": "dispatched", "content": "楼道内闻到燃气味"}}');
+             "urgency": "emergency", "unit": "U-GAS", "state": "dispatched", "content": "楼道内闻到燃气味"}}');
 COMMIT;
 
 -- A row that cannot be published: nobody knows this community.

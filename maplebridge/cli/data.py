@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,17 +11,24 @@ import typer
 
 from maplebridge.cli.options import HOME, Home, Json, settings_of
 from maplebridge.cli.output import complaints, console, print_json
-from maplebridge.errors import InputError, Unavailable
+from maplebridge.errors import EventInvalid, InputError, Unavailable
 from maplebridge.producers import Department
-from maplebridge.producers.event_json import read_event
+from maplebridge.producers.event_json import read_event, shown_path
+from maplebridge.producers.strict_json import Limits, parse
 from maplebridge.schemas import Contract, load_catalogue
 
 _PATIENCE_S = 5.0
+_DEPTH = 16
+_VALUES = 50_000
 
 
 def publish(
     event_type: Annotated[str, typer.Argument(help="The event type, such as hotline.order.")],
     file: Annotated[Path, typer.Argument(help="JSON Lines; see docs/publishing.md.")],
+    department: Annotated[
+        str | None,
+        typer.Option("--as", help="The department that publishes, where several may."),
+    ] = None,
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Do not wait for Kafka; the spool is enough.")
     ] = False,
@@ -37,19 +43,20 @@ def publish(
     down they wait in the department's spool; exit code 5 then.
     """
     contract = _own_contract(event_type)
-    lines = _read(file)
+    name = department or contract.department
+    settings = settings_of(f"dept-{name}", home)
+    limits = Limits(settings.event_max_bytes, _DEPTH, _VALUES)
     rows = rejected = 0
-    dept = Department(
-        contract.department, settings=settings_of(f"dept-{contract.department}", home)
-    ).open()
+    dept = Department(name, settings=settings).open()
     unsent: Unavailable | None = None
     try:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
+        dept.contract(event_type)
+        for number, line in enumerate(_lines(file, limits.size_bytes), 1):
+            if len(line) <= limits.size_bytes and not line.strip():
                 continue
             rows += 1
             try:
-                event = read_event(_object_of(line), contract)
+                event = read_event(parse(line, limits), contract)
                 dept.publish(event_type, event.fields, **event.envelope)
             except InputError as error:
                 rejected += 1
@@ -114,29 +121,30 @@ def _own_contract(event_type: str) -> Contract:
     return contract
 
 
-def _read(file: Path) -> Iterator[str]:
+def _lines(file: Path, max_bytes: int) -> Iterator[bytes]:
+    """Give the lines of a file; of one over `max_bytes`, no more than shows that it is."""
     try:
-        with file.open(encoding="utf-8") as handle:
-            yield from handle
-    except (OSError, UnicodeDecodeError) as exc:
+        with file.open("rb") as handle:
+            while line := handle.readline(max_bytes + 1):
+                yield line.rstrip(b"\r\n")
+                while line and not line.endswith(b"\n"):
+                    line = handle.readline(max_bytes)
+    except OSError as exc:
         raise InputError(
-            f"{file} cannot be read ({getattr(exc, 'strerror', None) or 'not UTF-8'}).",
-            todo="Give a file of JSON lines in UTF-8.",
+            f"{file} cannot be read ({exc.strerror}).", todo="Give a file of JSON lines in UTF-8."
         ) from exc
 
 
-def _object_of(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except ValueError as exc:
-        raise InputError("not JSON.", todo="One object a line.") from exc
-
-
 def _reject(number: int, error: InputError, *, as_json: bool) -> None:
+    message = error.message
+    if isinstance(error, EventInvalid):
+        # a name that no contract has might say anything
+        path = shown_path(error.path)
+        message = f"{path}: {error.reason}" if path else error.reason
     if as_json:
-        print_json({"line": number, "message": error.message, "todo": error.todo})
+        print_json({"line": number, "message": message, "todo": error.todo})
     else:
-        complaints.print(f"line {number}: {error}", markup=False)
+        complaints.print(f"line {number}: {message} {error.todo}".rstrip(), markup=False)
 
 
 def _conclude(summary: Mapping[str, Any], *, as_json: bool) -> None:

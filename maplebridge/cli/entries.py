@@ -98,7 +98,8 @@ def _print(
     if as_json:
         for row in rows:
             print_json(row)
+        print_json({"rows": len(rows)})
     elif rows:
         print_table(title, tuple(rows[0]), [tuple(row.values()) for row in rows])
     else:
-        console.print("None.")
+        console.print("No entries.")

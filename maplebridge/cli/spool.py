@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -15,6 +13,9 @@ from maplebridge.cli.output import console, print_json
 from maplebridge.errors import InputError
 from maplebridge.producers import Department
 from maplebridge.producers.department import store_path
+from maplebridge.producers.import_state import ImportState
+from maplebridge.producers.lifecycle import Lifecycles
+from maplebridge.producers.refusals import Refusals
 from maplebridge.producers.spool import Refused, Spool
 
 Name = Annotated[str, typer.Argument(help="The department, such as hotline.")]
@@ -37,7 +38,8 @@ def status(department: Name, home: Home = HOME, as_json: Json = False) -> None:
 
     A publisher that runs holds the spool: ask that one, or wait until it ends.
     """
-    with _spool(department, home) as spool:
+    with _store(department, home) as store:
+        spool = Spool(store)
         waiting, size, refused = spool.count, spool.size, spool.refused_count()
         by_type = spool.waiting()
     if as_json:
@@ -51,7 +53,8 @@ def status(department: Name, home: Home = HOME, as_json: Json = False) -> None:
 
 def list_(department: Name, limit: Limit = 50, home: Home = HOME, as_json: Json = False) -> None:
     """List the events that Kafka or the registry refused, with the reason."""
-    with _spool(department, home) as spool:
+    with _store(department, home) as store:
+        spool = Spool(store)
         refused = spool.refused(limit=limit)
     for each in refused:
         if as_json:
@@ -77,9 +80,10 @@ def retry(
     as_json: Json = False,
 ) -> None:
     """Put refused events behind those that wait; `spool drain` or a publisher sends them."""
-    with _spool(department, home) as spool:
+    with _store(department, home) as store:
+        spool = Spool(store)
         seqs = _chosen(spool, event_ids, everything=everything)
-        spool.retry(seqs)
+        _refusals(store, spool).retry(seqs)
     _tell("retried", len(seqs), as_json=as_json)
 
 
@@ -91,9 +95,10 @@ def discard(
     as_json: Json = False,
 ) -> None:
     """Forget refused events for good: nobody will ever see them."""
-    with _spool(department, home) as spool:
+    with _store(department, home) as store:
+        spool = Spool(store)
         seqs = _chosen(spool, event_ids, everything=everything)
-        spool.discard(seqs)
+        _refusals(store, spool).discard(seqs)
     _tell("discarded", len(seqs), as_json=as_json)
 
 
@@ -105,11 +110,13 @@ def drain(department: Name, home: Home = HOME, as_json: Json = False) -> None:
     _tell("sent", waiting, as_json=as_json)
 
 
-@contextmanager
-def _spool(department: str, home: Home) -> Iterator[Spool]:
+def _store(department: str, home: Home) -> DepartmentStore:
     settings = settings_of(f"dept-{department}", home)
-    with DepartmentStore(store_path(settings, department), department=department) as store:
-        yield Spool(store)
+    return DepartmentStore(store_path(settings, department), department=department)
+
+
+def _refusals(store: DepartmentStore, spool: Spool) -> Refusals:
+    return Refusals(store, spool, Lifecycles(store), ImportState(store))
 
 
 def _chosen(spool: Spool, event_ids: list[str] | None, *, everything: bool) -> list[int]:

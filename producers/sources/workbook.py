@@ -9,7 +9,7 @@ from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
-from openpyxl import Workbook, load_workbook
+from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
 
 from maplebridge.errors import InputError, MappingInvalid
@@ -17,10 +17,11 @@ from maplebridge.producers.mapping.document import did_you_mean
 from maplebridge.producers.mapping.source import WorkbookSource
 from maplebridge.producers.rejects import COLUMNS, open_private, unwritable
 from maplebridge.producers.sources.rows import SourceRow
+from maplebridge.producers.sources.workbook_archive import open_watched
 
-UNPACKED_MAX_BYTES = 2_000_000_000
+UNPACKED_MAX_BYTES = 1_000_000_000
 TEXTS_MAX_BYTES = 50_000_000
-RATIO_MAX = 500
+RATIO_MAX = 100
 MEMBERS_MAX = 2_000
 ROWS_MAX = 1_048_576
 COLUMNS_MAX = 1_000
@@ -44,7 +45,10 @@ class WorkbookRows:
         # opened here: openpyxl leaves a file open that it cannot read
         self._file = path.open("rb")
         try:
-            self._book = load_workbook(self._file, read_only=True, data_only=True, keep_links=False)
+            self._book = open_watched(self._file, path)
+        except InputError:
+            self._file.close()
+            raise
         except Exception as exc:  # openpyxl raises nearly anything on a broken file
             self._file.close()
             raise self._broken(exc) from exc
@@ -123,6 +127,8 @@ class WorkbookRows:
         try:
             told = self._sheet.max_row or 0
             self._sheet.reset_dimensions()
+        except InputError:
+            raise
         except Exception as exc:
             raise self._broken(exc) from exc
         return int(told)

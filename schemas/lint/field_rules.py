@@ -189,7 +189,7 @@ def _content(spec: FieldSpec) -> Iterator[Fault]:
 
 
 def _is_guarded(spec: FieldSpec, personal: Personal) -> bool:
-    if spec.type == "boolean" or spec.type == ["null", "boolean"]:
+    if spec.type in ("boolean", ["null", "boolean"]) and not personal.flag:
         return True
     # coarse places are what the format holds them to
     coarse = spec.format == "place_3dp" and "PLACE" in personal.categories

@@ -1,104 +1,45 @@
-"""What names and docs give away: content that the bus refuses, and persons' data."""
+"""What names and docs give away: content that the bus refuses, and persons' data.
+
+The words themselves are data: `words.yaml`.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
 
-_REFUSED_WORDS = """
-    score scoring rank ranking credit_rating rating_of_person reputation blacklist redlist
-    tag label profile profiling portrait persona
-    face facial faceprint fingerprint palmprint palm_print iris retina voiceprint biometric gait dna
-    trace track trajectory whereabouts movement_history geofence
-    ballot vote_choice voted_for voter party_member party_membership party_branch political_status
-    imsi imei msisdn iccid mac_address call_detail call_record cell_id base_station signalling
-    signaling cdr
-    state_secret work_secret secret secrecy secrecy_level classified core_data important_data
-"""
-_REFUSED_NAME = re.compile(rf"(^|_)({'|'.join(_REFUSED_WORDS.split())})(e?s)?(_|$)")
+import yaml
 
-_REFUSED_TEXT = re.compile(
-    r"评分|打分|信用分|积分|排名|标签|画像|黑名单|红名单|人脸|面部|指纹|掌纹|虹膜|声纹|步态|基因"
-    r"|生物识别|轨迹|行踪|选票|投票选择|党员|党籍|政治面貌|国家秘密|工作秘密|密级|机密|绝密"
-    r"|核心数据|重要数据|信令|基站|通话记录"
-    r"|\b(credit scores?|social credit|risk scores?|scores? of (a |the )?(person|resident)s?"
-    r"|profiles? of (a |the )?(person|resident)s?|ranking of (persons|residents)"
-    r"|face recognition|facial|biometric|fingerprints?|voiceprints?|iris scan"
-    r"|location trac(e|es|king)|whereabouts|ballots?|party member(ship)?"
-    r"|state secrets?|work secrets?|core data|important data|call records?|base stations?)\b",
-    re.IGNORECASE,
-)
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 @dataclass(frozen=True)
-class Personal:
-    """What a name or doc speaks of, and how a field that holds it is graded at least."""
+class Words:
+    """The names and texts that speak of one thing, and what they do not mean."""
+
+    name: re.Pattern[str]
+    text: re.Pattern[str]
+    passing: re.Pattern[str]
+
+    def in_name(self, name: str) -> bool:
+        rest = self.passing.sub("_", snake(name))
+        return bool(self.name.search(rest) or self.text.search(name))
+
+
+@dataclass(frozen=True)
+class Personal(Words):
+    """What a name or doc speaks of, and how a field that holds it is graded at least.
+
+    flag: whether true or false would tell it as well.
+    """
 
     what: str
     grade: int
     categories: tuple[str, ...]
-    name: re.Pattern[str]
-    text: re.Pattern[str]
-
-
-def _personal(what: str, grade: int, categories: str, name: str, text: str) -> Personal:
-    whole = re.compile(rf"(^|_)({name})s?(_|$)")
-    return Personal(what, grade, tuple(categories.split()), whole, re.compile(text, re.IGNORECASE))
-
-
-_WHO = (
-    "person|caller|applicant|proposer|reporter|resident|owner|party|parties|contact|victim|patient"
-    "|student|child|parent|guardian|tenant|landlord|householder|witness|full|first|last|family"
-    "|given|sur"
-)
-PERSONAL = (
-    _personal(
-        "an identity number", 4, "SPI",
-        "id_no|id_number|id_card|idcard|identity|identity_no|identity_number|identity_card"
-        "|passport|passport_no|social_security_no",
-        r"identity (card |)numbers?|passport numbers?|身份证|证件号|护照号",
-    ),
-    _personal(
-        "a bank card or account", 4, "SPI",
-        "bank_card|bankcard|card_no|card_number|bank_account|account_no|account_number|iban",
-        r"bank (card|account)|银行卡|银行账号",
-    ),
-    _personal(
-        "health, belief or origin", 4, "SPI",
-        "diagnosis|disease|illness|disability|disability_grade|medical_record|health_status"
-        "|religion|ethnicity|pregnancy|criminal_record",
-        r"diagnosis|medical record|religio|疾病|病史|病历|残疾|宗教|民族|犯罪记录",
-    ),
-    _personal(
-        "a phone or another address to reach a person", 3, "PI SPI",
-        "phone|phone_no|mobile|tel|telephone|cellphone|email|e_mail|wechat|wechat_id|qq|weixin",
-        r"phone numbers?|mobile numbers?|e-?mail address|手机号|电话号码|联系电话|联系方式|微信号",
-    ),
-    _personal(
-        "a licence plate", 3, "PI SPI",
-        "plate|plate_no|plate_number|licence_plate|license_plate|vehicle_no",
-        r"licen[cs]e plate|number plate|车牌",
-    ),
-    _personal(
-        "a birthday or an exact age", 3, "PI SPI",
-        "birth|birthday|birthdate|birth_date|date_of_birth|dob|age(?!_band)",
-        r"date of birth|birthday|出生日期|出生年月|生日",
-    ),
-    _personal(
-        "an address or an exact place", 3, "PI SPI PLACE",
-        "address|addr|residence|domicile|door_no|house_no|room_no|latlon|lat|lon|lng|latitude"
-        "|longitude|gps|coordinates|geolocation|ip_address",
-        r"home address|exact place|门牌|住址|家庭地址|经纬度",
-    ),
-    _personal(
-        "a person's name", 3, "PI SPI",
-        rf"({_WHO})_?name|name_of_({_WHO})|surname|nickname",
-        r"name of (a |the )?(person|caller|applicant|resident|reporter|proposer)|姓名",
-    ),
-)  # fmt: skip
-_BARE_NAME = re.compile(r"name")
-NAME_OF_PERSON = PERSONAL[-1]
+    flag: bool
 
 
 def snake(name: str) -> str:
@@ -107,22 +48,51 @@ def snake(name: str) -> str:
 
 
 def refused_in_name(name: str) -> bool:
-    return bool(_REFUSED_NAME.search(snake(name)) or _REFUSED_TEXT.search(name))
+    return REFUSED.in_name(name)
 
 
 def refused_in_text(text: str) -> bool:
-    return _REFUSED_TEXT.search(text) is not None
+    return REFUSED.text.search(text) is not None
 
 
 def personal_in_name(name: str) -> Personal | None:
     """Return what a field's name says it holds, the gravest first; None if nothing personal."""
-    plain = snake(name)
-    if _BARE_NAME.fullmatch(plain):
-        return NAME_OF_PERSON
-    return next(
-        (each for each in PERSONAL if each.name.search(plain) or each.text.search(name)), None
-    )
+    return next((each for each in PERSONAL if each.in_name(name)), None)
 
 
 def personal_in_text(text: str) -> Personal | None:
     return next((each for each in PERSONAL if each.text.search(text)), None)
+
+
+def _patterns(row: Mapping[str, Any]) -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    named = "|".join(row["names"].split())
+    if persons := "|".join(row.get("persons", "").split()):
+        named += rf"|({persons})_?name|name_of_({persons})"
+    if whole := "|".join(row.get("whole", "").split()):
+        whole = rf"|^({whole})$"
+    passing = "|".join(row.get("passing", "").split()) or r"\Z\A."
+    return (
+        re.compile(rf"(^|_)({named})(e?s)?(_|$){whole}"),
+        # a line of the file may be broken before a bar
+        re.compile(re.sub(r"\s+\|", "|", row["texts"]), re.IGNORECASE),
+        re.compile(rf"(?:^|(?<=_))({passing})(?=_|$)"),
+    )
+
+
+def _load() -> tuple[Words, tuple[Personal, ...]]:
+    text = files("maplebridge.schemas").joinpath("lint/words.yaml").read_text("utf-8")
+    rows = yaml.safe_load(text)
+    personal = (
+        Personal(
+            *_patterns(row),
+            row["what"],
+            row["grade"],
+            tuple(row["categories"]),
+            row.get("flag", False),
+        )
+        for row in rows["personal"]
+    )
+    return Words(*_patterns(rows["refused"])), tuple(personal)
+
+
+REFUSED, PERSONAL = _load()

@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import stat
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +16,14 @@ from typing import Any, cast
 import httpx
 import pytest
 from fastapi import FastAPI
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from maplebridge.access_policy.audit.log import AuditLog
 from maplebridge.access_policy.broker import Broker, ReleaseRecord, SealedFileRoot
 from maplebridge.access_policy.broker.audited import audit_into, leaves_of
+from maplebridge.access_policy.broker.bundles import Bundles, add_bundle_routes
 from maplebridge.access_policy.broker.http import BODY_MAX_BYTES, create_app
 from maplebridge.access_policy.broker.keywrap import WrappingKey, master_binding
 from maplebridge.access_policy.broker.pseudonyms import pseudonym, pseudonym_key
@@ -594,3 +598,29 @@ def test_pseudonyms_join_within_a_purpose_and_consumer_and_never_across() -> Non
     same = pseudonym_key(root, purpose="audit", consumer="data-officer")
     assert pseudonym(same, "subject", people[0]) in views[0]
     assert pseudonym(same, "case", people[0]) not in views[0]
+
+
+class NoBundles(Bundles):
+    def __init__(self) -> None:
+        pass
+
+    def redeem(self, bundle_id: uuid.UUID, proof: bytes) -> bytes:
+        return b"share"
+
+
+def ask_for_share(proof: object) -> int:
+    app = FastAPI()
+    add_bundle_routes(app, NoBundles())
+    path = f"/v1/bundles/{uuid.UUID(int=1)}/share"
+    return connect(app).post(path, json={"proof": proof}).status_code
+
+
+def test_a_proof_that_is_not_ascii_is_refused_as_malformed() -> None:
+    """T18: the one path that asks for no login."""
+    assert ask_for_share("é" * 44) == 400
+    assert ask_for_share("A" * 43 + "=") == 200
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=44, max_size=44))
+def test_no_proof_whatever_its_text_is_a_defect(proof: str) -> None:
+    assert ask_for_share(proof) in (200, 400)

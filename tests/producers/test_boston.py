@@ -12,15 +12,15 @@ import pytest
 
 from maplebridge.producers import Department, import_file
 from maplebridge.schemas import load_regions
+from tests.frame.repository import ROOT
+from tests.frame.shared_data import BOSTON_ROWS
 from tests.producers.bus import Bus
 
-ROOT = Path(__file__).parents[2]
-DATA = ROOT.parent / "shared" / "data" / "boston311_2015-10.csv"
 EXAMPLE = ROOT / "examples" / "boston"
 TOPIC = "mb.dept.hotline.hotline.order"
 LOCAL = ZoneInfo("America/New_York")
 
-pytestmark = pytest.mark.skipif(not DATA.exists(), reason="the rows of Boston are not here")
+pytestmark = pytest.mark.skipif(not BOSTON_ROWS.exists(), reason="the rows of Boston are not here")
 
 
 def test_a_month_of_boston_is_published_or_rejected_and_counts_alike(
@@ -32,12 +32,15 @@ def test_a_month_of_boston_is_published_or_rejected_and_counts_alike(
     since = bus.ends(TOPIC)
     with Department("hotline", settings=settings) as department:
         result = import_file(
-            DATA, EXAMPLE / "boston311.yaml", department, reject_path=tmp_path / "rejects.csv"
+            BOSTON_ROWS,
+            EXAMPLE / "boston311.yaml",
+            department,
+            reject_path=tmp_path / "rejects.csv",
         )
     assert result.rows == 10_277 == result.published + result.rejected
     assert result.already_published == 0
 
-    with DATA.open(encoding="utf-8", newline="") as file:
+    with BOSTON_ROWS.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     placed = [row for row in rows if row["neighborhood"]]
     with (tmp_path / "rejects.csv").open(encoding="utf-8", newline="") as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -154,16 +155,95 @@ def test_what_was_taken_back_is_no_step(hotline: Department) -> None:
     at=st.integers(0, 5),
     transition=st.sampled_from(NAMES),
 )
-def test_a_step_is_judged_by_the_one_before_it_alone(
+def test_a_step_is_judged_by_its_two_neighbours_alone(
     before: list[tuple[int, str]], at: int, transition: str
 ) -> None:
     steps = sorted(Step(when, f"{number}", name) for number, (when, name) in enumerate(before))
     step = Step(at, "new", transition)
-    earlier = [each for each in steps if each < step]
-    fits = not earlier or earlier[-1].transition in CONTRACT.transitions[transition].after
+    chain = sorted([*steps, step])
+    place = chain.index(step)
+    fits = all(
+        first.transition in CONTRACT.transitions[second.transition].after
+        for first, second in pairwise(chain[max(place - 1, 0) : place + 2])
+    )
     try:
         check_step(CONTRACT, steps, step)
     except EventInvalid:
         assert not fits
     else:
         assert fits
+
+
+def retraction(event_id: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "event_type": "event.retraction",
+        "fields": {"retracts": event_id, "retracts_type": TYPE, "reason": "entered_in_error"},
+        **envelope(transition="retracted", occurred_at=AT + timedelta(minutes=30)),
+        **changes,
+    }
+
+
+def test_a_step_must_fit_what_was_sent_after_it_in_time(hotline: Department) -> None:
+    publish(hotline, "received", 1)
+    publish(hotline, "dispatched", 3)
+    with pytest.raises(EventInvalid, match="dispatched cannot follow closed") as caught:
+        publish(hotline, "closed", 2)
+    assert caught.value.path == "meta.transition"
+
+
+@pytest.mark.parametrize("case_ref", ["L1", None])
+def test_a_retraction_is_no_step_and_takes_one_back_however_it_is_published(
+    hotline: Department, case_ref: str | None
+) -> None:
+    publish(hotline, "received", 0)
+    first, second = publish(hotline, "dispatched", 1), publish(hotline, "accepted", 2)
+    hotline.publish(**retraction(second, case_ref=case_ref))
+    hotline.publish_many([retraction(first, case_ref=case_ref)])
+    publish(hotline, "closed", 3)
+
+
+def test_a_retraction_goes_to_the_case_of_its_event(hotline: Department) -> None:
+    taken_back = publish(hotline, "received", 0)
+    told = retraction(taken_back)
+    told["fields"]["retracts_type"] = "mediation.case"
+    with pytest.raises(EventInvalid, match=r"one of hotline\.order") as caught:
+        hotline.publish(**told)
+    assert caught.value.path == "retracts_type"
+    hotline.retract(
+        taken_back,
+        event_type=TYPE,
+        community=COMMUNITY,
+        reason="entered_in_error",
+        occurred_at=AT,
+    )
+    parts = hotline._parts
+    assert parts is not None
+    keys = [key for (key,) in parts.store.db.execute("SELECT event_key FROM spool ORDER BY seq")]
+    assert keys == ["L1", "L1"]
+
+
+def test_an_event_retracted_in_its_own_batch_is_no_step_after_it(hotline: Department) -> None:
+    with hotline.batch() as batch:
+        told = envelope(transition="closed", occurred_at=AT, case_ref="L1")
+        made = batch.publish(TYPE, order(), **told)
+        batch.publish(**retraction(made.event_id))
+    parts = hotline._parts
+    assert parts is not None
+    assert parts.lifecycles.case_of(made.event_id) is None
+
+
+def test_a_batch_that_fails_takes_back_no_step_of_another_batch(hotline: Department) -> None:
+    told = envelope(case_ref="L1")
+
+    def fail() -> None:
+        with hotline.batch() as failing:
+            failing.publish(TYPE, order(), **envelope(case_ref="other"))
+            raise ZeroDivisionError
+
+    with hotline.batch() as batch:
+        batch.publish(TYPE, order(), **told)
+        with pytest.raises(ZeroDivisionError):
+            fail()
+        later = {"transition": "accepted", "occurred_at": AT + timedelta(minutes=1)}
+        with pytest.raises(EventInvalid, match="accepted cannot follow received"):
+            batch.publish(TYPE, order(), **{**told, **later})

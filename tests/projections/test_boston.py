@@ -17,15 +17,15 @@ from maplebridge.projections.store import connect
 from maplebridge.schemas import load_regions
 from maplebridge.settings import Profile
 from maplebridge.wiring import make_combine, open_stores
+from tests.frame.repository import ROOT
+from tests.frame.shared_data import BOSTON_ROWS
 
-ROOT = Path(__file__).parents[2]
-DATA = ROOT.parent / "shared" / "data" / "boston311_2015-10.csv"
 EXAMPLE = ROOT / "examples" / "boston"
 SCHEME = EXAMPLE / "boston.regions.yaml"
 LOCAL = ZoneInfo("America/New_York")
 SCHEMA = "boston"
 
-pytestmark = pytest.mark.skipif(not DATA.exists(), reason="the rows of Boston are not here")
+pytestmark = pytest.mark.skipif(not BOSTON_ROWS.exists(), reason="the rows of Boston are not here")
 
 
 def test_the_tallies_of_boston_equal_those_of_its_file(
@@ -35,11 +35,14 @@ def test_the_tallies_of_boston_equal_those_of_its_file(
     own = profile.settings("dept-hotline").model_copy(update={"home": tmp_path})
     with Department("hotline", settings=own) as department:
         result = import_file(
-            DATA, EXAMPLE / "boston311.yaml", department, reject_path=tmp_path / "rejects.csv"
+            BOSTON_ROWS,
+            EXAMPLE / "boston311.yaml",
+            department,
+            reject_path=tmp_path / "rejects.csv",
         )
     assert result.published + result.rejected == result.rows == 10_277
 
-    with DATA.open(encoding="utf-8", newline="") as file:
+    with BOSTON_ROWS.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["neighborhood"]]
     straight = Counter(
         (row["neighborhood"], row["Department"], f"{row['OPEN_DT'][6:10]}-{row['OPEN_DT'][:2]}")

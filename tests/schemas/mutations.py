@@ -171,6 +171,14 @@ def drop_form(schema: Schema, path: str) -> bool:
     return bool(field_at(schema, path)[1].pop("mb:format", None))
 
 
+def swap_form(schema: Schema, path: str) -> bool:
+    _, field = field_at(schema, path)
+    before = field.get("mb:format")
+    if before:
+        field["mb:format"] = "identifier" if before != "identifier" else "code"
+    return bool(before)
+
+
 def drop_scan(schema: Schema, path: str) -> bool:
     return bool(field_at(schema, path)[1].pop("mb:text", None))
 
@@ -189,7 +197,7 @@ def move_out(schema: Schema, path: str) -> bool:
 FIELD_MUTATIONS: tuple[Mutation, ...] = (
     remove, rename, rename_with_alias, alias_of_a_new_field, lower, drop_tags, retype,
     drop_logical_type, recategorise, unseal, reseal_type, reseal_key, drop_raise, raise_less,
-    share_more, open_more, drop_codes, drop_form, drop_scan, move_out,
+    share_more, open_more, drop_codes, drop_form, swap_form, drop_scan, move_out,
 )  # fmt: skip
 
 
@@ -209,4 +217,17 @@ def give_away(schema: Schema) -> bool:
     return True
 
 
-CONTRACT_MUTATIONS = (recount, swap_subjects, give_away)
+def publish_by_more(schema: Schema) -> bool:
+    before = schema.get("mb:publishers", [])
+    if before != "*":
+        schema["mb:publishers"] = [*before, "elsewhere"]
+    return bool(before != "*")
+
+
+def publish_by_all(schema: Schema) -> bool:
+    before = schema.get("mb:publishers")
+    schema["mb:publishers"] = "*"
+    return bool(before != "*")
+
+
+CONTRACT_MUTATIONS = (recount, swap_subjects, give_away, publish_by_more, publish_by_all)

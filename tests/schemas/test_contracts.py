@@ -14,13 +14,10 @@ import yaml
 from maplebridge.errors import ContractRefused
 from maplebridge.schemas import contracts, load_catalogue, load_code_lists, without_indexes
 from maplebridge.schemas.contracts import fingerprint, parse_contract
-from tests.frame.repository import ROOT
+from tests.frame.shared_data import DOMAIN
 from tests.schemas.made_contracts import INLINED, field, schema, text
 
 CATALOGUE = load_catalogue()
-
-
-DOMAIN = ROOT.parent / "shared" / "domain.yaml"
 
 
 def test_nine_departments_publish_and_a_reaction_warns() -> None:

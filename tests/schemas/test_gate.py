@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +12,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from maplebridge.schemas import Contract, load_catalogue
-from maplebridge.schemas.gate import compare, judge, line_of
+from maplebridge.schemas.gate import CODES, RATCHET_CODES, compare, judge, line_of
 from maplebridge.schemas.gradings import Grading
 from maplebridge.schemas.ratchet import Weakening, weakenings
+from tests.frame.repository import ROOT
 from tests.schemas import mutations
 from tests.schemas.mutations import field_at, parsed, paths, reworked
 
@@ -119,6 +121,25 @@ def test_what_counts_who_owns_and_whose_keys_seal_cannot_change(
     schema = reworked(contract)
     if mutation(schema):
         assert not judge([contract], parsed(schema)).holds("ratchet")
+
+
+def test_fewer_departments_may_publish_and_a_form_may_become_a_code_list() -> None:
+    def fewer(schema: dict[str, Any]) -> None:
+        schema["mb:publishers"] = []
+
+    def coded(schema: dict[str, Any]) -> None:
+        del field_at(schema, "unit")[1]["mb:format"]
+        field_at(schema, "unit")[1]["mb:codes"] = "hotline_category"
+
+    assert kinds(CONTRACTS["grid.case"], change(CONTRACTS["grid.case"], fewer)) == []
+    assert kinds(ORDER, change(ORDER, coded)) == []
+
+
+def test_every_code_is_in_the_docs_and_nothing_else() -> None:
+    page = (ROOT / "docs" / "contract-gate.md").read_text("utf-8")
+    told = re.findall(r"^\| (MB\d{3}) \| (?:`(\w+)` \|)?", page, re.MULTILINE)
+    assert {code for code, _ in told} | {"MB699"} == set(CODES)
+    assert {kind: code for code, kind in told if kind} == RATCHET_CODES
 
 
 def test_a_sequence_of_small_steps_escapes_no_more_than_one_large() -> None:
@@ -281,7 +302,11 @@ def test_an_obstacle_has_its_line() -> None:
 
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=list(CONTRACTS))
 def test_moderated_texts_stay_scanned_and_plain_ones_keep_their_form(contract: Contract) -> None:
-    for mutation, kind in ((mutations.drop_scan, "unscanned"), (mutations.drop_form, "unformed")):
+    for mutation, kind in (
+        (mutations.drop_scan, "unscanned"),
+        (mutations.drop_form, "unformed"),
+        (mutations.swap_form, "unformed"),
+    ):
         for spec in contract.fields:
             schema = reworked(contract)
             if mutation(schema, spec.path):

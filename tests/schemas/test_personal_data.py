@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import string
 from collections import Counter
+from pathlib import Path
 from random import Random
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -18,13 +20,14 @@ from maplebridge.schemas.personal_data import (
     PHONE,
     PLATE,
     SAYS,
+    find_in_code,
     find_personal_data,
     is_card_number,
     is_identity_number,
+    is_personal_number,
 )
-from tests.frame.repository import ROOT
+from tests.frame.shared_data import BOSTON_ROWS, PUBLISHED_REGIONS
 
-BOSTON = ROOT.parent / "shared" / "data" / "boston311_2015-10.csv"
 WIDE = str.maketrans(string.digits + string.ascii_letters, "".join(
     chr(ord(each) + 0xFEE0) for each in string.digits + string.ascii_letters
 ))  # fmt: skip
@@ -78,6 +81,35 @@ VISA, UNIONPAY = luhn("400000123456789"), luhn("620000123456789012")
         ("010-62345678", PHONE),
         ("057587012345", PHONE),
         ("+86 575 8701 2345", PHONE),
+        ("138 - 0013 - 8000", PHONE),
+        ("138  0013  8000", PHONE),
+        ("138\t0013\t8000", PHONE),
+        ("138\n0013\n8000", PHONE),
+        ("138,0013,8000", PHONE),
+        ("138/0013/8000", PHONE),
+        ("138、0013、8000", PHONE),
+        ("138（0013）8000", PHONE),
+        ("1 3 8 0 0 1 3 8 0 0 0", PHONE),
+        ("weixin13800138000", PHONE),
+        ("ID13800138000", PHONE),
+        ("订单号2024-13800138000", PHONE),
+        ("13800138000a", PHONE),
+        ("①13800138000", PHONE),
+        ("①③⑧⓪⓪①③⑧⓪⓪⓪", PHONE),
+        ("1️⃣3️⃣8️⃣0️⃣0️⃣1️⃣3️⃣8️⃣0️⃣0️⃣0️⃣", PHONE),
+        ("一三八零零一三八零零零", PHONE),
+        ("幺三八〇〇幺三八〇〇〇", PHONE),
+        ("壹 叁 捌 零 零 壹 叁 捌 零 零 零", PHONE),
+        ("第一13800138000", PHONE),
+        ("١٣٨٠٠١٣٨٠٠٠", PHONE),
+        ("०१३८-13800138000", PHONE),
+        ("0571 - 88888888", PHONE),
+        (f"2024-{NUMBER}", IDENTITY),
+        (f"ID{NUMBER}a", IDENTITY),
+        (" ".join(NUMBER), IDENTITY),
+        (f"{NUMBER[:6]} - {NUMBER[6:14]} - {NUMBER[14:]}", IDENTITY),
+        (f"no.{VISA}x", CARD),
+        ("浙A  12345", PLATE),
         (VISA, CARD),
         (f"{VISA[:4]} {VISA[4:8]} {VISA[8:12]} {VISA[12:]}", CARD),
         (f"{VISA[:4]}-{VISA[4:8]}-{VISA[8:12]}-{VISA[12:]}", CARD),
@@ -98,16 +130,75 @@ def test_a_number_that_names_a_person_is_found_in_any_spelling(text: str, kind: 
     "text",
     [
         "", "路灯坏了三盏", "2026-03-02 13:45:12", "20260302134512", "1740960720000",
-        "工单20260302000123", "ZJ-2026-0302-SHOWN", "A13800138000B", "0.13800138000",
-        "H20260302-13812345678", "330681001001", "3.14159265358979", "5楼3单元402",
+        "工单20260302000123", "ZJ-2026-0302-SHOWN", "113800138000", "0.13800138000",
+        "H20260302-00012", "330681001001", "3.14159265358979", "5楼3单元402",
         "12345热线，110、119、120", "1 2 3 4 5 6 7 8 9 10 11 12 13", "¥13,800,138,000",
-        "新A区", "京A", "01a20470-98ea-72db-a011-e5a125e6adac", "2025年11月30日至12月2日",
+        "13、14、15、16、17、1号", "1500、2000、300元", "一二三四五六七八九十",
+        "15:30-17:00, 18:30", "二〇二六年三月二日", "新A区", "京A",
+        "01a20470-98ea-72db-a011-e5a125e6adac", "2025年11月30日至12月2日",
         NUMBER[:-1] + ("0" if NUMBER[-1] != "0" else "1"),
         VISA[:-1] + str((int(VISA[-1]) + 1) % 10),
     ],
 )  # fmt: skip
 def test_other_numbers_pass(text: str) -> None:
     assert find_personal_data(text) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("13800138000", PHONE),
+        ("８６13800138000", PHONE),
+        ("138-0013-8000", PHONE),
+        ("hotline:13800138000", PHONE),
+        ("2024-13800138000", PHONE),
+        ("ID13800138000", PHONE),
+        ("wx13800138000", PHONE),
+        ("0571-88888888", PHONE),
+        (NUMBER, IDENTITY),
+        (WITH_X.lower(), IDENTITY),
+        (f"A{NUMBER}", IDENTITY),
+        (f"{NUMBER[:6]}-{NUMBER[6:14]}-{NUMBER[14:]}", IDENTITY),
+        (luhn("400000123456789"), CARD),
+        (luhn("620000123456789012"), CARD),
+        ("浙A12345", PLATE),
+    ],
+)
+def test_a_code_or_a_number_of_a_file_is_no_number_of_a_person(text: str, kind: str) -> None:
+    assert find_in_code(text) == (kind,)
+
+
+def test_numbers_of_files_pass_as_far_as_they_do_not_look_like_a_persons() -> None:
+    random = Random(20260302)
+    made = [
+        form
+        for _ in range(5_000)
+        for day in [f"{random.randrange(2013, 2027)}{random.randrange(1, 13):02d}15"]
+        for form in (
+            str(UUID(int=random.getrandbits(128))),
+            f"{random.getrandbits(128):032x}",
+            f"{day}{random.randrange(10**6):06d}",
+            f"{day}{random.randrange(10**10):010d}",
+            f"GD{day[2:]}{random.randrange(10**5):05d}",
+            f"H{day}-{random.randrange(10**5):05d}",
+            f"330681{random.randrange(10**9):09d}",
+            f"1010016{random.randrange(10**5):05d}-3-{random.randrange(10**4)}",
+        )
+    ]
+    assert [text for text in made if find_in_code(text)] == []
+
+
+@given(st.text(alphabet="0123456789Xx-.:/()浙京AＡ٣", max_size=40))
+def test_no_code_makes_the_scan_fail(text: str) -> None:
+    assert set(find_in_code(text)) <= set(KINDS)
+
+
+def test_a_number_without_a_text_may_be_a_persons_too() -> None:
+    assert is_personal_number(13800138000)
+    assert is_personal_number(13800138000.0)
+    assert is_personal_number(330681200003071231) == is_identity_number("330681200003071231")
+    for number in (0, -1, 13800138000.5, float("nan"), float("inf"), 2**63 - 1, 10**18):
+        assert not is_personal_number(number)
 
 
 def test_several_kinds_are_told_each_once() -> None:
@@ -149,9 +240,20 @@ def test_order_numbers_and_times_are_seldom_taken_for_a_person() -> None:
     assert Counter(kind for text in made for kind in find_personal_data(text)) == {}
 
 
-@pytest.mark.skipif(not BOSTON.exists(), reason="the Boston data is not beside the project")
+@pytest.mark.skipif(not BOSTON_ROWS.exists(), reason="the rows of Boston are not here")
 def test_the_texts_of_a_citys_service_requests_pass() -> None:
-    with BOSTON.open(encoding="utf-8", errors="replace", newline="") as file:
-        texts = [value for row in csv.DictReader(file) for value in row.values() if value]
+    texts = _cells(BOSTON_ROWS)
     assert len(texts) > 100_000
-    assert [text for text in texts if find_personal_data(text)] == []
+    assert [text for text in texts if find_personal_data(text) or find_in_code(text)] == []
+
+
+@pytest.mark.skipif(not PUBLISHED_REGIONS.exists(), reason="the published codes are not here")
+def test_region_codes_pass() -> None:
+    texts = _cells(PUBLISHED_REGIONS)
+    assert len(texts) > 1_000
+    assert [text for text in texts if find_personal_data(text) or find_in_code(text)] == []
+
+
+def _cells(path: Path) -> list[str]:
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        return [value for row in csv.DictReader(file) for value in row.values() if value]

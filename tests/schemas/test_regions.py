@@ -11,10 +11,10 @@ import pytest
 from maplebridge.errors import ContractRefused, EventInvalid
 from maplebridge.schemas import Region, Regions, load_regions
 from tests.frame.repository import ROOT
+from tests.frame.shared_data import PUBLISHED_REGIONS
 
 REGIONS = load_regions()
 COUNTY = "330681000000"
-PUBLISHED = ROOT.parent / "shared" / "data" / "regions_330681.csv"
 BOSTON = ROOT / "examples" / "boston" / "boston.regions.yaml"
 
 
@@ -159,9 +159,9 @@ def test_an_unknown_region_is_refused() -> None:
         Regions([Region("01", "one", "county", "", "01")]).get("02")
 
 
-@pytest.mark.skipif(not PUBLISHED.exists(), reason="the published codes are not beside the project")
+@pytest.mark.skipif(not PUBLISHED_REGIONS.exists(), reason="the published codes are not here")
 def test_the_codes_are_those_that_were_published() -> None:
-    with PUBLISHED.open(encoding="utf-8", newline="") as file:
+    with PUBLISHED_REGIONS.open(encoding="utf-8", newline="") as file:
         published = {
             (row["code"], row["name"], row["level"], row["parent"]) for row in csv.DictReader(file)
         }

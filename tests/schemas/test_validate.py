@@ -13,6 +13,7 @@ import yaml
 from maplebridge.errors import EventInvalid
 from maplebridge.producers.completion import Completer
 from maplebridge.schemas import Validator, load_catalogue, load_code_lists, load_regions
+from tests.producers.every_event import CONTENT
 from tests.producers.orders import mediation, order, plain_meta
 
 CATALOGUE, CODES, REGIONS = load_catalogue(), load_code_lists(), load_regions()
@@ -172,6 +173,51 @@ def test_a_text_in_another_form_is_refused_with_its_form(name: str, value: str) 
     assert (error.path, error.reason) == (name, "not in its form.")
     assert error.todo.startswith("Give ")
     assert value not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("event_type", "name", "value"),
+    [
+        ("org.activity", "org_id", SECRET),
+        ("hotline.order", "order_no", SECRET),
+        ("hotline.order", "order_no", "2024-13800000000"),
+        ("hotline.order", "order_no", "浙A12345"),
+        ("hotline.order", "unit", "138-0000-0000"),
+    ],
+)
+def test_no_number_of_a_person_stands_in_a_plain_field(
+    event_type: str, name: str, value: str
+) -> None:
+    fields = CONTENT[event_type]
+    validator = Validator(CATALOGUE.get(event_type), CODES, REGIONS)
+    event = whole(event_type, {**fields, name: value})
+    event["meta"]["transition"] = next(iter(validator.contract.transitions))
+    error = refusal(validator, event)
+    assert (error.path, "looks like" in error.reason) == (name, True)
+    assert value not in str(error)
+    assert sum(validator.personal_data.values()) == 1
+
+
+def test_a_code_is_no_free_text() -> None:
+    validator = Validator(CATALOGUE.get("org.activity"), CODES, REGIONS)
+    event = whole("org.activity", {**CONTENT["org.activity"], "org_id": "张三家暴"})
+    event["meta"]["transition"] = next(iter(validator.contract.transitions))
+    assert refusal(validator, event).reason == "not in its form."
+
+
+@pytest.mark.parametrize("name", ["case_ref", "grid"])
+def test_no_number_of_a_person_stands_in_the_envelope(name: str) -> None:
+    meta = plain_meta("hotline.order", "hotline", **{name: SECRET})
+    assert refusal(ORDERS, whole_order(meta=meta)).path == f"meta.{name}"
+
+
+@pytest.mark.parametrize("number", [int(SECRET), float(SECRET)])
+def test_a_plain_number_is_no_phone(number: float) -> None:
+    validator = Validator(CATALOGUE.get("sensor.alert"), CODES, REGIONS)
+    event = whole("sensor.alert", {**CONTENT["sensor.alert"], "dwelling": False, "value": number})
+    event["meta"]["transition"] = "raised"
+    error = refusal(validator, event)
+    assert (error.path, "phone number" in error.reason) == ("value", True)
 
 
 @pytest.mark.parametrize(

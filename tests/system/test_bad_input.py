@@ -49,8 +49,12 @@ BAD = {
     "an unknown purpose": ({**order(1), "purpose": SECRET}, "meta.purpose", "unknown code"),
     "a list for a name": ({**order(1), "case_ref": [SECRET]}, "meta.case_ref", "text is needed"),
     "no JSON": (f'{{"a": {SECRET}', "", "JSON"),
+    "a name twice": (f'{{"a": 1, "a": {SECRET}}}', "", "same name twice"),
+    "no number": ('{"a": NaN}', "", "NaN"),
+    "nested too deep": ("[" * 20_000, "", "nested deeper"),
     "no object": (f"[{SECRET}]", "", "fields"),
     "an unknown key": ({**order(1), "comunity": SECRET}, "comunity", "unknown"),
+    "a value for a key": ({**order(1), SECRET: 1}, "", "unknown part"),
 }
 
 
@@ -74,6 +78,7 @@ def refused(
         "rows": 2 * len(BAD) + 1,
         "published": len(BAD) + 1,
         "rejected": len(BAD),
+        "waiting": 0,
     }
     assert SECRET not in ran.said
     assert [each["line"] for each in ran.objects[:-1]] == list(range(2, 2 * len(BAD) + 1, 2))
@@ -167,7 +172,6 @@ def test_a_file_that_cannot_be_read_is_named(user: User, tmp_path: Path) -> None
     for command in (
         ("publish", "hotline.order", tmp_path / "none"),
         ("publish", "hotline.order", tmp_path),
-        ("publish", "hotline.order", noise),
         ("import", tmp_path / "none", "--mapping", mapping),
         ("import", tmp_path, "--mapping", mapping),
         ("import", noise, "--mapping", mapping),

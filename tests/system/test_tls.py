@@ -6,6 +6,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -105,8 +106,14 @@ def test_no_port_of_the_city_answers_in_plain(tls_user: User) -> None:
 
 
 def to_kafka(settings: Settings) -> None:
-    with Department("hotline", settings=settings):
-        pass
+    line = order(time.time_ns())
+    fields, line["occurred_at"] = line.pop("fields"), datetime.now(UTC)
+    department = Department("hotline", settings=settings).open()
+    try:
+        department.publish("hotline.order", fields, **line)
+        department.flush(3)
+    finally:
+        department.close(0)
 
 
 def to_registry(settings: Settings) -> None:
@@ -149,10 +156,10 @@ def settings_for(user: User, home: Path, principal: str, **other: Any) -> Settin
 @pytest.mark.parametrize("server", SERVERS)
 def test_another_authority_is_not_trusted(server: str, tls_user: User, tmp_path: Path) -> None:
     contact, principal, _ = SERVERS[server]
-    contact(settings_for(tls_user, tmp_path / "right", principal))
+    contact(settings_for(tls_user, tmp_path, principal))
     other = make_authority(tmp_path / "certs", name="Another", now=datetime.now(UTC)).path
     with pytest.raises(Unavailable) as refused:
-        contact(settings_for(tls_user, tmp_path / "wrong", principal, tls_ca=other))
+        contact(settings_for(tls_user, tmp_path, principal, tls_ca=other))
     assert refused.value.message.startswith(server.partition(",")[0])
     assert f"not from the authority in {other}" in refused.value.message
     assert "MAPLEBRIDGE_TLS_CA" in refused.value.todo
@@ -184,6 +191,8 @@ def test_a_client_without_the_authority_is_told_that_tls_is_wanted(
     server: str, tls_user: User, tmp_path: Path
 ) -> None:
     contact, principal, _ = SERVERS[server]
+    # a department asks the registry once, and then remembers its answer
+    contact(settings_for(tls_user, tmp_path, principal))
     with pytest.raises(Unavailable) as refused:
         contact(settings_for(tls_user, tmp_path, principal, tls_ca=None))
     assert refused.value.message.startswith(server.partition(",")[0])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 import zipfile
 from contextlib import closing
 from datetime import date, datetime, time
@@ -16,6 +17,8 @@ from maplebridge.producers.mapping.source import WorkbookSource
 from maplebridge.producers.sources import workbook
 from maplebridge.producers.sources.rows import SourceRow
 from maplebridge.producers.sources.workbook import WorkbookRows
+
+SHEET = "xl/worksheets/sheet1.xml"
 
 
 def made(path: Path, *rows: list[Any], title: str = "工单") -> Path:
@@ -118,8 +121,55 @@ def test_a_packed_bomb_is_refused_before_it_is_unpacked(
     path = made(tmp_path / "t.xlsx", ["a"])
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("xl/sharedStrings.xml", bytes(workbook.TEXTS_MAX_BYTES + 1))
-    monkeypatch.setattr(workbook, "load_workbook", lambda *a, **k: pytest.fail("was opened"))
+    monkeypatch.setattr(workbook, "open_watched", lambda *a, **k: pytest.fail("was opened"))
     with pytest.raises(InputError, match=r"would unpack to 50,\d{3},\d{3} bytes"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("member", "before", "inside", "after"),
+    [
+        (SHEET, b"<row><c t='inlineStr'><is><t>", b"x", b"</t></is></c></row>"),
+        (SHEET, b"<row>", b"<c/>", b"</row>"),
+        (SHEET, b"", b"<other>0123456789</other>", b""),
+        ("xl/styles.xml", b"<fonts>", b"<font/>", b"</fonts>"),
+    ],
+    ids=["one text", "one row", "around the rows", "another part"],
+)
+def test_no_row_text_or_part_takes_more_memory_than_its_limit(
+    tmp_path: Path, member: str, before: bytes, inside: bytes, after: bytes
+) -> None:
+    whole = made(tmp_path / "t.xlsx", ["a"], ["x"])
+    path = tmp_path / "large.xlsx"
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            raw = old.read(name)
+            if name == member:
+                end = b"</sheetData>" if b"sheetData" in raw else b"</styleSheet>"
+                head, tail = raw.split(end)
+                told = before + inside * (40_000_000 // len(inside)) + after
+                raw = head + told + end + tail
+            new.writestr(name, raw)
+        del raw, told
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="too large"):
+            read(path)
+        assert tracemalloc.get_traced_memory()[1] < 64_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_workbook_may_define_no_document_type(tmp_path: Path) -> None:
+    whole = made(tmp_path / "t.xlsx", ["a"], ["x"])
+    path = tmp_path / "typed.xlsx"
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            raw = old.read(name)
+            if name == SHEET:
+                raw = b'<!DOCTYPE x [<!ENTITY a "b">]>' + raw
+            new.writestr(name, raw)
+    with pytest.raises(InputError, match="defines a document type"):
         read(path)
 
 

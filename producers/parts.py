@@ -1,0 +1,89 @@
+"""What an open department works with, put together over its store."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from maplebridge.access_policy.department_store import DepartmentStore
+from maplebridge.access_policy.keystore import DepartmentKeys
+from maplebridge.access_policy.signatures import BatchSigner, SigningKey
+from maplebridge.producers.framing import Framer
+from maplebridge.producers.import_state import ImportState
+from maplebridge.producers.intake import Intake
+from maplebridge.producers.kafka_line import KafkaLine
+from maplebridge.producers.lifecycle import Lifecycles
+from maplebridge.producers.masters import MasterAnnouncer
+from maplebridge.producers.preparation import Preparation
+from maplebridge.producers.refusals import Refusals
+from maplebridge.producers.schema_ids import SchemaIds
+from maplebridge.producers.sender import Sender
+from maplebridge.producers.spool import Spool
+from maplebridge.schemas import Catalogue, CodeLists, Regions, RegistryClient
+from maplebridge.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an open department works with."""
+
+    store: DepartmentStore
+    preparation: Preparation
+    lifecycles: Lifecycles
+    imports: ImportState
+    refusals: Refusals
+    intake: Intake
+    sender: Sender
+
+
+def make_parts(
+    department: str,
+    settings: Settings,
+    *,
+    path: Path,
+    catalogue: Catalogue,
+    codes: CodeLists,
+    regions: Regions,
+    held: ExitStack,
+) -> Parts:
+    """Open the store at `path` and all that works on it; `held` lets go of it again.
+
+    Raises as `Department.open`.
+    """
+    key = SigningKey.decode(settings.signing_key.get_secret_value())
+    store = DepartmentStore(path, department=department, sync=settings.spool_sync)
+    held.callback(store.close)
+    registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
+    held.callback(registry.close)
+    keys, spool = DepartmentKeys(store), Spool(store)
+    lifecycles, imports = Lifecycles(store), ImportState(store)
+    refusals = Refusals(store, spool, lifecycles, imports)
+    ids = SchemaIds(registry, spool)
+    sender = Sender(
+        KafkaLine(settings),
+        spool,
+        refusals,
+        MasterAnnouncer(settings, store, keys, spool, ids),
+        Framer(department, spool, ids, BatchSigner(department, key)),
+    )
+    held.callback(sender.close)
+    preparation = Preparation(
+        department,
+        settings,
+        catalogue=catalogue,
+        codes=codes,
+        regions=regions,
+        keys=keys,
+        spool=spool,
+    )
+    intake = Intake(
+        settings,
+        store,
+        keys=keys,
+        spool=spool,
+        lifecycles=lifecycles,
+        imports=imports,
+        sender=sender,
+    )
+    return Parts(store, preparation, lifecycles, imports, refusals, intake, sender)

@@ -1,0 +1,87 @@
+"""What was refused for good is neither imported nor a step until it is sent again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from maplebridge.access_policy.signatures import SigningKey
+from maplebridge.errors import AccessDenied, ContractRefused, EventInvalid
+from maplebridge.producers import Department
+from maplebridge.producers.delivery import Delivery
+from maplebridge.producers.ids import uuid7
+from maplebridge.settings import Settings
+from tests.producers.orders import AT, envelope, order
+
+TYPE = "hotline.order"
+
+
+@pytest.fixture
+def hotline(tmp_path: Path) -> Department:
+    """A department that is open and whose servers are all down."""
+    settings = Settings(
+        home=tmp_path,
+        principal="dept-hotline",
+        secret="of nobody",
+        kafka_bootstrap="127.0.0.1:1",
+        signing_key=SigningKey.generate().encode(),
+    )
+    return Department("hotline", settings=settings).open()
+
+
+def test_an_event_put_aside_is_not_sent_and_one_sent_again_is(hotline: Department) -> None:
+    parts = hotline._parts
+    assert parts is not None
+    digest = hotline.imports.digest("a row")
+    with hotline.batch() as batch:
+        batch.publish(TYPE, order(), **envelope(case_ref="R1"))
+        dispatched = batch.publish(
+            TYPE,
+            order(),
+            import_digest=digest,
+            **envelope(
+                transition="dispatched", occurred_at=AT + timedelta(minutes=1), case_ref="R1"
+            ),
+        )
+    accepted = {
+        "event_type": TYPE,
+        "fields": order(),
+        **envelope(transition="accepted", occurred_at=AT + timedelta(minutes=2), case_ref="R1"),
+    }
+    parts.refusals.put_aside(dispatched, ContractRefused("made up"))
+    assert hotline.imports.find([dispatched.event_id]) == {}
+    with pytest.raises(EventInvalid, match="accepted cannot follow received"):
+        hotline.publish(**accepted)
+    parts.refusals.retry([dispatched.seq])
+    assert hotline.imports.find([dispatched.event_id]) == {dispatched.event_id: digest}
+    hotline.publish(**accepted)
+    hotline.close(0)
+
+
+def test_nothing_is_left_of_an_event_that_was_discarded(hotline: Department) -> None:
+    parts = hotline._parts
+    assert parts is not None
+    with hotline.batch() as batch:
+        taken = batch.publish(
+            TYPE, order(), import_digest=hotline.imports.digest("a row"), **envelope(case_ref="R2")
+        )
+    parts.refusals.put_aside(taken, AccessDenied("made up"))
+    parts.refusals.discard([taken.seq])
+    tables = ("spool", "spool_refused", "imported", "imported_aside")
+    for table in (*tables, "lifecycle_steps", "lifecycle_aside"):
+        assert parts.store.db.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,), table
+    hotline.close(0)
+
+
+def test_a_refusal_is_told_to_events_of_the_same_topic_alone(hotline: Department) -> None:
+    parts = hotline._parts
+    assert parts is not None
+    control = Delivery(uuid7(), "mb.control.event.retraction", parts.sender)
+    parts.refusals.put_aside(control, AccessDenied("made up"))
+    taken = hotline.publish(TYPE, order(), **envelope())
+    parts.refusals.put_aside(taken, AccessDenied("the topic is another's"))
+    with pytest.raises(AccessDenied, match="another's"):
+        hotline.publish(TYPE, order(), **envelope())
+    hotline.close(0)
