@@ -139,8 +139,7 @@ class ImportRun:
             row_key=event.row_key,
             occurred_at=event.occurred_at,
         )
-        # all that the event says, in the contract's order
-        return _Identified(event_id, self._state.digest(repr(event[2:])), event)
+        return _Identified(event_id, self._state.digest(event.said), event)
 
     def _carry_out(self, plan: _Plan, known: Mapping[str, bytes], batch: EventBatch) -> None:
         """Publish what is new of a row, or reject the row."""

@@ -21,13 +21,15 @@ class ImportState:
         store.make_tables(SQL["schema"])
         with store.transaction() as db:
             db.execute(SQL["make_secret"], (os.urandom(32),))
-            self._secret: bytes = db.execute(SQL["secret"]).fetchone()[0]
+            secret: bytes = db.execute(SQL["secret"]).fetchone()[0]
+        self._keyed = hashlib.blake2b(key=secret, digest_size=_DIGEST_BYTES)
         self._unwritten: dict[str, bytes] = {}
 
     def digest(self, said: str) -> bytes:
         """Return a digest of what a row says; keyed, so that it tells nobody else anything."""
-        text = said.encode("utf-8", "surrogateescape")
-        return hashlib.blake2b(text, key=self._secret, digest_size=_DIGEST_BYTES).digest()
+        keyed = self._keyed.copy()
+        keyed.update(said.encode("utf-8", "surrogateescape"))
+        return keyed.digest()
 
     def find(self, event_ids: Sequence[str]) -> dict[str, bytes]:
         """Return the digests under which events were taken, of those that were."""
