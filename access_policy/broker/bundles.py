@@ -15,8 +15,8 @@ from fastapi import FastAPI, Response
 from psycopg.rows import class_row
 from pydantic import BaseModel, ConfigDict, Field
 
-from maplebridge.access_policy.broker.problems import problem
 from maplebridge.access_policy.broker.store import Connection, Connections, statement
+from maplebridge.problems import Problem
 
 ATTEMPTS_MAX = 5
 """So many wrong proofs burn the share; the code has 140 bits, so this is against noise."""
@@ -80,7 +80,7 @@ class Bundles:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
-    def redeem(self, bundle_id: uuid.UUID, proof: bytes) -> bytes | Response:
+    def redeem(self, bundle_id: uuid.UUID, proof: bytes) -> bytes | Problem:
         """Return the share, deleted in the same transaction, or why there is none.
 
         Raises StoreUnavailable; nothing is deleted then.
@@ -88,7 +88,7 @@ class Bundles:
         with self._connections.use() as connection:
             held = connection.execute(statement("bundle"), {"bundle_id": bundle_id}).fetchone()
             if held is None:
-                return problem(404)
+                return Problem("not-found")
             share, proof_hash, department, opened_at, is_expired, attempts = held
             if not hmac.compare_digest(bytes(proof_hash), hashlib.sha256(proof).digest()):
                 connection.execute(
@@ -96,15 +96,19 @@ class Bundles:
                     {"bundle_id": bundle_id, "attempts_max": ATTEMPTS_MAX},
                 )
                 _log.warning("wrong code for bundle %s of %s", bundle_id, department)
-                return problem(403, "the code is not this bundle's.", rule="code")
+                return Problem("not-permitted", "the code is not this bundle's.", rule="code")
             if opened_at is not None:
-                return problem(410, f"it was opened at {opened_at:%Y-%m-%d %H:%M}Z.", rule="once")
+                return Problem(
+                    "gone", f"it was opened at {opened_at:%Y-%m-%d %H:%M}Z.", rule="once"
+                )
             if is_expired:
-                return problem(410, "it has expired.", rule="expired")
+                return Problem("gone", "it has expired.", rule="expired")
             if attempts >= ATTEMPTS_MAX:
-                return problem(429, "too many wrong codes were tried.", rule="attempts")
+                return Problem(
+                    "too-many-attempts", "too many wrong codes were tried.", rule="attempts"
+                )
             if share is None:
-                return problem(410, "it was withdrawn.", rule="withdrawn")
+                return Problem("gone", "it was withdrawn.", rule="withdrawn")
             connection.execute(statement("open_bundle"), {"bundle_id": bundle_id})
         _log.info("bundle %s of %s was opened", bundle_id, department)
         return bytes(share)
@@ -124,8 +128,8 @@ def add_bundle_routes(app: FastAPI, bundles: Bundles) -> None:
         try:
             proof = base64.b64decode(body.proof, validate=True)
         except ValueError:
-            return problem(400, "the proof is not base64.")
+            return Problem("malformed", "the proof is not base64.").response()
         given = bundles.redeem(bundle_id, proof)
-        if isinstance(given, Response):
-            return given
+        if isinstance(given, Problem):
+            return given.response()
         return {"share": base64.b64encode(given).decode()}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from maplebridge.problems import MEDIA_TYPE
 from maplebridge.producers.agent.items import CLOUD_EVENT, CLOUD_EVENTS, JSON, LINES
 from maplebridge.producers.event_json import ENVELOPE, NEEDED
 
@@ -122,7 +123,7 @@ def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
 def _problem(description: str) -> dict[str, Any]:
     return {
         "description": description,
-        "content": {"application/problem+json": {"schema": _PROBLEM}},
+        "content": {MEDIA_TYPE: {"schema": _PROBLEM}},
     }
 
 
