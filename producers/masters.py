@@ -12,11 +12,13 @@ from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.access_policy.keyclient import KeyClient
 from maplebridge.access_policy.keystore import DepartmentKeys, KeyBatch
 from maplebridge.access_policy.keytransport import TOPIC, BrokerPublicKey
+from maplebridge.access_policy.signatures import BatchSigner, event_leaf
 from maplebridge.errors import MapleBridgeError
 from maplebridge.producers.kafka_line import KafkaLine
 from maplebridge.producers.schema_ids import SchemaIds
 from maplebridge.producers.spool import Spool
 from maplebridge.schemas import AvroCodec, load_schema
+from maplebridge.schemas.codec import ProofWriter
 from maplebridge.settings import Settings
 
 _SCHEMA = "control/keys.master.created.v1"
@@ -24,7 +26,7 @@ _PUBLIC_KEY = "key broker's public key"
 
 
 class MasterAnnouncer:
-    """Sends new masters, wrapped to the key broker's public key; used by the sender alone."""
+    """Sends new masters, wrapped to the key broker and signed; used by the sender alone."""
 
     def __init__(
         self,
@@ -33,12 +35,15 @@ class MasterAnnouncer:
         keys: DepartmentKeys,
         spool: Spool,
         schema_ids: SchemaIds,
+        signer: BatchSigner,
     ) -> None:
         self._settings = settings
         self._store = store
         self._keys = keys
         self._spool = spool
         self._schema_ids = schema_ids
+        self._signer = signer
+        self._proofs = ProofWriter()
         self._codec: AvroCodec | None = None
         self._public_key: BrokerPublicKey | None = None
         self._under_way: list[KeyBatch] = []
@@ -82,8 +87,13 @@ class MasterAnnouncer:
         public_key, encode = self._key(), self._encoder()
         now = time.time_ns() // 1000
         key = self._keys.department.encode()
+        unproven = [
+            encode(self._keys.announcement(each, public_key, created_at=now))[:-1]
+            for each in batches
+        ]
+        proofs = self._signer.prove([event_leaf(TOPIC, key, each) for each in unproven])
         values = [
-            encode(self._keys.announcement(each, public_key, created_at=now)) for each in batches
+            each + self._proofs.encode(proof) for each, proof in zip(unproven, proofs, strict=True)
         ]
         self._under_way = list(batches)
         for batch, value in zip(batches, values, strict=True):
@@ -108,6 +118,7 @@ class MasterAnnouncer:
         return report
 
     def _encoder(self) -> Callable[[dict[str, object]], bytes]:
+        """Return what encodes an announcement; its last byte says that it is not signed yet."""
         if self._codec is None:
             schema = load_schema(_SCHEMA)
             self._codec = AvroCodec(schema, self._schema_ids.plumbing(TOPIC, _SCHEMA, schema))

@@ -60,12 +60,13 @@ def make_parts(
     lifecycles, imports = Lifecycles(store), ImportState(store)
     refusals = Refusals(store, spool, lifecycles, imports)
     ids = SchemaIds(registry, spool)
+    signer = BatchSigner(department, key)
     sender = Sender(
         KafkaLine(settings),
         spool,
         refusals,
-        MasterAnnouncer(settings, store, keys, spool, ids),
-        Framer(department, spool, ids, BatchSigner(department, key)),
+        MasterAnnouncer(settings, store, keys, spool, ids, signer),
+        Framer(department, spool, ids, signer),
     )
     held.callback(sender.close)
     preparation = Preparation(
