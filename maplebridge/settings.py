@@ -62,7 +62,10 @@ class Settings(BaseSettings):
     postgres_port: int = 5432
     key_broker_url: str = "http://127.0.0.1:8200"
     key_broker_public_key: str = ""
-    """Base64 of the key broker's HPKE public key for this epoch (ML-KEM-768 + X25519)."""
+    """Base64 of the key broker's HPKE public key of one epoch (ML-KEM-768 + X25519).
+
+    It serves while its week lasts; the broker is asked for the next ones.
+    """
     audit_public_key: str = ""
     """The audit log's C2SP verifier key: `<name>+<hash>+<base64>`."""
     key_broker_listen: str = "127.0.0.1"

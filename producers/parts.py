@@ -9,6 +9,7 @@ from pathlib import Path
 from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.signatures import BatchSigner, SigningKey
+from maplebridge.producers.broker_key import BrokerKey
 from maplebridge.producers.framing import Framer
 from maplebridge.producers.import_state import ImportState
 from maplebridge.producers.intake import Intake
@@ -65,7 +66,7 @@ def make_parts(
         KafkaLine(settings),
         spool,
         refusals,
-        MasterAnnouncer(settings, store, keys, spool, ids, signer),
+        MasterAnnouncer(store, keys, BrokerKey(settings, spool), ids, signer),
         Framer(department, spool, ids, signer),
     )
     held.callback(sender.close)

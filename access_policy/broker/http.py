@@ -90,7 +90,7 @@ def create_app(broker: Broker, *, ready: Callable[[], bool] = lambda: True) -> F
 
     @app.get("/v1/keys/public")
     def public() -> dict[str, str]:
-        key = broker.vault.epochs.public_key(broker.vault.epochs.newest)
+        key = broker.vault.public_key()
         return {"epoch": key.epoch, "public_key": key.encode()}
 
     @app.get("/healthz")

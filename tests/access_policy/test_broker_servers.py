@@ -49,6 +49,7 @@ from maplebridge.access_policy.keytransport import (
     BrokerPublicKey,
     NewMaster,
     encode_batch,
+    epoch_of,
 )
 from maplebridge.access_policy.signatures import (
     BatchSigner,
@@ -424,6 +425,17 @@ def test_a_broker_takes_the_wraps_of_an_epoch_made_while_it_runs(
         site.broker(print).vault.open_wrap(b"x", department="grid", epoch="2026-W49")
 
 
+def test_a_broker_begins_the_week_itself_and_keeps_its_key(site: Site) -> None:
+    site.admin.execute("DELETE FROM keys.epoch WHERE epoch <> %s", (site.public_key.epoch,))
+    broker = site.broker(lambda record: None)
+    key = broker.vault.public_key()
+    assert key.epoch == epoch_of(datetime.now(UTC))
+    assert broker.vault.public_key() == key
+    assert site.broker(print).vault.public_key() == key
+    wrap = key.wrap(encode_batch([]), department="hotline")
+    assert broker.vault.open_wrap(wrap, department="hotline", epoch=key.epoch) == []
+
+
 def test_provisioning_twice_keeps_everything(site: Site) -> None:
     again = provision(site.settings, site.admin, now=NOW, principals=SECRETS)
     assert again == site.public_key
@@ -455,6 +467,11 @@ def test_the_service_role_can_neither_delete_keys_nor_admit_principals(site: Sit
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement.encode())
+        # it may begin this week, and no other; nor replace the one that there is
+        for epoch in ("2001-W01", site.public_key.epoch):
+            connection.execute("SELECT keys.begin_epoch(%s, '', 'planted', '')", (epoch,))
+        planted = "SELECT epoch FROM keys.epoch WHERE public_key = 'planted'"
+        assert connection.execute(planted).fetchall() == []
 
 
 def test_a_database_that_is_down_is_named(site: Site) -> None:
@@ -607,7 +624,9 @@ def test_the_service_starts_answers_and_stops_within_three_seconds(
         with httpx.Client(base_url=url, auth=(APP, SECRETS[APP]), trust_env=False) as http:
             eventually(lambda: answers(http))
             eventually(lambda: released(http))
-            assert http.get("/v1/keys/public").json()["public_key"] == site.public_key.encode()
+            told = http.get("/v1/keys/public").json()
+            assert told["epoch"] == epoch_of(datetime.now(UTC))
+            assert BrokerPublicKey.decode(told["public_key"]).epoch == told["epoch"]
             began = time.monotonic()
             process.send_signal(signal.SIGTERM)
             _, log = process.communicate(timeout=10)
