@@ -160,13 +160,12 @@ class Settings(BaseSettings):
 class Handover(BaseModel):
     """A department whose secrets went to itself alone in a bundle, or that was revoked.
 
-    kafka_mechanism: that of its newest login.
+    onboarding: its bundle is being made, or that was cut short.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    state: Literal["onboarded", "revoked"]
-    kafka_mechanism: Mechanism
+    state: Literal["onboarding", "onboarded", "revoked"]
 
 
 class Profile(BaseModel):

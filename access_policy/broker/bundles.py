@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from maplebridge.access_policy.broker.store import Connection, Connections, statement
 from maplebridge.problems import Problem
+from maplebridge.settings import Mechanism
 
 ATTEMPTS_MAX = 5
 """So many wrong proofs burn the share; the code has 140 bits, so this is against noise."""
@@ -32,8 +33,21 @@ class BundleState:
     expires_at: datetime
     opened_at: datetime | None
     withdrawn: bool
+    kafka_mechanism: Mechanism
     older_until: datetime | None
     last_key_at: datetime | None
+
+
+@dataclass(frozen=True)
+class InUse:
+    """What a department acts with: of the newest bundle it has opened.
+
+    is_newest: whether no newer bundle waits to be opened.
+    """
+
+    kafka_mechanism: Mechanism
+    signing_key_id: bytes
+    is_newest: bool
 
 
 def deposit(
@@ -45,8 +59,10 @@ def deposit(
     proof: bytes,
     expires_at: datetime,
     grace_s: float,
+    kafka_mechanism: Mechanism,
+    signing_key_id: bytes,
 ) -> None:
-    """Keep a bundle's share, and withdraw those of the department's earlier bundles.
+    """Keep a bundle's share, and of what is in it only what says which it is.
 
     connection: the administrator's. grace_s: how long after the opening the login before
     still holds.
@@ -58,14 +74,26 @@ def deposit(
         "proof_hash": hashlib.sha256(proof).digest(),
         "expires_at": expires_at,
         "grace_s": grace_s,
+        "kafka_mechanism": kafka_mechanism,
+        "signing_key_id": signing_key_id,
     }
-    with connection.transaction():
-        withdraw(connection, department)
-        connection.execute(statement("insert_bundle"), row)
+    connection.execute(statement("insert_bundle"), row)
 
 
 def withdraw(connection: Connection, department: str) -> None:
+    """Let no bundle of a department be opened any more."""
     connection.execute(statement("withdraw_bundles"), {"department": department})
+
+
+def end_bundles(connection: Connection, department: str) -> None:
+    """Remember that nothing of what a department's bundles hold is in use any more."""
+    connection.execute(statement("end_bundles"), {"department": department})
+
+
+def in_use(connection: Connection, department: str) -> InUse | None:
+    """Return what a department acts with, None if it has opened nothing that still holds."""
+    with connection.cursor(row_factory=class_row(InUse)) as cursor:
+        return cursor.execute(statement("bundle_in_use"), {"department": department}).fetchone()
 
 
 def states(connection: Connection) -> Sequence[BundleState]:

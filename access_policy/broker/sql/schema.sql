@@ -80,6 +80,11 @@ CREATE TABLE IF NOT EXISTS keys.bundle (
     attempts   smallint NOT NULL DEFAULT 0,
     opened_at  timestamptz
 );
+-- What a department logs in and signs with that has opened it, until that was ended.
+ALTER TABLE keys.bundle
+    ADD COLUMN IF NOT EXISTS kafka_mechanism text NOT NULL DEFAULT 'SCRAM-SHA-256',
+    ADD COLUMN IF NOT EXISTS signing_key_id bytea NOT NULL DEFAULT '',
+    ADD COLUMN IF NOT EXISTS ended_at timestamptz;
 CREATE INDEX IF NOT EXISTS bundle_by_department ON keys.bundle (department, made_at);
 
 REVOKE ALL ON SCHEMA keys FROM PUBLIC;
