@@ -134,9 +134,9 @@ class BatchSigner:
                 "root_signature": signature,
                 "size": size,
                 "index": index,
-                "path": _path(levels, index),
+                "path": path,
             }
-            for index in range(size)
+            for index, path in enumerate(_paths(levels))
         ]
 
 
@@ -146,14 +146,16 @@ def statement(department: str, size: int, root: bytes) -> bytes:
     return _STATEMENT + _LEAF.pack(len(name), size) + name + root
 
 
-def _path(levels: Sequence[Sequence[bytes]], index: int) -> bytes:
-    found = []
-    for level in levels:
-        sibling = index ^ 1
-        if sibling < len(level):
-            found.append(level[sibling])
-        index >>= 1
-    return b"".join(found)
+def _paths(levels: Sequence[Sequence[bytes]]) -> list[bytes]:
+    """Return the path of every leaf to the root; levels: the nodes below it, leaves first."""
+    above = [b""]
+    for level in reversed(levels):
+        alone = len(level) - 1 if len(level) % 2 else -1
+        above = [
+            above[at >> 1] if at == alone else level[at ^ 1] + above[at >> 1]
+            for at in range(len(level))
+        ]
+    return above
 
 
 class SignatureVerifier:

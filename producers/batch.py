@@ -40,15 +40,15 @@ class Batch:
         parts = self._parts
         parts.intake.wait_for_room(len(self._entries))
         if event_type == RETRACTION:
-            prepared, change = self._retracted(fields, **envelope)
+            prepared, change = self._retracted(fields, envelope)
         else:
-            prepared = self._prepare(event_type, fields, **envelope)
-            change = self._step(prepared, **envelope)
+            prepared = self._prepare(event_type, fields, envelope)
+            change = self._step(prepared, envelope)
         if import_digest is not None:
             parts.imports.take(prepared.event_id, import_digest)
         return self._add(prepared, change, import_digest)
 
-    def _step(self, prepared: Prepared, **envelope: Unpack[Envelope]) -> Change | None:
+    def _step(self, prepared: Prepared, envelope: Envelope) -> Change | None:
         """Take what an event says of its case, if it is of one."""
         case_ref = envelope.get("case_ref")
         if case_ref is None:
@@ -63,7 +63,7 @@ class Batch:
             )
 
     def _retracted(
-        self, fields: Mapping[str, Any], **envelope: Unpack[Envelope]
+        self, fields: Mapping[str, Any], envelope: Envelope
     ) -> tuple[Prepared, Change | None]:
         """Prepare a retraction: no step itself, it takes one back where that is known.
 
@@ -74,19 +74,17 @@ class Batch:
         with self._parts.store.mutex:
             case = lifecycles.case_of(event_id) if isinstance(event_id, str) else None
             if case is None or event_id is None:
-                return self._prepare(RETRACTION, fields, **envelope), None
+                return self._prepare(RETRACTION, fields, envelope), None
             if envelope.get("case_ref") is None:
                 envelope["case_ref"] = case.case_ref
-            prepared = self._prepare(RETRACTION, fields, **envelope)
+            prepared = self._prepare(RETRACTION, fields, envelope)
             if fields["retracts_type"] != case.event_type:
                 raise EventInvalid(
                     f"the event taken back is one of {case.event_type}.", path="retracts_type"
                 )
             return prepared, lifecycles.retract(case, event_id)
 
-    def _prepare(
-        self, event_type: str, fields: Mapping[str, Any], **envelope: Unpack[Envelope]
-    ) -> Prepared:
+    def _prepare(self, event_type: str, fields: Mapping[str, Any], envelope: Envelope) -> Prepared:
         prepared = self._parts.preparation.prepare(event_type, fields, **envelope)
         alarm = self._parts.refusals.take_alarm(prepared.topic)
         if alarm is not None:
