@@ -168,6 +168,23 @@ class SignatureVerifier:
         self._directory = directory
         self._batches: OrderedDict[tuple[bytes, bytes, int], dict[int, Node]] = OrderedDict()
 
+    def check_record(
+        self,
+        department: str,
+        topic: str,
+        key: bytes,
+        value: bytes,
+        proof: Mapping[str, Any] | None,
+        at: int,
+    ) -> None:
+        """Raises EventInvalid unless `department` signed a record; proof: its last field.
+
+        at: the record's broker timestamp, microseconds since 1970.
+        """
+        if proof is None:
+            raise EventInvalid("not signed by its department.", path="proof")
+        self.check(department, event_leaf(topic, key, without_proof(value, proof)), proof, at)
+
     def check(self, department: str, leaf: bytes, proof: Mapping[str, Any], at: int) -> None:
         """Raises EventInvalid unless `department` signed this leaf with a key that holds.
 

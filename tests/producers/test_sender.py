@@ -7,12 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
-from maplebridge.access_policy.keytransport import BrokerPrivateKey
+from maplebridge.access_policy.keytransport import BrokerPrivateKey, epoch_of
 from maplebridge.access_policy.signatures import SigningKey
 from maplebridge.errors import (
     InputError,
@@ -71,7 +72,9 @@ def alone(home: Path, **changes: object) -> Settings:
         "secret": "of nobody",
         "kafka_bootstrap": "127.0.0.1:1",
         "registry_url": "http://127.0.0.1:1",
-        "key_broker_public_key": BrokerPrivateKey.generate("2026-W47").public().encode(),
+        "key_broker_public_key": BrokerPrivateKey.generate(epoch_of(datetime.now(UTC)))
+        .public()
+        .encode(),
         "signing_key": SigningKey.generate().encode(),
     }
     return Settings.model_validate({**values, **changes})
