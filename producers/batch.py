@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -47,6 +48,20 @@ class Batch:
         if import_digest is not None:
             parts.imports.take(prepared.event_id, import_digest)
         return self._add(prepared, change, import_digest)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Take what the block publishes all or none; what came before it is kept either way.
+
+        Raises what the block raises, after undoing its events.
+        """
+        before = len(self._entries)
+        try:
+            yield
+        except BaseException:
+            self._parts.intake.forget(self._entries[before:])
+            del self._entries[before:]
+            raise
 
     def _step(self, prepared: Prepared, **envelope: Unpack[Envelope]) -> Change | None:
         """Take what an event says of its case, if it is of one."""

@@ -14,7 +14,7 @@ from maplebridge.producers.import_result import ImportProgress, ImportResult
 from maplebridge.producers.import_run import ImportRun
 from maplebridge.producers.mapping import MappedEvent, RowMapping
 from maplebridge.producers.sources import SourceRow, open_rows
-from maplebridge.producers.trial import EventCheck, TrialDepartment
+from maplebridge.producers.trial import TrialDepartment
 from maplebridge.schemas import Catalogue, CodeLists, Contract, FieldSpec, Regions
 
 
@@ -86,7 +86,6 @@ def dry_run(
                 mapping,
                 department,
                 listed,
-                check=EventCheck(mapping.contract, codes, regions),
                 on_row=on_row,
                 on_progress=on_progress,
             ).run()

@@ -11,7 +11,6 @@ from maplebridge.errors import (
     AccessDenied,
     EventInvalid,
     EventTooLarge,
-    InputError,
     IntegrityError,
     MapleBridgeError,
 )
@@ -22,7 +21,6 @@ from maplebridge.producers.import_target import Arrival, EventBatch, ImportTarge
 from maplebridge.producers.mapping import BoundMapping, MappedEvent, RowMapping
 from maplebridge.producers.rejects import Rejects
 from maplebridge.producers.sources import RowSource, SourceRow
-from maplebridge.producers.trial import EventCheck
 
 _WINDOW_EVENTS = 5_000
 _CHUNK_ROWS = 500
@@ -74,20 +72,17 @@ class ImportRun:
         target: ImportTarget,
         rejects: Rejects,
         *,
-        check: EventCheck,
         backfill: bool = False,
         on_row: OnRow | None = None,
         on_progress: Callable[[ImportProgress], None] | None = None,
     ) -> None:
-        """check: of a split row's events, before the first of them is published.
-        Raises MappingInvalid if the source lacks a column."""
+        """Raises MappingInvalid if the source lacks a column."""
         self._source = rows
         self._mapping = mapping
         self._bound: BoundMapping = mapping.bind(rows.header)
         self._target = target
         self._state = target.imports
         self._rejects = rejects
-        self._check = check
         self._backfill = backfill or mapping.backfill
         self._on_row = on_row
         self._on_progress = on_progress
@@ -158,14 +153,13 @@ class ImportRun:
             if not fresh:
                 self._already += 1
                 return
-            if len(plan.events) > 1:
+            arrivals = []
+            with batch.together():
                 for each in fresh:
                     number = each.event.number
-                    self._check.check(each.event, self._mapping)
+                    arrivals.append(self._publish(each, batch))
             ticket = _Ticket(row, len(fresh))
-            for each in fresh:
-                number = each.event.number
-                self._publish(ticket, each, batch)
+            self._on_their_way.extend(_Sent(ticket, arrival) for arrival in arrivals)
         except EventInvalid as exc:
             column = self._mapping.column_of(exc.path, number=number)
             reason = exc.reason if column == exc.path else f"{column}: {exc.reason}"
@@ -186,29 +180,24 @@ class ImportRun:
             )
         return False
 
-    def _publish(self, ticket: _Ticket, each: _Identified, batch: EventBatch) -> None:
+    def _publish(self, each: _Identified, batch: EventBatch) -> Arrival:
         mapping, event = self._mapping, each.event
-        try:
-            arrival = batch.publish(
-                mapping.contract.event_type,
-                event.fields,
-                community=event.community,
-                transition=event.transition,
-                occurred_at=event.occurred_at,
-                recorded_at=event.recorded_at,
-                case_ref=event.case_ref,
-                grid=event.grid,
-                purpose=mapping.purpose,
-                legal_basis=mapping.legal_basis,
-                retention=mapping.retention,
-                backfill=self._backfill,
-                event_id=each.event_id,
-                import_digest=each.digest,
-            )
-        except InputError:
-            ticket.failed = True
-            raise
-        self._on_their_way.append(_Sent(ticket, arrival))
+        return batch.publish(
+            mapping.contract.event_type,
+            event.fields,
+            community=event.community,
+            transition=event.transition,
+            occurred_at=event.occurred_at,
+            recorded_at=event.recorded_at,
+            case_ref=event.case_ref,
+            grid=event.grid,
+            purpose=mapping.purpose,
+            legal_basis=mapping.legal_basis,
+            retention=mapping.retention,
+            backfill=self._backfill,
+            event_id=each.event_id,
+            import_digest=each.digest,
+        )
 
     def _settle(self, window: int) -> None:
         """Take in what Kafka has acknowledged; wait until at most `window` events are left."""

@@ -35,6 +35,8 @@ class EventBatch(Protocol):
         **envelope: Unpack[Envelope],
     ) -> Arrival: ...
 
+    def together(self) -> AbstractContextManager[None]: ...
+
 
 class ImportTarget(Protocol):
     """Takes events and remembers what was imported; see `Department`."""

@@ -14,7 +14,6 @@ from maplebridge.producers.import_result import ImportProgress, ImportResult
 from maplebridge.producers.import_run import ImportRun
 from maplebridge.producers.mapping import RowMapping, load_mapping
 from maplebridge.producers.sources import open_rows
-from maplebridge.producers.trial import EventCheck
 
 
 def import_file(
@@ -63,7 +62,6 @@ def import_file(
             rules,
             department,
             rows.rejects(rejects_at),
-            check=EventCheck(rules.contract, department.codes, department.regions),
             backfill=backfill,
             on_progress=on_progress,
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -10,60 +11,12 @@ from typing import Any, Self, Unpack
 
 from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.access_policy.keystore import DepartmentKeys
-from maplebridge.producers.completion import Completer
 from maplebridge.producers.import_state import ImportState
 from maplebridge.producers.lifecycle import Change, Lifecycles, Step
-from maplebridge.producers.mapping import MappedEvent, RowMapping
 from maplebridge.producers.preparation import Envelope, Preparation
 from maplebridge.producers.spool import Spool
-from maplebridge.producers.times import micros
-from maplebridge.schemas import Catalogue, CodeLists, Contract, Event, Regions, Validator
+from maplebridge.schemas import Catalogue, CodeLists, Regions
 from maplebridge.settings import Settings
-
-
-class EventCheck:
-    """Checks mapped events against their contract, before any of them is published."""
-
-    def __init__(self, contract: Contract, codes: CodeLists, regions: Regions) -> None:
-        self._contract = contract
-        self._completer = Completer(contract)
-        self._validator = Validator(contract, codes, regions)
-        self._meta = {
-            spec.path.removeprefix("meta."): None
-            for spec in contract.fields
-            if spec.path.startswith("meta.")
-        }
-
-    def check(self, event: MappedEvent, mapping: RowMapping) -> None:
-        """Raises EventInvalid, which names the first failing field."""
-        self.complete(
-            event.fields,
-            event_id="",
-            community=event.community,
-            transition=event.transition,
-            occurred_at=micros(event.occurred_at, path="meta.occurred_at"),
-            recorded_at=0,
-            case_ref=event.case_ref,
-            grid=event.grid,
-            purpose=mapping.purpose,
-            legal_basis=mapping.legal_basis,
-            retention=mapping.retention,
-            backfill=mapping.backfill,
-        )
-
-    def complete(self, fields: dict[str, Any], **meta: Any) -> Event:
-        """Return the whole event that `Department.publish` would make of these, checked."""
-        envelope = {
-            **self._meta,
-            "event_type": self._contract.event_type,
-            "schema_version": self._contract.version,
-            "department": self._contract.department,
-            "key_refs": {},
-            **meta,
-        }
-        event = self._completer.complete(envelope, fields)
-        self._validator.check(event)
-        return event
 
 
 @dataclass(frozen=True)
@@ -111,6 +64,18 @@ class TrialBatch:
             self._of.imports.take(prepared.event_id, import_digest)
             self._digests.append((prepared.event_id, import_digest))
         return TAKEN
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """See `Batch.together`."""
+        changes, digests = len(self._changes), len(self._digests)
+        try:
+            yield
+        except BaseException:
+            self._of.lifecycles.forget(self._changes[changes:])
+            self._of.imports.forget(event_id for event_id, _ in self._digests[digests:])
+            del self._changes[changes:], self._digests[digests:]
+            raise
 
     def __enter__(self) -> Self:
         return self
