@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, Unpack
 
 from maplebridge.errors import MapleBridgeError
+from maplebridge.producers.amendments import Amendments
 from maplebridge.producers.import_state import ImportState
 from maplebridge.producers.preparation import Envelope
 
@@ -46,6 +47,9 @@ class ImportTarget(Protocol):
 
     @property
     def imports(self) -> ImportState: ...
+
+    @property
+    def amendments(self) -> Amendments: ...
 
     def batch(self) -> AbstractContextManager[EventBatch]: ...
 

@@ -23,14 +23,16 @@ def import_file(
     *,
     reject_path: Path | None = None,
     backfill: bool = False,
+    correct: bool = False,
     on_progress: Callable[[ImportProgress], None] | None = None,
 ) -> ImportResult:
     """Publish the rows of a file, a query or a service as events of `department`, which is open.
 
     path: None where the mapping names a query or a service; else the file, or a corrected
     reject file. reject_path: beside the file if not given. backfill: mark every event as
-    history, whatever the mapping says. Run it again after any failure: events that Kafka
-    acknowledged are not published twice.
+    history, whatever the mapping says. correct: publish a row that has changed since an
+    earlier import as a correction; without it such a row is rejected. Run it again after
+    any failure: events that Kafka acknowledged are not published twice.
 
     Raises MappingInvalid before any row is read; AccessDenied if the events are
     another department's; KafkaUnavailable and other Unavailable in mid-run, saying how
@@ -63,6 +65,7 @@ def import_file(
             department,
             rows.rejects(rejects_at),
             backfill=backfill,
+            correct=correct,
             on_progress=on_progress,
         )
         result = run.run()
