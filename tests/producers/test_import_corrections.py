@@ -38,7 +38,7 @@ CASED = MAPPING.replace("fields:\n", "case_ref: {column: no}\nfields:\n")
 CATALOGUE, CODES, REGIONS = load_catalogue(), load_code_lists(), load_regions()
 COUNTED = """
 SELECT category, sum(events)::int FROM community_hour_tallies
-GROUP BY category HAVING sum(events) <> 0 ORDER BY category
+WHERE event_type = 'hotline.order' GROUP BY category HAVING sum(events) <> 0 ORDER BY category
 """
 
 
