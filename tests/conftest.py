@@ -18,6 +18,28 @@ from maplebridge.settings import Profile
 OwnPorts = Callable[[int], dict[str, int]]
 _RUNS = 22
 _STACKS_OF_A_RUN = 5
+_LONGEST = ("system", "tls", "city")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several workers share the tests, those that share servers go to one of them."""
+    if not hasattr(config, "workerinput"):
+        return
+    groups = {item: _group(item) for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    # the long groups first, so that no worker is left with one at the end
+    rank = {group: number for number, group in enumerate(_LONGEST)}
+    items.sort(key=lambda item: rank.get(groups[item], len(rank)))
+
+
+def _group(item: pytest.Item) -> str:
+    fixtures = getattr(item, "fixturenames", ())
+    if "tls_user" in fixtures:
+        return "tls"
+    if item.path.parent.name == "system":
+        return "system"
+    return "city" if "city" in fixtures else str(item.path)
 
 
 @pytest.fixture(scope="session")
