@@ -40,6 +40,12 @@ def imported_id(
     return _text(int(occurred_at.timestamp() * 1000) & _MS_48, digest.hexdigest())
 
 
+def correction_id(event_id: str) -> str:
+    """Return the id of what an import publishes in place of an event: the same in every run."""
+    digest = hashlib.sha256(f"correction of {event_id}".encode())
+    return _text(int(event_id[:8] + event_id[9:13], 16), digest.hexdigest())
+
+
 @lru_cache
 def _begun(department: str, event_type: str) -> hashlib._Hash:
     return hashlib.sha256(_with_length(department) + _with_length(event_type))

@@ -21,9 +21,16 @@ class ImportState:
         store.make_tables(SQL["schema"])
         with store.transaction() as db:
             db.execute(SQL["make_secret"], (os.urandom(32),))
-            secret: bytes = db.execute(SQL["secret"]).fetchone()[0]
-        self._keyed = hashlib.blake2b(key=secret, digest_size=_DIGEST_BYTES)
+            self._secret: bytes = db.execute(SQL["secret"]).fetchone()[0]
+        self._keyed = _keyed(self._secret)
         self._unwritten: dict[str, bytes] = {}
+
+    def begin_as(self, other: ImportState) -> None:
+        """Know what another store has imported, and nothing else."""
+        with self._store.transaction() as db, other._store.reading() as source:
+            db.execute(SQL["set_secret"], (other._secret,))
+            db.executemany(SQL["add"], source.execute(SQL["every"]))
+        self._secret, self._keyed = other._secret, other._keyed
 
     def digest(self, said: str) -> bytes:
         """Return a digest of what a row says; keyed, so that it tells nobody else anything."""
@@ -61,6 +68,19 @@ class ImportState:
         for event_id in event_ids:
             self._unwritten.pop(event_id, None)
 
+    def begin_run(self) -> None:
+        """Forget which rows an earlier run has read."""
+        self._store.make_tables(SQL["run_schema"])
+
+    def note_read(self, row_ids: Iterable[str]) -> None:
+        """Know which rows this run has read; on disk, as they may be many."""
+        with self._store.transaction() as db:
+            db.executemany(SQL["note_read"], sorted((_binary(each),) for each in row_ids))
+
+    def was_read(self, row_id: str) -> bool:
+        with self._store.reading() as db:
+            return db.execute(SQL["was_read"], (_binary(row_id),)).fetchone() is not None
+
     def put_aside(self, event_id: str) -> None:
         """Let the row of an event that was refused for good count as new until `bring_back`."""
         with self._store.transaction() as db:
@@ -87,6 +107,10 @@ class ImportState:
     def set_mark(self, source: bytes, mark: str) -> None:
         with self._store.transaction() as db:
             db.execute(SQL["set_mark"], (source, mark))
+
+
+def _keyed(secret: bytes) -> hashlib.blake2b:
+    return hashlib.blake2b(key=secret, digest_size=_DIGEST_BYTES)
 
 
 def _binary(event_id: str) -> bytes:

@@ -88,6 +88,11 @@ class Lifecycles:
         self._known: dict[Case, list[Step]] = {}
         self._unwritten: dict[Case, list[Change]] = {}
 
+    def begin_as(self, other: Lifecycles) -> None:
+        """Know the steps that are in another store too."""
+        with self._store.transaction() as db, other._store.reading() as source:
+            db.executemany(SQL["add"], source.execute(SQL["every"]))
+
     def take(
         self,
         contract: Contract,
@@ -104,7 +109,9 @@ class Lifecycles:
         """
         case = Case(contract.event_type, case_ref)
         if judged:
-            others = [each for each in self._of(case) if each.event_id != replaces]
+            others = self._of(case)
+            if replaces is not None:
+                others = [each for each in others if each.event_id != replaces]
             check_step(contract, others, step)
         return self._changed(Change(case, step, replaces))
 
