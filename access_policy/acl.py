@@ -65,7 +65,8 @@ def wanted_rules(
             rules.add((principal, "GROUP", principal, "LITERAL", operation))
             rules.add((principal, "GROUP", f"{principal}.", "PREFIXED", operation))
     rules |= _topic("key-broker", KEYS_TOPIC, "READ", "DESCRIBE")
-    rules |= _topic("combine", SIGNING_TOPIC, "READ", "DESCRIBE")
+    for reader in ("combine", "key-broker"):
+        rules |= _topic(reader, SIGNING_TOPIC, "READ", "DESCRIBE")
     rules |= _prefixed("combine", "TOPIC", "mb.react.", "READ", "DESCRIBE")
     for prefix in ("mb.core.", "mb.react.", "mb.dlq."):
         rules |= _prefixed("relay", "TOPIC", prefix, "WRITE", "DESCRIBE")

@@ -51,6 +51,7 @@ class DepartmentStore:
         self.mutex = threading.RLock()
         self._depth = 0
         self._after_commit: list[Callable[[], None]] = []
+        self._reading = Reading(self)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(path.with_suffix(".lock"), department, lock_timeout_s)
         self._wal = -1
@@ -94,11 +95,9 @@ class DepartmentStore:
             for each in done:
                 each()
 
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Reading:
         """Read under the lock; raises DepartmentStoreUnavailable if the file cannot be read."""
-        with self.mutex, self._translated():
-            yield self.db
+        return self._reading
 
     def after_commit(self, work: Callable[[], None]) -> None:
         """Do `work` once the transaction that is open now has been committed."""
@@ -136,12 +135,38 @@ class DepartmentStore:
         try:
             yield
         except sqlite3.Error as exc:
-            name = getattr(exc, "sqlite_errorname", type(exc).__name__)
-            raise DepartmentStoreUnavailable(
-                str(self.path),
-                name,
-                todo="Free space on its disk or make it writable, then publish again.",
-            ) from exc
+            raise self.unavailable(exc) from exc
+
+    def unavailable(self, error: sqlite3.Error) -> DepartmentStoreUnavailable:
+        """Return what a caller is told of an error of SQLite."""
+        return DepartmentStoreUnavailable(
+            str(self.path),
+            getattr(error, "sqlite_errorname", type(error).__name__),
+            todo="Free space on its disk or make it writable, then publish again.",
+        )
+
+
+class Reading:
+    """The block of `DepartmentStore.reading`, entered for nearly every event."""
+
+    __slots__ = ("_store",)
+
+    def __init__(self, store: DepartmentStore) -> None:
+        self._store = store
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._store.mutex.acquire()
+        return self._store.db
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._store.mutex.release()
+        if isinstance(error, sqlite3.Error):
+            raise self._store.unavailable(error) from error
 
 
 def foreign_key_file(department: str) -> IntegrityError:

@@ -176,7 +176,8 @@ def _seal(value: bytes, context: bytes, key: FieldKey, salt: bytes, path: str) -
     value_key, commitment = suite.derive(
         key.secret, salt, _VALUE_INFO[key.suite] + suite.digest(context)
     )
-    text = (size.to_bytes(LENGTH_BYTES) + value).ljust(padded_bytes(size), b"\0")
+    bucket = _BUCKETS[size] if size < len(_BUCKETS) else padded_bytes(size)
+    text = (size.to_bytes(LENGTH_BYTES) + value).ljust(bucket, b"\0")
     authenticated = key.header + salt + commitment
     return authenticated + suite.encrypt(value_key, text, authenticated + context)
 
@@ -190,6 +191,7 @@ def _unpad(text: bytes) -> bytes:
     return text[LENGTH_BYTES:end]
 
 
+_BUCKETS = tuple(padded_bytes(size) for size in range(SMALL_BUCKETS[-1] - LENGTH_BYTES + 1))
 _TOKEN_LENGTHS = frozenset(
     OVERHEAD_BYTES + bucket
     for bucket in (

@@ -13,6 +13,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Self, cast
 
 import fastavro
@@ -61,6 +62,12 @@ _BATCH_SCHEMA = fastavro.parse_schema(
         },
     }
 )
+
+
+def epoch_of(moment: datetime) -> str:
+    """Return the ISO week of a moment in UTC: `2026-W47`."""
+    year, week, _ = moment.isocalendar()
+    return f"{year}-W{week:02}"
 
 
 @dataclass(frozen=True, slots=True)

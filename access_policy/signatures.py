@@ -134,9 +134,9 @@ class BatchSigner:
                 "root_signature": signature,
                 "size": size,
                 "index": index,
-                "path": _path(levels, index),
+                "path": path,
             }
-            for index in range(size)
+            for index, path in enumerate(_paths(levels))
         ]
 
 
@@ -146,14 +146,16 @@ def statement(department: str, size: int, root: bytes) -> bytes:
     return _STATEMENT + _LEAF.pack(len(name), size) + name + root
 
 
-def _path(levels: Sequence[Sequence[bytes]], index: int) -> bytes:
-    found = []
-    for level in levels:
-        sibling = index ^ 1
-        if sibling < len(level):
-            found.append(level[sibling])
-        index >>= 1
-    return b"".join(found)
+def _paths(levels: Sequence[Sequence[bytes]]) -> list[bytes]:
+    """Return the path of every leaf to the root; levels: the nodes below it, leaves first."""
+    above = [b""]
+    for level in reversed(levels):
+        alone = len(level) - 1 if len(level) % 2 else -1
+        above = [
+            above[at >> 1] if at == alone else level[at ^ 1] + above[at >> 1]
+            for at in range(len(level))
+        ]
+    return above
 
 
 class SignatureVerifier:
@@ -165,6 +167,23 @@ class SignatureVerifier:
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
         self._batches: OrderedDict[tuple[bytes, bytes, int], dict[int, Node]] = OrderedDict()
+
+    def check_record(
+        self,
+        department: str,
+        topic: str,
+        key: bytes,
+        value: bytes,
+        proof: Mapping[str, Any] | None,
+        at: int,
+    ) -> None:
+        """Raises EventInvalid unless `department` signed a record; proof: its last field.
+
+        at: the record's broker timestamp, microseconds since 1970.
+        """
+        if proof is None:
+            raise EventInvalid("not signed by its department.", path="proof")
+        self.check(department, event_leaf(topic, key, without_proof(value, proof)), proof, at)
 
     def check(self, department: str, leaf: bytes, proof: Mapping[str, Any], at: int) -> None:
         """Raises EventInvalid unless `department` signed this leaf with a key that holds.

@@ -10,6 +10,7 @@ from maplebridge.access_policy.broker.bundles import BundleState, states
 from maplebridge.access_policy.broker.principals import end_overlap, overlap_ends
 from maplebridge.access_policy.broker.store import administer
 from maplebridge.access_policy.logins import other_mechanism, remove_logins
+from maplebridge.access_policy.signatures import Enrolment
 from maplebridge.access_policy.signing_keys import REVOCATION_DELAY_S, SigningKeyDirectory, enrol
 from maplebridge.schemas import load_catalogue
 from maplebridge.settings import Profile, Settings
@@ -46,7 +47,7 @@ def access(profile: Profile) -> list[Access]:
             signing_keys=sum(k.department == department and k.valid_to is None for k in keys),
         )
         if bundle is not None:
-            if held is not None and held.state == "onboarded" and bundle.opened_at is None:
+            if entry.state == "onboarded" and bundle.opened_at is None:
                 entry = replace(entry, state="withdrawn" if bundle.withdrawn else "bundle sent")
             entry = replace(
                 entry,
@@ -68,11 +69,12 @@ def end_overlaps(profile: Profile, *, now: datetime) -> list[str]:
     admin = profile.settings("admin")
     ended = []
     with administer(admin) as connection:
+        newest = {f"dept-{each.department}": each for each in states(connection)}
         for principal, until in overlap_ends(connection).items():
-            held = profile.handovers.get(principal)
-            if held is None or until > now:
+            if principal not in newest or until > now:
                 continue
-            remove_logins(admin, principal, [other_mechanism(held.kafka_mechanism)])
+            before = other_mechanism(newest[principal].kafka_mechanism)
+            remove_logins(admin, principal, [before])
             end_signing_keys(admin, principal.removeprefix("dept-"), at=now, newest=False)
             end_overlap(connection, principal)
             ended.append(principal)
@@ -86,17 +88,51 @@ def end_signing_keys(
 
     settings: the super user's. newest: also the one that has no end yet.
     """
-    directory = SigningKeyDirectory(settings)
-    keys = [each for each in directory.all() if each.department == department]
-    directory.close()
-    end = micros(at + timedelta(seconds=REVOCATION_DELAY_S))
+    end = _end_at(at)
     ending = [
         replace(each, valid_to=end)
-        for each in keys
+        for each in _keys_of(settings, department)
         if (newest if each.valid_to is None else each.valid_to > end)
     ]
     if ending:
         enrol(settings, ending)
+
+
+def overlap_signing_keys(
+    settings: Settings,
+    department: str,
+    kept: Mapping[bytes, datetime | None],
+    *,
+    now: datetime,
+) -> None:
+    """Give the department's signing keys the ends of an overlap, and ten seconds.
+
+    kept: the ends of those that hold on, by key id. Any other that has no end yet ends at
+    once: its bundle was not opened, or never came to be.
+    """
+    turned = []
+    for each in _keys_of(settings, department):
+        end = each.valid_to
+        if each.key_id in kept and each.holds_at(micros(now)):
+            until = kept[each.key_id]
+            end = None if until is None else _end_at(until)
+        elif end is None:
+            end = _end_at(now)
+        if end != each.valid_to:
+            turned.append(replace(each, valid_to=end))
+    if turned:
+        enrol(settings, turned)
+
+
+def _keys_of(settings: Settings, department: str) -> list[Enrolment]:
+    directory = SigningKeyDirectory(settings)
+    keys = [each for each in directory.all() if each.department == department]
+    directory.close()
+    return keys
+
+
+def _end_at(at: datetime) -> int:
+    return micros(at + timedelta(seconds=REVOCATION_DELAY_S))
 
 
 def micros(at: datetime) -> int:

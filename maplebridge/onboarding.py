@@ -10,18 +10,19 @@ from __future__ import annotations
 import os
 import secrets
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from maplebridge.access_policy.acl import sync_rules, wanted_rules
-from maplebridge.access_policy.broker.bundles import deposit, withdraw
+from maplebridge.access_policy.broker.bundles import InUse, deposit, end_bundles, in_use, withdraw
 from maplebridge.access_policy.broker.principals import (
     ensure_principals,
     remove_principal,
     renew_principal,
 )
-from maplebridge.access_policy.broker.store import Connection, administer
+from maplebridge.access_policy.broker.store import administer
 from maplebridge.access_policy.bundle import SHARE_BYTES, Code, Header, seal_bundle
 from maplebridge.access_policy.logins import (
     MECHANISMS,
@@ -31,10 +32,13 @@ from maplebridge.access_policy.logins import (
 )
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.signatures import Enrolment, SigningKey
-from maplebridge.access_policy.signing_keys import (
-    enrol,
+from maplebridge.access_policy.signing_keys import enrol
+from maplebridge.department_access import (
+    end_overlaps,
+    end_signing_keys,
+    micros,
+    overlap_signing_keys,
 )
-from maplebridge.department_access import end_signing_keys, micros
 from maplebridge.errors import InputError
 from maplebridge.provision import served_apps
 from maplebridge.schemas import load_catalogue, load_regions
@@ -65,7 +69,14 @@ class Onboarded:
     bundle: bytes = field(repr=False)
     code: Code = field(repr=False)
     expires_at: datetime
-    profile: Profile = field(repr=False)
+
+
+Deliver = Callable[[Onboarded], object]
+State = Literal["onboarding", "onboarded", "revoked"]
+
+
+def kept_by_caller(made: Onboarded) -> None:
+    """Write the bundle nowhere: the caller has it from what is returned."""
 
 
 def onboard(
@@ -75,19 +86,33 @@ def onboard(
     now: datetime,
     addresses: Addresses | None = None,
     expiry: timedelta = EXPIRY,
+    deliver: Deliver = kept_by_caller,
 ) -> Onboarded:
     """Give a department access of its own, in a bundle; what acted for it before ends.
 
-    Raises InputError if no contract is the department's or it is onboarded already,
-    Unavailable if a server does not answer: then repeat it.
+    deliver: writes the bundle where it is sent from. Whatever fails before that is done,
+    here or on a server, all of it can be repeated: nothing that was made before is of any
+    use then. Raises InputError if no contract is the department's or it is onboarded
+    already, Unavailable if a server does not answer.
     """
     principal = _principal(department)
     held = profile.handovers.get(principal)
-    if held is not None and held.state == "onboarded":
-        raise InputError(
-            f"{department} is onboarded already.", todo="Use `maplebridge onboard renew`."
-        )
-    return _hand_over(profile, department, now=now, until=now, addresses=addresses, expiry=expiry)
+    if held is not None and held.state != "revoked":
+        with administer(profile.settings("admin")) as connection:
+            is_onboarded = held.state == "onboarded" or in_use(connection, department) is not None
+        if is_onboarded:
+            raise InputError(
+                f"{department} is onboarded already.", todo="Use `maplebridge onboard renew`."
+            )
+    _check(profile, principal, addresses)
+    begun = _remembered(profile, principal, "onboarding")
+    with administer(profile.settings("admin")) as connection:
+        withdraw(connection, department)
+        end_bundles(connection, department)
+    made = _hand_over(begun, department, None, now=now, until=now, to=addresses, expiry=expiry)
+    deliver(made)
+    _remembered(begun, principal, "onboarded")
+    return made
 
 
 def renew(
@@ -98,21 +123,32 @@ def renew(
     addresses: Addresses | None = None,
     expiry: timedelta = EXPIRY,
     overlap: timedelta = OVERLAP,
+    deliver: Deliver = kept_by_caller,
 ) -> Onboarded:
     """Give an onboarded department new secrets in a new bundle.
 
-    The ones before hold until the overlap ends, or until an hour after the new bundle is
-    opened. A bundle that is not opened yet is withdrawn. Raises as `onboard`.
+    The ones in use hold until the overlap ends, or until an hour after the new bundle is
+    opened. A bundle that is not opened yet is withdrawn, and what is in it ends at once.
+    Raises as `onboard`, and may be repeated likewise.
     """
-    held = profile.handovers.get(_principal(department))
-    if held is None or held.state != "onboarded":
+    principal = _principal(department)
+    held = profile.handovers.get(principal)
+    if held is None or held.state == "revoked":
         raise InputError(
             f"{department} is not onboarded.",
             todo=f"Run `maplebridge onboard department {department}`.",
         )
-    return _hand_over(
-        profile, department, now=now, until=now + overlap, addresses=addresses, expiry=expiry
-    )
+    _check(profile, principal, addresses)
+    end_overlaps(profile, now=now)
+    with administer(profile.settings("admin")) as connection:
+        # first: a bundle that is opened now would hold a password that is replaced below
+        withdraw(connection, department)
+        used = in_use(connection, department)
+    until = now + overlap
+    made = _hand_over(profile, department, used, now=now, until=until, to=addresses, expiry=expiry)
+    deliver(made)
+    _remembered(profile, principal, "onboarded")
+    return made
 
 
 def revoke(profile: Profile, department: str, *, now: datetime) -> Profile:
@@ -123,14 +159,13 @@ def revoke(profile: Profile, department: str, *, now: datetime) -> Profile:
     principal = _principal(department)
     admin = profile.settings("admin")
     # first what is remembered: whatever fails later, `up` gives nothing back
-    revoked = _remembered(
-        profile, principal, Handover(state="revoked", kafka_mechanism=MECHANISMS[0])
-    )
+    revoked = _remembered(profile, principal, "revoked")
     remove_logins(admin, principal, MECHANISMS)
     _sync_rules(revoked)
     end_signing_keys(admin, department, at=now)
     with administer(admin) as connection:
         withdraw(connection, department)
+        end_bundles(connection, department)
         remove_principal(connection, principal)
     return revoked
 
@@ -146,37 +181,38 @@ def _principal(department: str) -> str:
     return f"dept-{department}"
 
 
+def _check(profile: Profile, principal: str, addresses: Addresses | None) -> None:
+    """Raises InputError, before anything is made, if the department's settings refuse these."""
+    Settings(**_shared(profile, addresses), principal=principal, tls_ca=profile.tls_ca)
+
+
 def _hand_over(
     profile: Profile,
     department: str,
+    used: InUse | None,
     *,
     now: datetime,
     until: datetime,
-    addresses: Addresses | None,
+    to: Addresses | None,
     expiry: timedelta,
 ) -> Onboarded:
-    """until: when the access before ends; `now` if it ends at once."""
+    """Make new secrets beside those in use, which hold until `until`, and a bundle of them.
+
+    Nothing here touches what is in use but to give it an end, so it may be cut short and
+    repeated: what nobody can have opened is replaced or ends.
+    """
     principal = f"dept-{department}"
     admin = profile.settings("admin")
-    # before anything is made: an address that the department's settings would refuse
-    Settings(**_shared(profile, addresses), principal=principal, tls_ca=profile.tls_ca)
-    overlaps = until > now
-    held = profile.handovers.get(principal)
-    mechanism: Mechanism = MECHANISMS[0]
-    if held is not None and overlaps:
-        mechanism = other_mechanism(held.kafka_mechanism)
     secret, signing_key = secrets.token_urlsafe(32), SigningKey.generate()
-    remembered = _remembered(
-        profile, principal, Handover(state="onboarded", kafka_mechanism=mechanism)
-    )
-    _sync_rules(remembered)
+    mechanism = MECHANISMS[0] if used is None else other_mechanism(used.kafka_mechanism)
+    _sync_rules(profile)
     set_login(admin, principal, secret, mechanism)
-    if not overlaps:
+    if used is None:
         remove_logins(admin, principal, [other_mechanism(mechanism)])
-    end_signing_keys(admin, department, at=until)
+        end_signing_keys(admin, department, at=now)
     enrol(admin, [_enrolment(department, signing_key, now)])
     code, share = Code.make(), os.urandom(SHARE_BYTES)
-    told = _department_profile(remembered, principal, secret, signing_key, mechanism, addresses)
+    told = _department_profile(profile, principal, secret, signing_key, mechanism, to)
     header = Header(
         bundle_id=uuid.uuid4(),
         department=department,
@@ -185,8 +221,17 @@ def _hand_over(
         key_broker_url=str(told["profile"]["key_broker_url"]),
         tls_ca=str(told["files"].get("authority.pem", "")),
     )
-    with administer(admin) as connection:
-        _admit(connection, principal, secret, until if overlaps else None)
+    with administer(admin) as connection, connection.transaction():
+        if used is None:
+            ensure_principals(connection, {principal: secret})
+        else:
+            renew_principal(
+                connection,
+                principal,
+                secret,
+                newest_in_use=used.is_newest,
+                older_until=until,
+            )
         deposit(
             connection,
             bundle_id=header.bundle_id,
@@ -195,22 +240,19 @@ def _hand_over(
             proof=code.proof(header.bundle_id),
             expires_at=header.expires_at,
             grace_s=GRACE.total_seconds(),
+            kafka_mechanism=mechanism,
+            signing_key_id=signing_key.key_id,
         )
+    if used is not None:
+        # last: a renewal that was cut short before gives no end to what is in use
+        kept = {used.signing_key_id: until, signing_key.key_id: None}
+        overlap_signing_keys(admin, department, kept, now=now)
     bundle = seal_bundle(header, told, code=code, share=share)
-    return Onboarded(department, bundle, code, header.expires_at, remembered)
+    return Onboarded(department, bundle, code, header.expires_at)
 
 
-def _admit(
-    connection: Connection, principal: str, secret: str, older_until: datetime | None
-) -> None:
-    if older_until is None:
-        ensure_principals(connection, {principal: secret})
-    else:
-        renew_principal(connection, principal, secret, older_until=older_until)
-
-
-def _remembered(profile: Profile, principal: str, handover: Handover) -> Profile:
-    handovers = {**profile.handovers, principal: handover}
+def _remembered(profile: Profile, principal: str, state: State) -> Profile:
+    handovers = {**profile.handovers, principal: Handover(state=state)}
     changed = profile.model_copy(update={"handovers": handovers}).without_handed_over()
     changed.save()
     return changed

@@ -62,7 +62,10 @@ class Settings(BaseSettings):
     postgres_port: int = 5432
     key_broker_url: str = "http://127.0.0.1:8200"
     key_broker_public_key: str = ""
-    """Base64 of the key broker's HPKE public key for this epoch (ML-KEM-768 + X25519)."""
+    """Base64 of the key broker's HPKE public key of one epoch (ML-KEM-768 + X25519).
+
+    It serves while its week lasts; the broker is asked for the next ones.
+    """
     audit_public_key: str = ""
     """The audit log's C2SP verifier key: `<name>+<hash>+<base64>`."""
     key_broker_listen: str = "127.0.0.1"
@@ -157,13 +160,12 @@ class Settings(BaseSettings):
 class Handover(BaseModel):
     """A department whose secrets went to itself alone in a bundle, or that was revoked.
 
-    kafka_mechanism: that of its newest login.
+    onboarding: its bundle is being made, or that was cut short.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    state: Literal["onboarded", "revoked"]
-    kafka_mechanism: Mechanism
+    state: Literal["onboarding", "onboarded", "revoked"]
 
 
 class Profile(BaseModel):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from maplebridge.access_policy.signatures import SignatureVerifier, event_leaf, without_proof
+from maplebridge.access_policy.signatures import SignatureVerifier
 from maplebridge.errors import ContractRefused, EventInvalid
 from maplebridge.projections.standing import RETRACTION, amendment_of
 from maplebridge.schemas import Codec, Contract, Event, FieldSpec, Regions
@@ -124,11 +124,8 @@ class Judge:
         self, topic: str, key: bytes, value: bytes, event: Event, timestamp_ms: int
     ) -> None:
         """Raises EventInvalid unless the department it names signed the event."""
-        proof = event["proof"]
-        if proof is None:
-            raise EventInvalid("not signed by its department.", path="proof")
-        leaf = event_leaf(topic, key, without_proof(value, proof))
-        self._signatures.check(event["meta"]["department"], leaf, proof, timestamp_ms * 1000)
+        department, at = event["meta"]["department"], timestamp_ms * 1000
+        self._signatures.check_record(department, topic, key, value, event["proof"], at)
 
     def _check_registers(self, contract: Contract, event: Event) -> None:
         """What projections keep must be what their tables and indexes can hold."""

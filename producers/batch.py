@@ -44,12 +44,12 @@ class Batch:
         parts.intake.wait_for_room(len(self._entries))
         amendment = None
         if event_type == RETRACTION:
-            prepared, change, amendment = self._retracted(fields, **envelope)
+            prepared, change, amendment = self._retracted(fields, envelope)
         elif envelope.get("corrects") is not None:
-            prepared, change, amendment = self._corrected(event_type, fields, **envelope)
+            prepared, change, amendment = self._corrected(event_type, fields, envelope)
         else:
-            prepared = self._prepare(event_type, fields, **envelope)
-            change = self._step(prepared, **envelope)
+            prepared = self._prepare(event_type, fields, envelope)
+            change = self._step(prepared, envelope)
         if import_digest is not None:
             parts.imports.take(prepared.event_id, import_digest)
         delivery = Delivery(prepared.event_id, prepared.topic, parts.sender)
@@ -70,7 +70,7 @@ class Batch:
             del self._entries[before:]
             raise
 
-    def _step(self, prepared: Prepared, **envelope: Unpack[Envelope]) -> Change | None:
+    def _step(self, prepared: Prepared, envelope: Envelope) -> Change | None:
         """Take what an event says of its case, if it is of one."""
         case_ref = envelope.get("case_ref")
         if case_ref is None:
@@ -85,7 +85,7 @@ class Batch:
             )
 
     def _corrected(
-        self, event_type: str, fields: Mapping[str, Any], **envelope: Unpack[Envelope]
+        self, event_type: str, fields: Mapping[str, Any], envelope: Envelope
     ) -> tuple[Prepared, Change | None, Amendment]:
         """Prepare what takes the place of another event."""
         amendments = self._parts.amendments
@@ -93,12 +93,12 @@ class Batch:
         with self._parts.store.mutex:
             target = amendments.target(str(envelope.get("corrects")), envelope.get("event_id"))
             envelope["corrects"] = target
-            prepared = self._prepare(event_type, fields, **envelope)
-            change = self._step(prepared, **envelope)
+            prepared = self._prepare(event_type, fields, envelope)
+            change = self._step(prepared, envelope)
             return prepared, change, amendments.take(Amendment(prepared.event_id, target, False))
 
     def _retracted(
-        self, fields: Mapping[str, Any], **envelope: Unpack[Envelope]
+        self, fields: Mapping[str, Any], envelope: Envelope
     ) -> tuple[Prepared, Change | None, Amendment]:
         """Prepare a retraction: no step itself, it takes one back where that is known.
 
@@ -113,7 +113,7 @@ class Batch:
             case = lifecycles.case_of(target)
             if case is not None and envelope.get("case_ref") is None:
                 envelope["case_ref"] = case.case_ref
-            prepared = self._prepare(RETRACTION, told, **envelope)
+            prepared = self._prepare(RETRACTION, told, envelope)
             if case is not None and told["retracts_type"] != case.event_type:
                 raise EventInvalid(
                     f"the event taken back is one of {case.event_type}.", path="retracts_type"
@@ -121,9 +121,7 @@ class Batch:
             change = None if case is None else lifecycles.retract(case, target)
             return prepared, change, amendments.take(Amendment(prepared.event_id, target, True))
 
-    def _prepare(
-        self, event_type: str, fields: Mapping[str, Any], **envelope: Unpack[Envelope]
-    ) -> Prepared:
+    def _prepare(self, event_type: str, fields: Mapping[str, Any], envelope: Envelope) -> Prepared:
         prepared = self._parts.preparation.prepare(event_type, fields, **envelope)
         alarm = self._parts.refusals.take_alarm(prepared.topic)
         if alarm is not None:

@@ -71,14 +71,16 @@ def check_size(fields: dict[str, Any], limit: int) -> None:
     Counts characters, so it never refuses what would fit, and costs no copy.
     """
     size = 0
-    left: list[Any] = [fields]
+    left: list[Any] = [fields.values()]
     while left:
-        each = left.pop()
-        for value in each.values() if isinstance(each, dict) else each:
+        for value in left.pop():
             kind = type(value)
             if kind is str or kind is bytes:
                 size += len(value)
-            elif kind is dict or kind is list:
+            elif kind is dict:
+                size += _ITEM_BYTES
+                left.append(value.values())
+            elif kind is list:
                 size += _ITEM_BYTES
                 left.append(value)
         if size > limit:

@@ -94,9 +94,13 @@ class Delivery:
         if self._callbacks is None:
             self._callbacks = []
         self._callbacks.append(wake)
-        if self.done:  # it may have been settled before the callback was there
-            tell()
-        yield from arrived
+        try:
+            if self.done:  # it may have been settled before the callback was there
+                tell()
+            yield from arrived
+        finally:
+            # who gave up waiting leaves nothing behind
+            self._callbacks.remove(wake)
         return self._receipt()
 
     def __call__(self, error: KafkaError | None, message: Message) -> None:
@@ -111,7 +115,8 @@ class Delivery:
 
     def tell(self) -> None:
         """Wake who awaits it; called by the sender alone."""
-        for each in self._callbacks or ():
+        # a copy: those who were told take their own away meanwhile
+        for each in tuple(self._callbacks or ()):
             each()
 
     def _receipt(self) -> Receipt:

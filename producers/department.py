@@ -193,6 +193,13 @@ class Department:
         """
         return self._open_parts.sender.waiting
 
+    def check(self) -> None:
+        """Raises what would keep an event from being taken now, after a write to the disk.
+
+        SpoolFull or DepartmentStoreUnavailable; how long it waits for room: as `publish`.
+        """
+        self._open_parts.intake.check()
+
     @property
     def imports(self) -> ImportState:
         """What was imported; it is committed with the events that `Batch.publish` takes."""

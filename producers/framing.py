@@ -70,15 +70,13 @@ class Framer:
             event_leaf(way.topic, event.key.encode(), value)
             for way, event, value in zip(ways, events, unproven, strict=True)
         ]
-        encode = self._proofs.encode
+        proofs = self._proofs.encode_batch(self._signer.prove(leaves))
         return [
             Record(
                 event,
                 way.topic,
-                value + encode(proof),
+                value + proof,
                 way.headers.of(event.event_id, _EPOCH + event.occurred_at * _MICROSECOND),
             )
-            for event, way, value, proof in zip(
-                events, ways, unproven, self._signer.prove(leaves), strict=True
-            )
+            for event, way, value, proof in zip(events, ways, unproven, proofs, strict=True)
         ]

@@ -6,6 +6,7 @@ digests of imported rows are one transaction. Callers that come at the same time
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,6 +85,11 @@ class Intake:
             todo="Bring back what they wait for (`maplebridge spool status`), or raise"
             " MAPLEBRIDGE_SPOOL_MAX_EVENTS or MAPLEBRIDGE_SPOOL_MAX_BYTES.",
         )
+
+    def check(self) -> None:
+        """Write something small, where there is room for an event. Raises as `take` does."""
+        self.wait_for_room()
+        self._spool.remember("checked", str(time.time_ns()))
 
     def take(self, entries: Sequence[Entry]) -> None:
         """Commit events, all or none, and hand them to the sender.

@@ -109,7 +109,9 @@ class Lifecycles:
         """
         case = Case(contract.event_type, case_ref)
         if judged:
-            others = [each for each in self._of(case) if each.event_id != replaces]
+            others = self._of(case)
+            if replaces is not None:
+                others = [each for each in others if each.event_id != replaces]
             check_step(contract, others, step)
         return self._changed(Change(case, step, replaces))
 

@@ -4,43 +4,40 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from confluent_kafka import KafkaError, Message
 
 from maplebridge.access_policy.department_store import DepartmentStore
-from maplebridge.access_policy.keyclient import KeyClient
 from maplebridge.access_policy.keystore import DepartmentKeys, KeyBatch
-from maplebridge.access_policy.keytransport import TOPIC, BrokerPublicKey
-from maplebridge.errors import MapleBridgeError
+from maplebridge.access_policy.keytransport import TOPIC
+from maplebridge.access_policy.signatures import BatchSigner, event_leaf
+from maplebridge.producers.broker_key import BrokerKey
 from maplebridge.producers.kafka_line import KafkaLine
 from maplebridge.producers.schema_ids import SchemaIds
-from maplebridge.producers.spool import Spool
 from maplebridge.schemas import AvroCodec, load_schema
-from maplebridge.settings import Settings
+from maplebridge.schemas.codec import ProofWriter
 
 _SCHEMA = "control/keys.master.created.v1"
-_PUBLIC_KEY = "key broker's public key"
 
 
 class MasterAnnouncer:
-    """Sends new masters, wrapped to the key broker's public key; used by the sender alone."""
+    """Sends new masters, wrapped to the key broker and signed; used by the sender alone."""
 
     def __init__(
         self,
-        settings: Settings,
         store: DepartmentStore,
         keys: DepartmentKeys,
-        spool: Spool,
+        broker_key: BrokerKey,
         schema_ids: SchemaIds,
+        signer: BatchSigner,
     ) -> None:
-        self._settings = settings
         self._store = store
         self._keys = keys
-        self._spool = spool
+        self._broker_key = broker_key
         self._schema_ids = schema_ids
+        self._signer = signer
+        self._proofs = ProofWriter()
         self._codec: AvroCodec | None = None
-        self._public_key: BrokerPublicKey | None = None
         self._under_way: list[KeyBatch] = []
         self._reached = 0
         self._failed: KafkaError | None = None
@@ -79,11 +76,16 @@ class MasterAnnouncer:
             return
         # a master that others hold must still be the department's own after a power failure
         self._store.make_durable()
-        public_key, encode = self._key(), self._encoder()
+        public_key, encode = self._broker_key.current(), self._encoder()
         now = time.time_ns() // 1000
         key = self._keys.department.encode()
+        unproven = [
+            encode(self._keys.announcement(each, public_key, created_at=now))[:-1]
+            for each in batches
+        ]
+        proofs = self._signer.prove([event_leaf(TOPIC, key, each) for each in unproven])
         values = [
-            encode(self._keys.announcement(each, public_key, created_at=now)) for each in batches
+            each + self._proofs.encode(proof) for each, proof in zip(unproven, proofs, strict=True)
         ]
         self._under_way = list(batches)
         for batch, value in zip(batches, values, strict=True):
@@ -108,37 +110,8 @@ class MasterAnnouncer:
         return report
 
     def _encoder(self) -> Callable[[dict[str, object]], bytes]:
+        """Return what encodes an announcement; its last byte says that it is not signed yet."""
         if self._codec is None:
             schema = load_schema(_SCHEMA)
             self._codec = AvroCodec(schema, self._schema_ids.plumbing(TOPIC, _SCHEMA, schema))
         return self._codec.encode
-
-    def _key(self) -> BrokerPublicKey:
-        """Return the key of the settings, or of the broker, or the one it gave this week."""
-        known = self._public_key
-        told = bool(self._settings.key_broker_public_key)
-        if known is None or not (told or _is_of_this_week(known)):
-            known = self._public_key = self._ask_for_key()
-        return known
-
-    def _ask_for_key(self) -> BrokerPublicKey:
-        if self._settings.key_broker_public_key:
-            return BrokerPublicKey.decode(self._settings.key_broker_public_key)
-        try:
-            with KeyClient(self._settings) as broker:
-                key = broker.public_key()
-        except MapleBridgeError:
-            remembered = self._spool.recall(_PUBLIC_KEY)
-            if remembered is not None:
-                key = BrokerPublicKey.decode(remembered)
-                if _is_of_this_week(key):
-                    return key
-            raise
-        self._spool.remember(_PUBLIC_KEY, key.encode())
-        return key
-
-
-def _is_of_this_week(key: BrokerPublicKey) -> bool:
-    """False once the broker may have destroyed the private half of a key."""
-    year, week, _ = datetime.now(UTC).isocalendar()
-    return key.epoch == f"{year}-W{week:02}"

@@ -10,6 +10,7 @@ from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.signatures import BatchSigner, SigningKey
 from maplebridge.producers.amendments import Amendments
+from maplebridge.producers.broker_key import BrokerKey
 from maplebridge.producers.framing import Framer
 from maplebridge.producers.import_state import ImportState
 from maplebridge.producers.intake import Intake
@@ -63,12 +64,13 @@ def make_parts(
     amendments = Amendments(store)
     refusals = Refusals(store, spool, lifecycles, imports, amendments)
     ids = SchemaIds(registry, spool)
+    signer = BatchSigner(department, key)
     sender = Sender(
         KafkaLine(settings),
         spool,
         refusals,
-        MasterAnnouncer(settings, store, keys, spool, ids),
-        Framer(department, spool, ids, BatchSigner(department, key)),
+        MasterAnnouncer(store, keys, BrokerKey(settings, spool), ids, signer),
+        Framer(department, spool, ids, signer),
     )
     held.callback(sender.close)
     preparation = Preparation(

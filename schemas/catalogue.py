@@ -16,6 +16,7 @@ from maplebridge.schemas.contracts import (
     INLINED,
     SERVICES,
     Contract,
+    inline,
     parse_contract,
 )
 
@@ -124,5 +125,4 @@ def load_contract(path: Path, inlined: Mapping[str, Any]) -> Contract:
 def load_schema(name: str) -> dict[str, Any]:
     """Return a schema of the bus's own plumbing, such as `out/view.v1`."""
     path = files("maplebridge.schemas").joinpath(f"{name}.avsc")
-    schema: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return schema
+    return inline(json.loads(path.read_text(encoding="utf-8")), load_inlined())

@@ -8,7 +8,7 @@ for other tools and are left out of the one that fastavro is given.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, cast
@@ -86,6 +86,7 @@ class ProofWriter:
 
     def __init__(self) -> None:
         self._parsed = parse_schema(["null", load_inlined()["maplebridge.Proof"]])
+        self._ints: dict[int, bytes] = {}
 
     def encode(self, proof: Mapping[str, Any] | None) -> bytes:
         buffer = BytesIO()
@@ -93,6 +94,25 @@ class ProofWriter:
         branch = None if proof is None else ("maplebridge.Proof", proof)
         schemaless_writer(buffer, self._parsed, branch)
         return buffer.getvalue()
+
+    def encode_batch(self, proofs: Sequence[Mapping[str, Any]]) -> list[bytes]:
+        """Return the proofs of one batch, which differ in their last fields: index and path."""
+        # an index of 0 and an empty path are one byte each
+        shared = self.encode({**proofs[0], "index": 0, "path": b""})[:-2]
+        number = self._int
+        return [
+            shared + number(each["index"]) + number(len(each["path"])) + each["path"]
+            for each in proofs
+        ]
+
+    def _int(self, number: int) -> bytes:
+        """Return an Avro int, which is also how Avro gives the length of bytes."""
+        found = self._ints.get(number)
+        if found is None:
+            buffer = BytesIO()
+            schemaless_writer(buffer, "int", number)
+            found = self._ints[number] = buffer.getvalue()
+        return found
 
 
 def frame_of(schema_id: int) -> bytes:

@@ -211,12 +211,7 @@ def fingerprint(schema: Mapping[str, Any]) -> str:
 
 def parse_contract(schema: dict[str, Any], inlined: Mapping[str, Any]) -> Contract:
     """Return the contract of a parsed schema file, the named types put in where they stand."""
-    whole = {
-        **schema,
-        "fields": [
-            {**each, "type": _with_inlined(each["type"], inlined)} for each in schema["fields"]
-        ],
-    }
+    whole = inline(schema, inlined)
     owner = schema["mb:department"]
     others = schema.get("mb:publishers", [])
     own = (owner,) if owner not in SERVICES or not others else ()
@@ -244,6 +239,12 @@ def parse_contract(schema: dict[str, Any], inlined: Mapping[str, Any]) -> Contra
 def strictest(order: Sequence[str], given: Iterable[str]) -> str:
     """Return the strictest of `given` in `order`; what is not in it counts as the weakest."""
     return max((each for each in given if each in order), key=order.index, default=order[0])
+
+
+def inline(schema: Mapping[str, Any], inlined: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record's schema with the named types put in where its fields name them."""
+    fields = [{**each, "type": _with_inlined(each["type"], inlined)} for each in schema["fields"]]
+    return {**schema, "fields": fields}
 
 
 def _with_inlined(kind: Any, inlined: Mapping[str, Any]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from maplebridge.access_policy.broker.audited import audit_into, leaves_of
-from maplebridge.access_policy.broker.epochs import ensure_epoch, epoch_of
+from maplebridge.access_policy.broker.epochs import ensure_epoch
 from maplebridge.access_policy.broker.release import (
     Audit,
     Broker,
@@ -25,7 +25,6 @@ __all__ = [
     "SealedFileRoot",
     "audit_into",
     "ensure_epoch",
-    "epoch_of",
     "leaves_of",
     "migrate",
     "provision",

@@ -15,8 +15,9 @@ from fastapi import FastAPI, Response
 from psycopg.rows import class_row
 from pydantic import BaseModel, ConfigDict, Field
 
-from maplebridge.access_policy.broker.problems import problem
 from maplebridge.access_policy.broker.store import Connection, Connections, statement
+from maplebridge.problems import Problem
+from maplebridge.settings import Mechanism
 
 ATTEMPTS_MAX = 5
 """So many wrong proofs burn the share; the code has 140 bits, so this is against noise."""
@@ -32,8 +33,21 @@ class BundleState:
     expires_at: datetime
     opened_at: datetime | None
     withdrawn: bool
+    kafka_mechanism: Mechanism
     older_until: datetime | None
     last_key_at: datetime | None
+
+
+@dataclass(frozen=True)
+class InUse:
+    """What a department acts with: of the newest bundle it has opened.
+
+    is_newest: whether no newer bundle waits to be opened.
+    """
+
+    kafka_mechanism: Mechanism
+    signing_key_id: bytes
+    is_newest: bool
 
 
 def deposit(
@@ -45,8 +59,10 @@ def deposit(
     proof: bytes,
     expires_at: datetime,
     grace_s: float,
+    kafka_mechanism: Mechanism,
+    signing_key_id: bytes,
 ) -> None:
-    """Keep a bundle's share, and withdraw those of the department's earlier bundles.
+    """Keep a bundle's share, and of what is in it only what says which it is.
 
     connection: the administrator's. grace_s: how long after the opening the login before
     still holds.
@@ -58,14 +74,26 @@ def deposit(
         "proof_hash": hashlib.sha256(proof).digest(),
         "expires_at": expires_at,
         "grace_s": grace_s,
+        "kafka_mechanism": kafka_mechanism,
+        "signing_key_id": signing_key_id,
     }
-    with connection.transaction():
-        withdraw(connection, department)
-        connection.execute(statement("insert_bundle"), row)
+    connection.execute(statement("insert_bundle"), row)
 
 
 def withdraw(connection: Connection, department: str) -> None:
+    """Let no bundle of a department be opened any more."""
     connection.execute(statement("withdraw_bundles"), {"department": department})
+
+
+def end_bundles(connection: Connection, department: str) -> None:
+    """Remember that nothing of what a department's bundles hold is in use any more."""
+    connection.execute(statement("end_bundles"), {"department": department})
+
+
+def in_use(connection: Connection, department: str) -> InUse | None:
+    """Return what a department acts with, None if it has opened nothing that still holds."""
+    with connection.cursor(row_factory=class_row(InUse)) as cursor:
+        return cursor.execute(statement("bundle_in_use"), {"department": department}).fetchone()
 
 
 def states(connection: Connection) -> Sequence[BundleState]:
@@ -80,7 +108,7 @@ class Bundles:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
-    def redeem(self, bundle_id: uuid.UUID, proof: bytes) -> bytes | Response:
+    def redeem(self, bundle_id: uuid.UUID, proof: bytes) -> bytes | Problem:
         """Return the share, deleted in the same transaction, or why there is none.
 
         Raises StoreUnavailable; nothing is deleted then.
@@ -88,7 +116,7 @@ class Bundles:
         with self._connections.use() as connection:
             held = connection.execute(statement("bundle"), {"bundle_id": bundle_id}).fetchone()
             if held is None:
-                return problem(404)
+                return Problem("not-found")
             share, proof_hash, department, opened_at, is_expired, attempts = held
             if not hmac.compare_digest(bytes(proof_hash), hashlib.sha256(proof).digest()):
                 connection.execute(
@@ -96,15 +124,19 @@ class Bundles:
                     {"bundle_id": bundle_id, "attempts_max": ATTEMPTS_MAX},
                 )
                 _log.warning("wrong code for bundle %s of %s", bundle_id, department)
-                return problem(403, "the code is not this bundle's.", rule="code")
+                return Problem("not-permitted", "the code is not this bundle's.", rule="code")
             if opened_at is not None:
-                return problem(410, f"it was opened at {opened_at:%Y-%m-%d %H:%M}Z.", rule="once")
+                return Problem(
+                    "gone", f"it was opened at {opened_at:%Y-%m-%d %H:%M}Z.", rule="once"
+                )
             if is_expired:
-                return problem(410, "it has expired.", rule="expired")
+                return Problem("gone", "it has expired.", rule="expired")
             if attempts >= ATTEMPTS_MAX:
-                return problem(429, "too many wrong codes were tried.", rule="attempts")
+                return Problem(
+                    "too-many-attempts", "too many wrong codes were tried.", rule="attempts"
+                )
             if share is None:
-                return problem(410, "it was withdrawn.", rule="withdrawn")
+                return Problem("gone", "it was withdrawn.", rule="withdrawn")
             connection.execute(statement("open_bundle"), {"bundle_id": bundle_id})
         _log.info("bundle %s of %s was opened", bundle_id, department)
         return bytes(share)
@@ -124,8 +156,8 @@ def add_bundle_routes(app: FastAPI, bundles: Bundles) -> None:
         try:
             proof = base64.b64decode(body.proof, validate=True)
         except ValueError:
-            return problem(400, "the proof is not base64.")
+            return Problem("malformed", "the proof is not base64.").response()
         given = bundles.redeem(bundle_id, proof)
-        if isinstance(given, Response):
-            return given
+        if isinstance(given, Problem):
+            return given.response()
         return {"share": base64.b64encode(given).decode()}

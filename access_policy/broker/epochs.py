@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from datetime import datetime
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from maplebridge.access_policy.broker.keywrap import (
     KEY_BYTES,
@@ -21,7 +21,7 @@ from maplebridge.access_policy.broker.keywrap import (
 )
 from maplebridge.access_policy.broker.root import Root
 from maplebridge.access_policy.broker.store import Connection, statement
-from maplebridge.access_policy.keytransport import BrokerPrivateKey, BrokerPublicKey
+from maplebridge.access_policy.keytransport import BrokerPrivateKey, BrokerPublicKey, epoch_of
 from maplebridge.errors import InputError, IntegrityError, TokenInvalid
 
 DepartmentKeyKind = Literal["L3", "L4", "subjects"]
@@ -29,33 +29,41 @@ PSEUDONYM_ROOT = "pseudonym root"
 _KINDS: tuple[DepartmentKeyKind, ...] = get_args(DepartmentKeyKind)
 
 
-def epoch_of(moment: datetime) -> str:
-    """Return the ISO week of a moment: `2026-W47`."""
-    year, week, _ = moment.isocalendar()
-    return f"{year}-W{week:02}"
-
-
 def ensure_epoch(connection: Connection, root: Root, *, now: datetime) -> BrokerPublicKey:
     """Make the epoch of `now` if it is new, and return its public key.
 
-    Also makes the root of pseudonyms. Raises IntegrityError if the root is another
-    than the one the database was made with.
+    connection: the administrator's. Also makes the root of pseudonyms. Raises
+    IntegrityError if the root is another than the one the database was made with.
     """
     epoch = epoch_of(now)
+    pseudonyms = root.wrap(os.urandom(KEY_BYTES), broker_secret_binding(PSEUDONYM_ROOT))
+    with connection.transaction():
+        connection.execute(statement("insert_epoch"), _new_epoch(root, epoch))
+        connection.execute(
+            statement("insert_broker_secret"), {"name": PSEUDONYM_ROOT, "wrapped": pseudonyms}
+        )
+    return Epochs.load(connection, root).public_key(epoch)
+
+
+def this_epoch(connection: Connection) -> str:
+    """Return the week by the database's clock."""
+    (epoch,) = connection.execute(statement("this_epoch")).fetchone() or ("",)
+    return str(epoch)
+
+
+def begin_epoch(connection: Connection, root: Root, epoch: str) -> None:
+    """Make an epoch as the service may: this week's, if it is new."""
+    connection.execute(statement("begin_epoch"), _new_epoch(root, epoch))
+
+
+def _new_epoch(root: Root, epoch: str) -> dict[str, Any]:
     private = BrokerPrivateKey.generate(epoch)
-    new = {
+    return {
         "epoch": epoch,
         "kek": root.wrap(os.urandom(KEY_BYTES), epoch_key_binding(epoch)),
         "public_key": private.public().encode(),
         "transport_secret": root.wrap(private.secret, transport_binding(epoch)),
     }
-    pseudonyms = root.wrap(os.urandom(KEY_BYTES), broker_secret_binding(PSEUDONYM_ROOT))
-    with connection.transaction():
-        connection.execute(statement("insert_epoch"), new)
-        connection.execute(
-            statement("insert_broker_secret"), {"name": PSEUDONYM_ROOT, "wrapped": pseudonyms}
-        )
-    return Epochs.load(connection, root).public_key(epoch)
 
 
 class Epochs:

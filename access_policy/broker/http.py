@@ -5,14 +5,14 @@ import base64
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.exceptions import HTTPException
 
-from maplebridge.access_policy.broker.problems import BodyLimit, install, problem
+from maplebridge.access_policy.broker.body_limit import BodyLimit
 from maplebridge.access_policy.broker.release import Answer, Broker, Unknown
 from maplebridge.access_policy.keys import ITEMS_MAX, KeyRequest, Withheld
 from maplebridge.errors import InputError
+from maplebridge.problems import Problem, answer_errors
 
 BODY_MAX_BYTES = 512 * 1024
 _Name = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
@@ -61,12 +61,12 @@ def create_app(broker: Broker, *, ready: Callable[[], bool] = lambda: True) -> F
     """Return the HTTP application; `ready` says whether the intake runs."""
     app = FastAPI(title="Maple Bridge key broker", docs_url=None, redoc_url=None)
     app.add_middleware(BodyLimit, max_bytes=BODY_MAX_BYTES)
-    install(app)
+    answer_errors(app)
 
     def principal(request: Request) -> str:
         name, secret = _credentials(request.headers.get("authorization", ""))
         if not broker.authenticate(name, secret):
-            raise HTTPException(401)
+            raise _unknown()
         return name
 
     Principal = Annotated[str, Depends(principal)]
@@ -90,18 +90,18 @@ def create_app(broker: Broker, *, ready: Callable[[], bool] = lambda: True) -> F
 
     @app.get("/v1/keys/public")
     def public() -> dict[str, str]:
-        key = broker.vault.epochs.public_key(broker.vault.epochs.newest)
+        key = broker.vault.public_key()
         return {"epoch": key.epoch, "public_key": key.encode()}
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
-    @app.get("/readyz", response_model=None)
-    def readyz() -> dict[str, str] | Response:
+    @app.get("/readyz")
+    def readyz() -> dict[str, str]:
         broker.vault.check()
         if not ready():
-            return problem(503, "the intake of new keys has stopped.")
+            raise Problem("unavailable", "The intake of new keys has stopped.")
         return {"status": "ready"}
 
     return app
@@ -112,10 +112,17 @@ def _credentials(header: str) -> tuple[str, str]:
     try:
         name, colon, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
     except ValueError:
-        raise HTTPException(401) from None
+        raise _unknown() from None
     if scheme.lower() != "basic" or not colon or "\0" in name:
-        raise HTTPException(401)
+        raise _unknown()
     return name, secret
+
+
+def _unknown() -> Problem:
+    """Tell an unknown name and a wrong secret alike."""
+    return Problem(
+        "unauthorized", "Unknown principal or wrong secret.", challenge='Basic realm="key broker"'
+    )
 
 
 def _shape(answer: Answer) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """The key broker's intake: new masters from `mb.control.keys` into the vault.
 
 At least once and idempotent: Kafka's offset is committed after the database's
-transaction, and a key id that came before is kept as it was. A wrap that cannot be
-opened is logged by its ids and counted; it never stops the intake.
+transaction, and a key id that came before is kept as it was. What its department did
+not sign, and a wrap that cannot be opened, is logged by its place and counted; it
+never stops the intake.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from maplebridge.access_policy.broker.vault import Vault
 from maplebridge.access_policy.keytransport import TOPIC, NewMaster
-from maplebridge.errors import MapleBridgeError, StoreUnavailable, TokenInvalid
+from maplebridge.access_policy.signatures import SignatureVerifier
+from maplebridge.errors import MapleBridgeError, TokenInvalid, Unavailable
 from maplebridge.settings import Settings
 
 GROUP = "key-broker"
@@ -31,8 +33,34 @@ class Decode(Protocol):
     """Decodes the value of a record of `mb.control.keys`."""
 
     def __call__(self, value: bytes, /) -> dict[str, Any]:
-        """Return event_id, department, epoch, created_at, count and wrap; may raise anything."""
+        """Return the fields of `keys.master.created`; may raise anything."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """A record of `mb.control.keys`; at: its broker timestamp, microseconds since 1970."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes
+    at: int
+
+    @classmethod
+    def of(cls, message: Message) -> Self:
+        return cls(
+            message.topic() or "",
+            message.partition() or 0,
+            message.offset() or 0,
+            message.key() or b"",
+            message.value() or b"",
+            message.timestamp()[1] * 1000,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
 
 
 @dataclass
@@ -41,7 +69,7 @@ class IntakeCounts:
 
     masters: int = 0
     repeated: int = 0
-    refused_wraps: int = 0
+    refused: int = 0
 
 
 class Intake:
@@ -53,6 +81,7 @@ class Intake:
         vault: Vault,
         *,
         decode: Decode,
+        signatures: SignatureVerifier,
         topic: str = TOPIC,
         group: str = GROUP,
     ) -> None:
@@ -61,6 +90,7 @@ class Intake:
         self._settings = settings
         self._vault = vault
         self._decode = decode
+        self._signatures = signatures
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="key-intake", daemon=True)
         self.counts = IntakeCounts()
@@ -78,33 +108,41 @@ class Intake:
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
-    def take(self, values: Sequence[tuple[str, bytes]]) -> None:
-        """Store the masters of some records, each with the place it came from.
+    def take(self, announced: Sequence[Announcement]) -> None:
+        """Store the masters of some records.
 
-        Raises StoreUnavailable, and then none of them counts as taken.
+        Raises StoreUnavailable, or KafkaUnavailable where it does not tell the departments'
+        signing keys, and then none of them counts as taken.
         """
         opened: list[NewMaster] = []
         refused = 0
-        for place, value in values:
+        for each in announced:
             try:
-                opened += self._open(value)
-            except StoreUnavailable:
+                opened += self._open(each)
+            except Unavailable:
                 raise
             except Exception as exc:
                 # bytes that anyone may send: whatever they break, the next record counts
                 refused += 1
                 reason = exc.message if isinstance(exc, MapleBridgeError) else type(exc).__name__
-                _log.warning("refused the wrap at %s: %s", place, reason)
+                _log.warning("refused the announcement at %s: %s", each, reason)
         added = self._vault.store(opened)
         self.counts.masters += added
         self.counts.repeated += len(opened) - added
-        self.counts.refused_wraps += refused
+        self.counts.refused += refused
 
-    def _open(self, value: bytes) -> list[NewMaster]:
-        event = self._decode(value)
-        masters = self._vault.open_wrap(
-            event["wrap"], department=event["department"], epoch=event["epoch"]
+    def _open(self, announced: Announcement) -> list[NewMaster]:
+        event = self._decode(announced.value)
+        department = event["department"]
+        self._signatures.check_record(
+            department,
+            announced.topic,
+            announced.key,
+            announced.value,
+            event["proof"],
+            announced.at,
         )
+        masters = self._vault.open_wrap(event["wrap"], department=department, epoch=event["epoch"])
         if len(masters) != event["count"]:
             raise TokenInvalid(f"wrap {event['event_id']} does not hold what it announces.")
         return masters
@@ -141,11 +179,11 @@ class Intake:
                 messages.append(message)
         if not messages:
             return
-        values = [(_place(message), message.value() or b"") for message in messages]
+        announced = [Announcement.of(message) for message in messages]
         while not self._stopping.is_set():
             try:
-                self.take(values)
-            except StoreUnavailable as exc:
+                self.take(announced)
+            except Unavailable as exc:
                 _log.warning("the key intake waits: %s", exc.message)
                 self._stopping.wait(_RETRY_S)
             else:
@@ -162,7 +200,3 @@ class Intake:
     def _told(self, error: KafkaError) -> None:
         _log.warning("the key intake cannot read: %s", error.name())
         self._stopping.wait(_RETRY_S)
-
-
-def _place(message: Message) -> str:
-    return f"{message.topic()}/{message.partition()}/{message.offset()}"

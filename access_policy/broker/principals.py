@@ -35,10 +35,23 @@ def ensure_principals(connection: Connection, secrets: Mapping[str, str | Secret
 
 
 def renew_principal(
-    connection: Connection, name: str, secret: str, *, older_until: datetime
+    connection: Connection,
+    name: str,
+    secret: str,
+    *,
+    newest_in_use: bool,
+    older_until: datetime,
 ) -> None:
-    """Give a principal a new secret; the one before holds until `older_until`."""
-    row = {"name": name, "secret_hash": secret_hash(secret), "older_until": older_until}
+    """Give a principal a new secret; the one in use holds until `older_until`.
+
+    newest_in_use: whether that is the newest one; else the newest is replaced.
+    """
+    row = {
+        "name": name,
+        "secret_hash": secret_hash(secret),
+        "newest_in_use": newest_in_use,
+        "older_until": older_until,
+    }
     connection.execute(statement("renew_principal"), row)
 
 

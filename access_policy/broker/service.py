@@ -28,6 +28,8 @@ from maplebridge.access_policy.broker.store import (
 )
 from maplebridge.access_policy.broker.vault import Vault
 from maplebridge.access_policy.keytransport import TOPIC, BrokerPublicKey
+from maplebridge.access_policy.signatures import SignatureVerifier
+from maplebridge.access_policy.signing_keys import SigningKeyDirectory
 from maplebridge.errors import IntegrityError
 from maplebridge.settings import Settings
 
@@ -89,7 +91,14 @@ def run(
     root = SealedFileRoot.open(root_path(settings.home), settings.root_passphrase)
     vault = Vault(connections, root)
     broker = Broker(vault, connections, decider=decider, audit=audit)
-    intake = Intake(settings, vault, decode=decode, topic=topic, group=group)
+    intake = Intake(
+        settings,
+        vault,
+        decode=decode,
+        signatures=SignatureVerifier(SigningKeyDirectory(settings)),
+        topic=topic,
+        group=group,
+    )
     app = create_app(broker, ready=lambda: intake.alive)
     add_bundle_routes(app, Bundles(connections))
     server = uvicorn.Server(

@@ -7,12 +7,17 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from maplebridge.access_policy.broker.epochs import DepartmentKeyKind, Epochs
+from maplebridge.access_policy.broker.epochs import (
+    DepartmentKeyKind,
+    Epochs,
+    begin_epoch,
+    this_epoch,
+)
 from maplebridge.access_policy.broker.keywrap import master_binding, subject_binding
 from maplebridge.access_policy.broker.root import Root
 from maplebridge.access_policy.broker.store import Connection, Connections, statement
 from maplebridge.access_policy.keys import Master
-from maplebridge.access_policy.keytransport import NewMaster, decode_batch
+from maplebridge.access_policy.keytransport import BrokerPublicKey, NewMaster, decode_batch
 
 _CACHED_MASTERS = 5_000
 _CACHED_S = 30.0
@@ -30,19 +35,28 @@ class Vault:
     def __init__(self, connections: Connections, root: Root) -> None:
         self._connections = connections
         self._root = root
-        with connections.use() as connection:
-            self._epochs = Epochs.load(connection, root)
+        self._load()
         self._cache = _MasterCache()
 
     @property
     def epochs(self) -> Epochs:
         return self._epochs
 
+    def public_key(self) -> BrokerPublicKey:
+        """Return this week's transport key, made if the week is new. Raises StoreUnavailable."""
+        with self._connections.use() as connection:
+            epoch = this_epoch(connection)
+            if epoch not in self._epochs:
+                begin_epoch(connection, self._root, epoch)
+        if epoch not in self._epochs:
+            # only what is committed: nobody may wrap to a key whose private half was lost
+            self._load()
+        return self._epochs.public_key(epoch)
+
     def open_wrap(self, wrap: bytes, *, department: str, epoch: str) -> list[NewMaster]:
         """Raises TokenInvalid if it was not made for this broker, or is malformed inside."""
         if epoch not in self._epochs:
-            with self._connections.use() as connection:
-                self._epochs = Epochs.load(connection, self._root)
+            self._load()
         plain = self._epochs.private_key(epoch).unwrap(wrap, department=department)
         return decode_batch(plain, department=department)
 
@@ -106,6 +120,10 @@ class Vault:
         """Raises StoreUnavailable if the database does not answer."""
         with self._connections.use() as connection:
             connection.execute("SELECT 1")
+
+    def _load(self) -> None:
+        with self._connections.use() as connection:
+            self._epochs = Epochs.load(connection, self._root)
 
     def _master(self, connection: Connection, row: tuple[Any, ...]) -> Master:
         *public, epoch, wrapped = row

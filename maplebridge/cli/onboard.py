@@ -51,14 +51,14 @@ def department(
     from maplebridge.onboarding import Addresses, onboard
 
     file = _free(out or Path(f"{name}.bundle"))
-    made = onboard(
+    onboard(
         _profile(home),
         name,
         now=datetime.now(UTC),
         addresses=Addresses(kafka_bootstrap, registry_url, key_broker_url),
         expiry=timedelta(days=expires_days),
+        deliver=lambda made: _deliver(made, file, as_json=as_json),
     )
-    _deliver(made, file, as_json=as_json)
 
 
 def renew(
@@ -75,23 +75,19 @@ def renew(
     as_json: Json = False,
 ) -> None:
     """Make new secrets in a new bundle; the old ones hold for an overlap."""
-    from maplebridge.department_access import end_overlaps
     from maplebridge.onboarding import Addresses
     from maplebridge.onboarding import renew as renew_access
 
     file = _free(out or Path(f"{name}.bundle"))
-    profile = _profile(home)
-    now = datetime.now(UTC)
-    end_overlaps(profile, now=now)
-    made = renew_access(
-        profile,
+    renew_access(
+        _profile(home),
         name,
-        now=now,
+        now=datetime.now(UTC),
         addresses=Addresses(kafka_bootstrap, registry_url, key_broker_url),
         expiry=timedelta(days=expires_days),
         overlap=timedelta(days=overlap_days),
+        deliver=lambda made: _deliver(made, file, as_json=as_json),
     )
-    _deliver(made, file, as_json=as_json)
 
 
 def revoke(name: Name, home: Home = HOME, as_json: Json = False) -> None:
@@ -166,7 +162,10 @@ def _free(file: Path) -> Path:
 
 
 def _deliver(made: Onboarded, file: Path, *, as_json: bool) -> None:
-    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    # under its own name once its code is told: a bundle without one could be opened by nobody
+    partial = file.with_name(f"{file.name}.partial")
+    partial.unlink(missing_ok=True)
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as written:
         written.write(made.bundle)
     told: dict[str, Any] = {
@@ -177,7 +176,8 @@ def _deliver(made: Onboarded, file: Path, *, as_json: bool) -> None:
     }
     if as_json:
         print_json(told)
-        return
-    console.print(f"{file} opens once, until {made.expires_at:%Y-%m-%d %H:%M}Z", markup=False)
-    console.print(f"Code: {made.code.text}", markup=False)
-    complaints.print("Send the file; tell the code by another way. It is not shown again.")
+    else:
+        console.print(f"{file} opens once, until {made.expires_at:%Y-%m-%d %H:%M}Z", markup=False)
+        console.print(f"Code: {made.code.text}", markup=False)
+        complaints.print("Send the file; tell the code by another way. It is not shown again.")
+    partial.rename(file)

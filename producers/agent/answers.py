@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, LiteralString
 
 from maplebridge.errors import DepartmentStoreUnavailable
-from maplebridge.producers.agent.problems import Problem
+from maplebridge.problems import Problem
 from maplebridge.settings import Settings
 from maplebridge.sql import load_queries
 
@@ -74,9 +74,9 @@ class Answers:
                 self._in_progress.discard(name)
 
     def check(self) -> None:
-        """Raises DepartmentStoreUnavailable if nothing can be written."""
+        """Write something small; raises DepartmentStoreUnavailable if nothing can be written."""
         with self._mutex, self._translated(), self._db:
-            self._db.execute(SQL["make_secret"], (b"",))
+            self._db.execute(SQL["check"])
 
     def give(self, name: bytes, answer: str) -> None:
         """Keep the answer of a key. Raises DepartmentStoreUnavailable."""

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Header, Path, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
 
 from maplebridge.errors import MapleBridgeError
+from maplebridge.problems import MEDIA_TYPE, Problem, answer_errors
 from maplebridge.producers.agent.desk import Answer, Desk, state_of
+from maplebridge.producers.agent.ending import Ending
+from maplebridge.producers.agent.event_problems import problem_of
 from maplebridge.producers.agent.limits import Gate
 from maplebridge.producers.agent.observation import Metrics, RequestLog
 from maplebridge.producers.agent.openapi import EVENT_IDS, EVENTS
-from maplebridge.producers.agent.problems import Problem, problem_of, problem_of_status
 from maplebridge.producers.agent.readiness import Readiness
 from maplebridge.producers.delivery import Delivery
 
@@ -28,7 +28,9 @@ _Wait = Annotated[Literal["accepted", "acknowledged"], Query()]
 _Key = Annotated[str | None, Header(alias="Idempotency-Key")]
 
 
-def create_app(desk: Desk, *, hosts: Sequence[str] = (), token: str = "") -> FastAPI:
+def create_app(
+    desk: Desk, ending: Ending, *, hosts: Sequence[str] = (), token: str = ""
+) -> FastAPI:
     """Return the application; hosts, token: see `Gate`."""
     app = FastAPI(
         title="Maple Bridge agent",
@@ -40,9 +42,9 @@ def create_app(desk: Desk, *, hosts: Sequence[str] = (), token: str = "") -> Fas
     readiness = Readiness(desk)
     metrics = Metrics(desk)
     # the last one added is the first one asked
-    app.add_middleware(Gate, hosts=hosts, token=token)
+    app.add_middleware(Gate, ending=ending, hosts=hosts, token=token)
     app.add_middleware(RequestLog, metrics=metrics)
-    _answer_errors(app)
+    answer_errors(app, problem_of)
 
     @app.post("/v1/events/{event_type}", openapi_extra=EVENTS, response_model=None)
     async def events(
@@ -55,7 +57,7 @@ def create_app(desk: Desk, *, hosts: Sequence[str] = (), token: str = "") -> Fas
             desk.take, event_type, media_type, body, key=key, now=time.time()
         )
         if wait == "acknowledged":
-            await _acknowledged(desk, answer)
+            await _acknowledged(desk, answer, request, ending)
             answer = _with_states(desk, answer)
         return _response(answer)
 
@@ -75,8 +77,7 @@ def create_app(desk: Desk, *, hosts: Sequence[str] = (), token: str = "") -> Fas
     @app.get("/readyz", response_model=None)
     async def readyz() -> Response:
         """Tell whether events are taken, and which servers are away meanwhile."""
-        told = await asyncio.to_thread(readiness.told)
-        return JSONResponse(told)
+        return JSONResponse(await readiness.told())
 
     @app.get("/metrics", response_model=None)
     async def metrics_text() -> Response:
@@ -86,13 +87,31 @@ def create_app(desk: Desk, *, hosts: Sequence[str] = (), token: str = "") -> Fas
     return app
 
 
-async def _acknowledged(desk: Desk, answer: Answer) -> None:
-    """Wait for Kafka's word on every event, or for `WAIT_S`."""
+async def _acknowledged(desk: Desk, answer: Answer, request: Request, ending: Ending) -> None:
+    """Wait for Kafka's word on every event, at most `WAIT_S` and until the agent ends.
+
+    Raises ConnectionAbortedError if the client goes away meanwhile.
+    """
     waited = [found for each in answer.event_ids if (found := desk.delivery(each)) is not None]
-    if waited:
-        await asyncio.wait(
-            [asyncio.ensure_future(_settled(each)) for each in waited], timeout=WAIT_S
-        )
+    if not waited:
+        return
+    settled: asyncio.Future[Any] = asyncio.gather(*map(_settled, waited))
+    gone: asyncio.Future[Any] = asyncio.ensure_future(_disconnected(request))
+    try:
+        async with ending.within(WAIT_S):
+            await asyncio.wait([settled, gone], return_when=asyncio.FIRST_COMPLETED)
+        if gone.done():
+            raise ConnectionAbortedError
+    except TimeoutError:
+        return
+    finally:
+        settled.cancel()
+        gone.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _settled(delivery: Delivery) -> None:
@@ -130,31 +149,5 @@ def _state(event_id: str, desk: Desk) -> dict[str, Any]:
 
 
 def _response(answer: Answer) -> Response:
-    kind = "application/problem+json" if answer.status >= 400 else "application/json"
+    kind = MEDIA_TYPE if answer.status >= 400 else "application/json"
     return JSONResponse(answer.told, answer.status, media_type=kind)
-
-
-def _answer_errors(app: FastAPI) -> None:
-    """Answer every error as a problem; no answer repeats what was sent."""
-
-    @app.exception_handler(Problem)
-    def problem(request: Request, error: Problem) -> Response:
-        return error.response()
-
-    @app.exception_handler(MapleBridgeError)
-    def known(request: Request, error: MapleBridgeError) -> Response:
-        return problem_of(error).response()
-
-    @app.exception_handler(RequestValidationError)
-    def invalid(request: Request, error: RequestValidationError) -> Response:
-        named = sorted({str(each["loc"][-1]) for each in error.errors()})
-        kind = "not-found" if set(named) & {"event_type", "event_id"} else "malformed"
-        return Problem(kind, f"Unfit: {', '.join(named)}.").response()
-
-    @app.exception_handler(HTTPException)
-    def http(request: Request, error: HTTPException) -> Response:
-        return problem_of_status(error.status_code).response()
-
-    @app.exception_handler(Exception)
-    def defect(request: Request, error: Exception) -> Response:
-        return Problem("defect").response()

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from maplebridge.errors import AccessDenied, InputError
+from maplebridge.problems import Problem
 from maplebridge.producers.agent.answers import Answers
+from maplebridge.producers.agent.event_problems import AttributeInvalid, problem_of
 from maplebridge.producers.agent.items import CLOUD_EVENT, CLOUD_EVENTS, Item, Items, read_items
-from maplebridge.producers.agent.problems import AttributeInvalid, Problem, problem_of
 from maplebridge.producers.batch import Batch
 from maplebridge.producers.delivery import Delivery
 from maplebridge.producers.department import Department

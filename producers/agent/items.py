@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from maplebridge.errors import AccessDenied, EventInvalid, InputError
+from maplebridge.problems import Problem
+from maplebridge.producers.agent.event_problems import AttributeInvalid
 from maplebridge.producers.agent.limits import BODY, ITEMS_MAX
-from maplebridge.producers.agent.problems import AttributeInvalid, Problem
 from maplebridge.producers.ids import is_uuid7
 from maplebridge.producers.strict_json import JsonRefused, JsonTooLarge, parse
 from maplebridge.schemas import Contract

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 from collections.abc import AsyncIterator, Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from maplebridge.producers.agent.problems import Problem
+from maplebridge.problems import Problem
+from maplebridge.producers.agent.ending import Ending
 from maplebridge.producers.strict_json import Limits
 
 BODY = Limits(size_bytes=8_000_000, depth=16, values=400_000)
@@ -18,6 +18,7 @@ ITEMS_MAX = 1_000
 
 _IN_FLIGHT_BYTES = 32_000_000
 _BODY_S = 30.0
+_CHALLENGE = 'Bearer realm="maplebridge agent"'
 _OPEN_PATHS = ("/healthz", "/readyz")
 
 
@@ -28,8 +29,9 @@ class Gate:
     browser that was led here by a foreign name is refused. token: needed if not empty.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Sequence[str], token: str) -> None:
+    def __init__(self, app: ASGIApp, *, ending: Ending, hosts: Sequence[str], token: str) -> None:
         self._app = app
+        self._ending = ending
         self._hosts = frozenset(hosts)
         self._token = token.encode()
         self._in_flight = 0
@@ -43,13 +45,15 @@ class Gate:
             self._check(scope)
             body = bytearray()
             try:
-                async with asyncio.timeout(_BODY_S):
+                async with self._ending.within(_BODY_S):
                     async for part in _parts(receive):
                         taken += len(part)
                         self._in_flight += len(part)
                         self._fits(taken)
                         body += part
             except TimeoutError:
+                if self._ending.begun:
+                    raise Problem("unavailable", "The agent is stopping.") from None
                 raise Problem("timeout") from None
             whole: list[Message] = [
                 {"type": "http.request", "body": bytes(body), "more_body": False}
@@ -76,7 +80,7 @@ class Gate:
         if self._token and scope["path"] not in _OPEN_PATHS:
             given = headers.get(b"authorization", b"")
             if not hmac.compare_digest(given, b"Bearer " + self._token):
-                raise Problem("unauthorized")
+                raise Problem("unauthorized", challenge=_CHALLENGE)
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise Problem("media-type", "Send the body uncompressed.")
         told = headers.get(b"content-length", b"0")

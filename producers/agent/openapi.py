@@ -1,9 +1,13 @@
-"""What /openapi.json says of bodies and answers, with examples; all of them are made up."""
+"""What /openapi.json says of bodies and answers, with examples; all of them are made up.
+
+The examples may be sent one after the other, in any order, again and again.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from maplebridge.problems import MEDIA_TYPE
 from maplebridge.producers.agent.items import CLOUD_EVENT, CLOUD_EVENTS, JSON, LINES
 from maplebridge.producers.event_json import ENVELOPE, NEEDED
 
@@ -19,25 +23,30 @@ _EVENT: dict[str, Any] = {
         "fields": {"type": "object", "description": "The plain fields of the contract."},
     },
 }
-_EXAMPLE: dict[str, Any] = {
-    "community": "330681001001",
-    "transition": "received",
-    "occurred_at": "2025-03-03T08:12:00+08:00",
-    "purpose": "case_handling",
-    "legal_basis": "statutory_duty",
-    "case_ref": "hotline/HX0001",
-    "fields": {
-        "order_no": "HX0001",
-        "channel": "phone",
-        "demand_type": "help",
-        "category": "gas",
-        "urgency": "emergency",
-        "state": "open",
-        "caller_name": "枫甲乙",
-        "caller_phone": "10000000001",
-        "content": "楼道内闻到燃气味",
-    },
-}
+
+
+def _order(number: str) -> dict[str, Any]:
+    """Return a made-up order, of no case: so it may be sent again, as another order."""
+    return {
+        "community": "330681001001",
+        "transition": "received",
+        "occurred_at": "2025-03-03T08:12:00+08:00",
+        "purpose": "case_handling",
+        "legal_basis": "statutory_duty",
+        "fields": {
+            "order_no": number,
+            "channel": "phone",
+            "demand_type": "help",
+            "category": "gas",
+            "urgency": "emergency",
+            "state": "open",
+            "caller_name": "枫甲乙",
+            "caller_phone": "10000000001",
+            "content": "楼道内闻到燃气味",
+        },
+    }
+
+
 _CLOUD_EVENT: dict[str, Any] = {
     "type": "object",
     "required": ["specversion", "id", "source", "type", "data"],
@@ -52,17 +61,22 @@ _CLOUD_EVENT: dict[str, Any] = {
         "data": {"type": "object", "description": "An event; time and subject may fill it."},
     },
 }
-_CLOUD_EXAMPLE: dict[str, Any] = {
-    "specversion": "1.0",
-    "id": "HX0001-received",
-    "source": "/departments/hotline",
-    "type": "hotline.order.v1",
-    "time": _EXAMPLE["occurred_at"],
-    "subject": _EXAMPLE["case_ref"],
-    "data": {
-        name: value for name, value in _EXAMPLE.items() if name not in ("occurred_at", "case_ref")
-    },
-}
+
+
+def _cloud_order(number: str) -> dict[str, Any]:
+    """Return an order that begins its case; sent again it is the same event, by its id."""
+    data = _order(number)
+    return {
+        "specversion": "1.0",
+        "id": f"{number}-received",
+        "source": "/departments/hotline",
+        "type": "hotline.order.v1",
+        "time": data.pop("occurred_at"),
+        "subject": f"hotline/{number}",
+        "data": data,
+    }
+
+
 _PROBLEM: dict[str, Any] = {
     "type": "object",
     "required": ["type", "title", "status"],
@@ -109,7 +123,7 @@ def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
 def _problem(description: str) -> dict[str, Any]:
     return {
         "description": description,
-        "content": {"application/problem+json": {"schema": _PROBLEM}},
+        "content": {MEDIA_TYPE: {"schema": _PROBLEM}},
     }
 
 
@@ -121,10 +135,13 @@ EVENTS: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            JSON: {"schema": {"oneOf": [_EVENT, _list(_EVENT)]}, "example": _EXAMPLE},
+            JSON: {"schema": {"oneOf": [_EVENT, _list(_EVENT)]}, "example": _order("HX0001")},
             **{each: {"schema": {"type": "string"}} for each in LINES},
-            CLOUD_EVENT: {"schema": _CLOUD_EVENT, "example": _CLOUD_EXAMPLE},
-            CLOUD_EVENTS: {"schema": _list(_CLOUD_EVENT), "example": [_CLOUD_EXAMPLE]},
+            CLOUD_EVENT: {"schema": _CLOUD_EVENT, "example": _cloud_order("HX0002")},
+            CLOUD_EVENTS: {
+                "schema": _list(_CLOUD_EVENT),
+                "example": [_cloud_order("HX0003"), _cloud_order("HX0004")],
+            },
         },
     },
     "responses": {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import sys
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -15,6 +16,7 @@ from maplebridge.errors import InputError, Unavailable
 from maplebridge.producers.agent.answers import Answers, answers_path
 from maplebridge.producers.agent.app import create_app
 from maplebridge.producers.agent.desk import Desk
+from maplebridge.producers.agent.ending import Ending
 from maplebridge.producers.agent.observation import JsonLines
 from maplebridge.producers.department import Department
 from maplebridge.settings import Settings
@@ -89,8 +91,10 @@ def run(department: str, settings: Settings, listen: Listen) -> None:
     publisher = Department(department, settings=strict)
     try:
         publisher.open()
+        ending = Ending()
         app = create_app(
             Desk(publisher, answers),
+            ending,
             hosts=LOOPBACK_NAMES if listen.is_loopback else (),
             token=settings.agent_token.get_secret_value(),
         )
@@ -98,7 +102,7 @@ def run(department: str, settings: Settings, listen: Listen) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         log.info("the agent of %s listens on %s:%d", department, listen.host, listen.port)
-        _server(app, settings, listen).run()
+        _Server(_config(app, settings, listen), ending).run()
     finally:
         try:
             publisher.close(_STOP_S)
@@ -108,22 +112,32 @@ def run(department: str, settings: Settings, listen: Listen) -> None:
         log.info("the agent stopped")
 
 
-def _server(app: object, settings: Settings, listen: Listen) -> uvicorn.Server:
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,  # type: ignore[arg-type]
-            host=listen.host,
-            port=listen.port,
-            ssl_certfile=settings.agent_certificate,
-            ssl_keyfile=settings.agent_certificate_key,
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=_CONNECTIONS_MAX,
-            timeout_keep_alive=15,
-            timeout_graceful_shutdown=int(_STOP_S),
-        )
+class _Server(uvicorn.Server):
+    """Tells those who wait within requests before it waits for the requests."""
+
+    def __init__(self, config: uvicorn.Config, ending: Ending) -> None:
+        super().__init__(config)
+        self._ending = ending
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending.begin()
+        await super().shutdown(sockets)
+
+
+def _config(app: object, settings: Settings, listen: Listen) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        host=listen.host,
+        port=listen.port,
+        ssl_certfile=settings.agent_certificate,
+        ssl_keyfile=settings.agent_certificate_key,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=_CONNECTIONS_MAX,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=int(_STOP_S),
     )
 
 

@@ -333,7 +333,8 @@ def test_an_unknown_app_and_a_wrong_secret_are_told_the_same(
             auth = httpx.BasicAuth(*credentials) if credentials else httpx.Auth()
             answer = http.post(path, json=body([ask(OURS)]), auth=auth)
             assert answer.status_code == 401
-            assert answer.json()["title"] == "Unknown principal or wrong secret"
+            assert answer.json()["detail"] == "Unknown principal or wrong secret."
+            assert answer.headers["www-authenticate"] == 'Basic realm="key broker"'
     assert bench.records == []
 
 

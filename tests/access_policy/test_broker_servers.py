@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import logging
 import os
 import secrets
@@ -36,16 +37,36 @@ from pydantic import SecretStr
 
 from maplebridge.access_policy.broker import Broker, ReleaseRecord, SealedFileRoot, provision
 from maplebridge.access_policy.broker.epochs import ensure_epoch
-from maplebridge.access_policy.broker.intake import Intake
+from maplebridge.access_policy.broker.intake import Announcement, Intake
 from maplebridge.access_policy.broker.service import root_path
 from maplebridge.access_policy.broker.store import Connections, migrate
 from maplebridge.access_policy.broker.vault import Vault
 from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.access_policy.keys import FieldKey, KeyRequest, Master, Withheld
 from maplebridge.access_policy.keystore import DepartmentKeys
-from maplebridge.access_policy.keytransport import BrokerPublicKey, NewMaster
-from maplebridge.errors import IntegrityError, StoreUnavailable, TokenInvalid
+from maplebridge.access_policy.keytransport import (
+    TOPIC,
+    BrokerPublicKey,
+    NewMaster,
+    encode_batch,
+    epoch_of,
+)
+from maplebridge.access_policy.signatures import (
+    BatchSigner,
+    Enrolment,
+    SignatureVerifier,
+    SigningKey,
+    event_leaf,
+)
+from maplebridge.access_policy.signing_keys import SigningKeyDirectory
+from maplebridge.errors import (
+    IntegrityError,
+    KafkaUnavailable,
+    StoreUnavailable,
+    TokenInvalid,
+)
 from maplebridge.schemas import AvroCodec, load_schema
+from maplebridge.schemas.codec import ProofWriter
 from maplebridge.settings import Profile, Settings
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -56,6 +77,11 @@ HERE, ELSEWHERE = "330681001001", "330681002001"
 CANARY = "13800138000-canary"
 SECRETS = {APP: secrets.token_urlsafe(32), "deliver": secrets.token_urlsafe(32)}
 CODEC = AvroCodec(load_schema("control/keys.master.created.v1"), 7)
+SIGNING_KEYS = {name: SigningKey.generate() for name in ("hotline", "grid", "justice")}
+AT = 1_800_000_000_000_000
+ENDS = {"justice": AT}
+"""The key of justice has just ended."""
+OFFSETS = itertools.count()
 
 
 class HasProfile(Protocol):
@@ -133,16 +159,54 @@ def keys(site: Site, tmp_path: Path) -> Iterator[DepartmentKeys]:
         yield DepartmentKeys(store)
 
 
-def announced(keys: DepartmentKeys, public_key: BrokerPublicKey) -> list[tuple[str, bytes]]:
+class Enrolled:
+    """Enrolments of the departments of `SIGNING_KEYS`."""
+
+    def find(self, key_id: bytes) -> Enrolment | None:
+        for department, key in SIGNING_KEYS.items():
+            if key.key_id == key_id:
+                return Enrolment(department, key_id, key.public_key, 0, ENDS.get(department))
+        return None
+
+
+def signed(
+    event: dict[str, Any], *, key: SigningKey, topic: str = TOPIC, codec: AvroCodec = CODEC
+) -> Announcement:
+    """Return an announcement as its department makes it, which `key` belongs to."""
+    department = event["department"]
+    unproven = codec.encode(event)[:-1]
+    leaf = event_leaf(topic, department.encode(), unproven)
+    (proof,) = BatchSigner(department, key).prove([leaf])
+    return record(unproven + ProofWriter().encode(proof), key=department.encode(), topic=topic)
+
+
+def record(value: bytes, *, key: bytes = b"hotline", topic: str = TOPIC) -> Announcement:
+    return Announcement(topic, 0, next(OFFSETS), key, value, AT)
+
+
+def announced(
+    keys: DepartmentKeys, public_key: BrokerPublicKey, topic: str = TOPIC
+) -> list[Announcement]:
     keys.write_new()
     return [
-        (f"batch {batch.last}", CODEC.encode(keys.announcement(batch, public_key, created_at=1)))
+        signed(
+            keys.announcement(batch, public_key, created_at=1),
+            key=SIGNING_KEYS[keys.department],
+            topic=topic,
+        )
         for batch in keys.pending()
     ]
 
 
 def intake_of(site: Site, broker: Broker, topic: str = "none") -> Intake:
-    return Intake(site.settings, broker.vault, decode=CODEC.decode, topic=topic, group=topic)
+    return Intake(
+        site.settings,
+        broker.vault,
+        decode=CODEC.decode,
+        signatures=SignatureVerifier(Enrolled()),
+        topic=topic,
+        group=topic,
+    )
 
 
 def ask(master: Master, **change: Any) -> KeyRequest:
@@ -262,23 +326,78 @@ def test_a_wrap_that_cannot_be_opened_stops_nothing_and_shows_no_content(
     keys.write_new()
     (batch,) = keys.pending()
     good = keys.announcement(batch, site.public_key, created_at=1)
+    own = SIGNING_KEYS["hotline"]
     bad = [
-        b"",
-        b"not avro",
-        CODEC.encode({**good, "department": "grid"}),
-        CODEC.encode({**good, "epoch": "2001-W01"}),
-        CODEC.encode({**good, "count": 9}),
-        CODEC.encode({**good, "wrap": good["wrap"][:-1]}),
-        CODEC.encode({**good, "wrap": site.public_key.wrap(b"\x02x", department="hotline")}),
+        record(b""),
+        record(b"not avro"),
+        signed({**good, "department": "grid"}, key=SIGNING_KEYS["grid"]),
+        signed({**good, "epoch": "2001-W01"}, key=own),
+        signed({**good, "count": 9}, key=own),
+        signed({**good, "wrap": good["wrap"][:-1]}, key=own),
+        signed({**good, "wrap": site.public_key.wrap(b"\x02x", department="hotline")}, key=own),
     ]
     broker = site.broker(lambda record: None)
     intake = intake_of(site, broker)
     with caplog.at_level(logging.DEBUG):
-        intake.take([(f"place {n}", value) for n, value in enumerate([*bad, CODEC.encode(good)])])
-    assert (intake.counts.refused_wraps, intake.counts.masters) == (len(bad), 1)
+        intake.take([*bad, signed(good, key=own)])
+    assert (intake.counts.refused, intake.counts.masters) == (len(bad), 1)
     assert isinstance(broker.release(APP, PURPOSE, [ask(master)]).answers[0], FieldKey)
-    assert all(f"place {n}" in caplog.text for n in range(len(bad)))
+    assert all(f"at {each}:" in caplog.text for each in bad)
     assert CANARY not in caplog.text
+
+
+def test_an_announcement_that_its_department_did_not_sign_is_refused(
+    site: Site, keys: DepartmentKeys, caplog: pytest.LogCaptureFixture
+) -> None:
+    """T5: a rogue department would take a key id first, and make fields unreadable by it."""
+    master = keys.master("subject", CANARY, grade_domain=3, community=HERE)
+    keys.write_new()
+    (batch,) = keys.pending()
+    good = keys.announcement(batch, site.public_key, created_at=1)
+    own, grid = SIGNING_KEYS["hotline"], SIGNING_KEYS["grid"]
+    genuine = signed(good, key=own)
+    forged = replace(master, secret=os.urandom(32), community=ELSEWHERE)
+    planted = {
+        **good,
+        "wrap": site.public_key.wrap(
+            encode_batch([NewMaster(forged, "someone")]), department="hotline"
+        ),
+    }
+    stale = {**good, "department": "justice"}
+    bad = {
+        "not signed": record(CODEC.encode(planted)),
+        "another department": signed(planted, key=grid),
+        "not enrolled": signed(planted, key=SigningKey.generate()),
+        "does not hold": signed(stale, key=SIGNING_KEYS["justice"]),
+        # a genuine proof beside another wrap, key or topic
+        "does not cover it": record(
+            CODEC.encode(planted | {"proof": CODEC.decode(genuine.value)["proof"]})
+        ),
+        "signature does not cover": replace(genuine, key=b"grid"),
+        "'s signature does not cover it": replace(genuine, topic="mb.control.other"),
+    }
+    broker = site.broker(lambda record: None)
+    intake = intake_of(site, broker)
+    with caplog.at_level(logging.WARNING):
+        intake.take([*bad.values(), genuine])
+    assert (intake.counts.refused, intake.counts.masters) == (len(bad), 1)
+    assert broker.vault.masters([master.key_id])[master.key_id] == master
+    for line, (reason, each) in zip(caplog.messages, bad.items(), strict=True):
+        assert line.startswith(f"refused the announcement at {each}: ")
+        assert reason in line
+
+
+def test_while_kafka_does_not_tell_the_signing_keys_no_announcement_is_judged(
+    site: Site, keys: DepartmentKeys
+) -> None:
+    keys.master("subject", CANARY, grade_domain=3, community=HERE)
+    intake = intake_of(site, site.broker(lambda record: None))
+    intake._signatures = SignatureVerifier(
+        SigningKeyDirectory(site.settings.model_copy(update={"kafka_bootstrap": "127.0.0.1:1"}))
+    )
+    with pytest.raises(KafkaUnavailable):
+        intake.take(announced(keys, site.public_key))
+    assert (intake.counts.refused, intake.counts.masters) == (0, 0)
 
 
 def test_the_first_master_of_a_key_id_stays(site: Site, keys: DepartmentKeys) -> None:
@@ -304,6 +423,17 @@ def test_a_broker_takes_the_wraps_of_an_epoch_made_while_it_runs(
     site.admin.execute("UPDATE keys.epoch SET transport_secret = NULL")
     with pytest.raises(TokenInvalid):
         site.broker(print).vault.open_wrap(b"x", department="grid", epoch="2026-W49")
+
+
+def test_a_broker_begins_the_week_itself_and_keeps_its_key(site: Site) -> None:
+    site.admin.execute("DELETE FROM keys.epoch WHERE epoch <> %s", (site.public_key.epoch,))
+    broker = site.broker(lambda record: None)
+    key = broker.vault.public_key()
+    assert key.epoch == epoch_of(datetime.now(UTC))
+    assert broker.vault.public_key() == key
+    assert site.broker(print).vault.public_key() == key
+    wrap = key.wrap(encode_batch([]), department="hotline")
+    assert broker.vault.open_wrap(wrap, department="hotline", epoch=key.epoch) == []
 
 
 def test_provisioning_twice_keeps_everything(site: Site) -> None:
@@ -337,6 +467,11 @@ def test_the_service_role_can_neither_delete_keys_nor_admit_principals(site: Sit
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement.encode())
+        # it may begin this week, and no other; nor replace the one that there is
+        for epoch in ("2001-W01", site.public_key.epoch):
+            connection.execute("SELECT keys.begin_epoch(%s, '', 'planted', '')", (epoch,))
+        planted = "SELECT epoch FROM keys.epoch WHERE public_key = 'planted'"
+        assert connection.execute(planted).fetchall() == []
 
 
 def test_a_database_that_is_down_is_named(site: Site) -> None:
@@ -382,10 +517,10 @@ def topic(stack: HasProfile) -> str:
     return name
 
 
-def send(stack: HasProfile, topic: str, values: list[bytes]) -> None:
+def send(stack: HasProfile, topic: str, records: list[Announcement]) -> None:
     producer = Producer(stack.profile.settings("admin").kafka_config())
-    for value in values:
-        producer.produce(topic, value)
+    for each in records:
+        producer.produce(topic, each.value, each.key)
     assert producer.flush(15) == 0
 
 
@@ -401,23 +536,23 @@ def test_masters_sent_over_kafka_are_taken_once_and_poison_is_passed(
 ) -> None:
     broker = site.broker(lambda record: None)
     first = keys.master("subject", "one", grade_domain=3, community=HERE)
-    send(stack, topic, [b"poison", *(value for _, value in announced(keys, site.public_key))])
+    send(stack, topic, [record(b"poison"), *announced(keys, site.public_key, topic)])
     intake = intake_of(site, broker, topic)
     intake.start()
     eventually(lambda: first.key_id in broker.vault.masters([first.key_id]))
-    assert intake.counts.refused_wraps == 1
+    assert intake.counts.refused == 1
     intake.stop()
     assert not intake.alive
 
     second = keys.master("case", "two", grade_domain=3, community=HERE)
-    send(stack, topic, [value for _, value in announced(keys, site.public_key)])
+    send(stack, topic, announced(keys, site.public_key, topic))
     resumed = intake_of(site, broker, topic)
     resumed.start()
     eventually(lambda: second.key_id in broker.vault.masters([second.key_id]))
     resumed.stop()
     # the first batch came again with the second, the poison did not: its offset was committed
     assert (resumed.counts.masters, resumed.counts.repeated) == (1, 1)
-    assert resumed.counts.refused_wraps == 0
+    assert resumed.counts.refused == 0
 
 
 SERVICE = textwrap.dedent(
@@ -440,10 +575,15 @@ SERVICE = textwrap.dedent(
 
 
 def test_the_service_starts_answers_and_stops_within_three_seconds(
-    stack: HasProfile, topic: str, site: Site, keys: DepartmentKeys
+    provisioned: Profile, stack: HasProfile, topic: str, site: Site, keys: DepartmentKeys
 ) -> None:
+    """The signing keys are those of `mb.control.signing`, which the broker may read."""
     master = keys.master("subject", CANARY, grade_domain=3, community=HERE)
-    send(stack, topic, [value for _, value in announced(keys, site.public_key)])
+    keys.write_new()
+    enrolled = SigningKey.decode(provisioned.signing_keys["dept-hotline"])
+    events = [keys.announcement(each, site.public_key, created_at=1) for each in keys.pending()]
+    rogue = [signed(each, key=SIGNING_KEYS["hotline"], topic=topic) for each in events]
+    send(stack, topic, rogue + [signed(each, key=enrolled, topic=topic) for each in events])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -484,7 +624,9 @@ def test_the_service_starts_answers_and_stops_within_three_seconds(
         with httpx.Client(base_url=url, auth=(APP, SECRETS[APP]), trust_env=False) as http:
             eventually(lambda: answers(http))
             eventually(lambda: released(http))
-            assert http.get("/v1/keys/public").json()["public_key"] == site.public_key.encode()
+            told = http.get("/v1/keys/public").json()
+            assert told["epoch"] == epoch_of(datetime.now(UTC))
+            assert BrokerPublicKey.decode(told["public_key"]).epoch == told["epoch"]
             began = time.monotonic()
             process.send_signal(signal.SIGTERM)
             _, log = process.communicate(timeout=10)
@@ -494,5 +636,7 @@ def test_the_service_starts_answers_and_stops_within_three_seconds(
         process.wait()
     assert process.returncode == 0
     assert "the key broker stopped" in log
+    assert "refused=1" in log
+    assert f"refused the announcement at {topic}/0/0: proof.key_id" in log
     assert CANARY not in log
     assert key_id not in log

@@ -7,10 +7,11 @@ from functools import cache
 import grimp
 import pytest
 
-BASE = frozenset({"errors", "settings", "sql", "tls", "certs"})
+BASE = frozenset({"errors", "problems", "settings", "sql", "tls", "certs"})
 LOWER = BASE | {"schemas", "access_policy"}
 ALLOWED = {
     "errors": frozenset[str](),
+    "problems": frozenset({"errors"}),
     "sql": frozenset[str](),
     "tls": frozenset({"errors"}),
     "certs": frozenset({"errors"}),

@@ -69,7 +69,7 @@ def test_a_principal_without_a_secret_is_named(
 def test_who_was_revoked_since_gets_nothing_from_the_environments_old_secret(
     provisioned: Profile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    gone = Handover(state="revoked", kafka_mechanism="SCRAM-SHA-256")
+    gone = Handover(state="revoked")
     since = provisioned.model_copy(update={"home": tmp_path, "handovers": {"dept-grid": gone}})
     since.without_handed_over().save()
     give(monkeypatch, told(provisioned, tmp_path))

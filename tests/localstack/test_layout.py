@@ -88,7 +88,7 @@ def test_a_certificate_that_soon_expires_is_made_anew(tmp_path: Path) -> None:
 
 def test_a_secret_that_was_handed_over_is_never_made_again(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    gone = Handover(state="revoked", kafka_mechanism="SCRAM-SHA-256")
+    gone = Handover(state="revoked")
     handed_over = settle(home).model_copy(update={"handovers": {"dept-grid": gone}})
     handed_over.without_handed_over().save()
     again = settle(home)

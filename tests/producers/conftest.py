@@ -9,10 +9,11 @@ import pytest
 
 from maplebridge.producers import Department
 from maplebridge.settings import Profile
+from tests.access_policy.test_broker_servers import site
 from tests.processors.conftest import kafka, lanes
 from tests.producers.bus import Bus
 
-__all__ = ["bus", "hotline", "kafka", "lanes"]
+__all__ = ["bus", "hotline", "kafka", "lanes", "site"]
 
 
 @pytest.fixture(scope="session")

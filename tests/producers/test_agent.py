@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import resource
 import secrets
+import signal
+import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
-from maplebridge.errors import InputError
+from maplebridge.errors import DepartmentStoreUnavailable, InputError
 from maplebridge.producers.agent import Listen
+from maplebridge.producers.agent.answers import Answers
 from maplebridge.producers.ids import uuid7
 from maplebridge.settings import Profile, Settings
 from tests.producers.agents import URL, Agent, event, running
@@ -241,6 +246,122 @@ def test_a_full_spool_is_answered_503_with_when_to_come_again(
         problem(client.get("/readyz"), 503, "unavailable")
 
 
+def test_a_disk_that_takes_no_write_is_told_and_got_over(
+    provisioned: Profile, tmp_path: Path
+) -> None:
+    """F8: by the kernel's limit of a file's size, for the running agent."""
+    away = provisioned.model_copy(update={"kafka_bootstrap": "127.0.0.1:1"})
+    with running(away, tmp_path / "home") as (agent, client):
+        assert client.post(URL, json=[event()] * 100).status_code == 202
+        told = client.get("/readyz")
+        assert (told.status_code, told.json()["waiting"]) == (200, 100)
+        assert agent.process is not None
+        process = psutil.Process(agent.process.pid)
+        unlimited = process.rlimit(psutil.RLIMIT_FSIZE)
+        written = (agent.profile.home / "departments" / "hotline.db-wal").stat().st_size
+        process.rlimit(psutil.RLIMIT_FSIZE, (written, unlimited[1]))
+        problem(client.post(URL, json=event()), 503, "unavailable")
+        told = readiness(client, 503)
+        assert "hotline.db" in problem(told, 503, "unavailable")["detail"]
+        process.rlimit(psutil.RLIMIT_FSIZE, unlimited)
+        assert readiness(client, 200).json()["waiting"] == 100
+        assert client.post(URL, json=event()).status_code == 202
+
+
+def readiness(client: httpx.Client, status: int) -> httpx.Response:
+    """Ask until the answer before holds no longer."""
+    deadline = time.monotonic() + 10
+    while (told := client.get("/readyz")).status_code != status:
+        assert time.monotonic() < deadline, told.text
+        time.sleep(0.1)
+    return told
+
+
+def test_answers_that_cannot_be_kept_are_found_out_by_a_write(tmp_path: Path) -> None:
+    answers = Answers(tmp_path / "hotline.agent.db")
+    answers.check()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    written = (tmp_path / "hotline.agent.db-wal").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (written, hard))
+    try:
+        with pytest.raises(DepartmentStoreUnavailable, match=r"agent\.db"):
+            answers.check()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    answers.check()
+    answers.close()
+
+
+def waits_for_kafka(agent: Agent) -> socket.socket:
+    """Send an event and wait for an acknowledgement that does not come."""
+    body = json.dumps(event()).encode()
+    head = (
+        f"POST {URL}?wait=acknowledged HTTP/1.1\r\nhost: localhost\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    raw = socket.create_connection(("127.0.0.1", agent.port), timeout=15)
+    raw.sendall(head.encode() + body)
+    return raw
+
+
+def has_waiting(client: httpx.Client, count: int) -> bool:
+    return f"maplebridge_agent_waiting_events {count}.0" in client.get("/metrics").text
+
+
+def eventually(holds: Callable[[], bool], *, within_s: float = 10) -> None:
+    deadline = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def requests_logged(agent: Agent) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in agent.log.read_text().splitlines()]
+    return [line for line in lines if line.get("method") == "POST"]
+
+
+def test_clients_that_go_away_leave_their_places_to_others(
+    provisioned: Profile, tmp_path: Path
+) -> None:
+    """More of them than the agent has places, each of which would else be held for 20 s."""
+    away = provisioned.model_copy(update={"kafka_bootstrap": "127.0.0.1:1"})
+    with running(away, tmp_path / "home") as (agent, client):
+        for round_ in range(1, 3):
+            waiting = [waits_for_kafka(agent) for _ in range(50)]
+            eventually(lambda: has_waiting(client, 50 * round_))  # noqa: B023
+            for raw in waiting:
+                raw.close()
+            eventually(lambda: len(requests_logged(agent)) == 50 * round_)  # noqa: B023
+        logged = requests_logged(agent)
+        assert {line["status"] for line in logged} == {0}
+        assert max(line["ms"] for line in logged) < 15_000
+        assert client.post(URL, json=event()).status_code == 202
+
+
+def test_an_agent_that_stops_answers_those_who_wait(provisioned: Profile, tmp_path: Path) -> None:
+    """One waits for Kafka and has its event on disk; another has not sent its whole body."""
+    away = provisioned.model_copy(update={"kafka_bootstrap": "127.0.0.1:1"})
+    with running(away, tmp_path / "home") as (agent, client):
+        with (
+            waits_for_kafka(agent) as waits,
+            socket.create_connection(("127.0.0.1", agent.port), timeout=15) as sends,
+        ):
+            eventually(lambda: has_waiting(client, 1))
+            sends.sendall(
+                f"POST {URL} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+                "content-length: 1000\r\n\r\n{".encode()
+            )
+            time.sleep(0.2)
+            client.close()
+            assert agent.process is not None
+            began = time.monotonic()
+            agent.process.send_signal(signal.SIGTERM)
+            assert waits.recv(100).startswith(b"HTTP/1.1 202 ")
+            assert sends.recv(100).startswith(b"HTTP/1.1 503 ")
+            assert time.monotonic() - began < 5
+        assert agent.process.wait(30) == 0
+
+
 def test_a_token_is_asked_for_where_one_is_set(provisioned: Profile, tmp_path: Path) -> None:
     token = secrets.token_hex(32)
     environment = {
@@ -305,15 +426,19 @@ def test_counts_and_readiness_are_told(client: httpx.Client) -> None:
     assert "maplebridge_agent_waiting_events" in text
     told = client.get("/readyz").json()
     assert (told["status"], told["kafka"], told["registry"]) == ("ready", "answers", "answers")
+    # no service runs beside these servers, and an agent without the key broker is ready
+    assert told["key_broker"] == "away"
 
 
-def test_the_examples_of_the_openapi_page_are_accepted(client: httpx.Client) -> None:
+def test_the_examples_of_the_openapi_page_are_accepted_in_any_order_and_again(
+    client: httpx.Client,
+) -> None:
     content = client.get("/openapi.json").json()["paths"]["/v1/events/{event_type}"]["post"][
         "requestBody"
     ]["content"]
-    examples = {kind: each["example"] for kind, each in content.items() if "example" in each}
+    examples = [(kind, each["example"]) for kind, each in content.items() if "example" in each]
     assert len(examples) == 3
-    for kind, example in examples.items():
+    for kind, example in (*examples, *reversed(examples)):
         answer = client.post(URL, content=json.dumps(example), headers={"content-type": kind})
         assert answer.status_code == 202, answer.text
 

@@ -16,7 +16,9 @@ import pytest
 from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.keytransport import TOPIC as KEYS_TOPIC
-from maplebridge.access_policy.keytransport import BrokerPrivateKey, decode_batch
+from maplebridge.access_policy.keytransport import BrokerPrivateKey, decode_batch, epoch_of
+from maplebridge.access_policy.signatures import SignatureVerifier
+from maplebridge.access_policy.signing_keys import SigningKeyDirectory
 from maplebridge.errors import (
     AccessDenied,
     ContractRefused,
@@ -31,7 +33,7 @@ from maplebridge.producers.department import store_path
 from maplebridge.producers.ids import is_uuid7
 from maplebridge.producers.spool import Spool
 from maplebridge.schemas import AvroCodec, Catalogue, load_catalogue, load_schema
-from tests.producers.bus import Bus
+from tests.producers.bus import Bus, Record
 from tests.producers.orders import AT, envelope, order
 
 TOPIC = "mb.dept.hotline.hotline.order"
@@ -82,10 +84,19 @@ def test_an_event_arrives_sealed_with_its_envelope_and_headers(
         assert canary.encode() not in record.value
 
 
+def check_is_signed(bus: Bus, record: Record, event: dict[str, Any]) -> None:
+    """Raises EventInvalid unless an enrolled key of hotline signed an announcement."""
+    directory = SigningKeyDirectory(bus.profile.settings("key-broker"))
+    SignatureVerifier(directory).check_record(
+        "hotline", record.topic, record.key, record.value, event["proof"], time.time_ns() // 1000
+    )
+    directory.close()
+
+
 def test_masters_are_acknowledged_before_the_events_that_use_them(
     bus: Bus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    transport = BrokerPrivateKey.generate("1999-W01")
+    transport = BrokerPrivateKey.generate(epoch_of(datetime.now(UTC)))
     public = transport.public().encode()
     settings = bus.settings("dept-hotline", tmp_path, key_broker_public_key=public)
     since, keys_since = bus.ends(TOPIC), bus.ends(KEYS_TOPIC)
@@ -105,6 +116,7 @@ def test_masters_are_acknowledged_before_the_events_that_use_them(
     codec = AvroCodec(load_schema("control/keys.master.created.v1"), 0)
     (announced,) = [codec.decode(record.value) for record in bus.read(KEYS_TOPIC, keys_since)]
     assert announced["department"] == "hotline"
+    check_is_signed(bus, bus.read(KEYS_TOPIC, keys_since)[0], announced)
     made = decode_batch(
         transport.unwrap(announced["wrap"], department="hotline"), department="hotline"
     )

@@ -9,6 +9,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from maplebridge.access_policy.department_store import DepartmentStore
-from maplebridge.access_policy.keytransport import BrokerPrivateKey
+from maplebridge.access_policy.keytransport import BrokerPrivateKey, epoch_of
 from maplebridge.access_policy.signatures import SigningKey
 from maplebridge.errors import DepartmentStoreUnavailable, SpoolFull, Unavailable
 from maplebridge.producers import Department
@@ -144,7 +145,9 @@ def alone(tmp_path: Path) -> Settings:
         kafka_bootstrap="127.0.0.1:1",
         registry_url="http://127.0.0.1:1",
         key_broker_url="http://127.0.0.1:1",
-        key_broker_public_key=BrokerPrivateKey.generate("2026-W47").public().encode(),
+        key_broker_public_key=BrokerPrivateKey.generate(epoch_of(datetime.now(UTC)))
+        .public()
+        .encode(),
         signing_key=SigningKey.generate().encode(),
     )
 

@@ -48,6 +48,22 @@ def test_the_proof_is_cut_off_where_it_begins(contract: Contract, data: st.DataO
     assert without_proof(value, proof) == unproven
 
 
+@given(st.integers(1, 256), st.binary(min_size=64, max_size=64))
+def test_the_proofs_of_a_batch_are_written_as_one_by_one(size: int, signature: bytes) -> None:
+    writer = ProofWriter()
+    proofs = [
+        {
+            "key_id": bytes(16),
+            "root_signature": signature,
+            "size": size,
+            "index": index,
+            "path": bytes([index]) * (32 * (index % 9)),
+        }
+        for index in range(size)
+    ]
+    assert writer.encode_batch(proofs) == [writer.encode(each) for each in proofs]
+
+
 @every_contract
 @given(data=st.data())
 def test_a_damaged_event_is_refused_or_another_event(

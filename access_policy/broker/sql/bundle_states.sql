@@ -1,5 +1,6 @@
 SELECT newest.department, made_at, expires_at, opened_at,
     share IS NULL AND opened_at IS NULL AS withdrawn,
+    kafka_mechanism,
     principal.older_until,
     (SELECT max(received_at) FROM keys.master WHERE department = newest.department) AS last_key_at
 FROM (

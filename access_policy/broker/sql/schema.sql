@@ -10,6 +10,17 @@ CREATE TABLE IF NOT EXISTS keys.epoch (
     created_at       timestamptz NOT NULL DEFAULT now()
 );
 
+-- What the service may do for an epoch: begin this week's, once, by the database's clock.
+CREATE OR REPLACE FUNCTION keys.begin_epoch(
+    week text, kek bytea, public_key text, transport_secret bytea
+) RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog
+AS $$
+    INSERT INTO keys.epoch (epoch, kek, public_key, transport_secret)
+    SELECT week, begin_epoch.kek, begin_epoch.public_key, begin_epoch.transport_secret
+    WHERE week = to_char(now() AT TIME ZONE 'UTC', 'IYYY"-W"IW')
+    ON CONFLICT DO NOTHING
+$$;
+
 -- kind: L3 and L4 for masters of that grade domain, subjects for identifiers.
 CREATE TABLE IF NOT EXISTS keys.department_key (
     epoch      text NOT NULL REFERENCES keys.epoch,
@@ -69,6 +80,11 @@ CREATE TABLE IF NOT EXISTS keys.bundle (
     attempts   smallint NOT NULL DEFAULT 0,
     opened_at  timestamptz
 );
+-- What a department logs in and signs with that has opened it, until that was ended.
+ALTER TABLE keys.bundle
+    ADD COLUMN IF NOT EXISTS kafka_mechanism text NOT NULL DEFAULT 'SCRAM-SHA-256',
+    ADD COLUMN IF NOT EXISTS signing_key_id bytea NOT NULL DEFAULT '',
+    ADD COLUMN IF NOT EXISTS ended_at timestamptz;
 CREATE INDEX IF NOT EXISTS bundle_by_department ON keys.bundle (department, made_at);
 
 REVOKE ALL ON SCHEMA keys FROM PUBLIC;
@@ -77,3 +93,5 @@ GRANT SELECT ON ALL TABLES IN SCHEMA keys TO mb_key_broker;
 GRANT INSERT ON keys.department_key, keys.master, keys.subject TO mb_key_broker;
 GRANT UPDATE (share, attempts, opened_at) ON keys.bundle TO mb_key_broker;
 GRANT UPDATE (older_until) ON keys.principal TO mb_key_broker;
+REVOKE ALL ON FUNCTION keys.begin_epoch FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION keys.begin_epoch TO mb_key_broker;

@@ -1,0 +1,59 @@
+"""The key broker's public key of this week, to which new masters are wrapped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from maplebridge.access_policy.keyclient import KeyClient
+from maplebridge.access_policy.keytransport import BrokerPublicKey, epoch_of
+from maplebridge.errors import MapleBridgeError
+from maplebridge.producers.spool import Spool
+from maplebridge.settings import Settings
+
+_REMEMBERED = "key broker's public key"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class BrokerKey:
+    """Used by the sender alone. now: tells the time, in UTC."""
+
+    def __init__(
+        self, settings: Settings, spool: Spool, *, now: Callable[[], datetime] = _now
+    ) -> None:
+        self._settings = settings
+        self._spool = spool
+        self._now = now
+        self._known: BrokerPublicKey | None = None
+
+    def current(self) -> BrokerPublicKey:
+        """Return the key of the settings while its week lasts, and then the broker's own.
+
+        Only the broker may say that a key of another week still is to be used, and is asked
+        again each time: so a wrong clock here delays nothing while the broker answers.
+        Raises KeyBrokerUnavailable, KeyWithheld; InputError if the settings' is no key.
+        """
+        week = epoch_of(self._now())
+        if self._known is None and self._settings.key_broker_public_key:
+            self._known = BrokerPublicKey.decode(self._settings.key_broker_public_key)
+        if self._known is None or self._known.epoch != week:
+            self._known = self._asked(week)
+        return self._known
+
+    def _asked(self, week: str) -> BrokerPublicKey:
+        """Ask the broker; while it is away, use what it gave before in the same week."""
+        try:
+            with KeyClient(self._settings) as broker:
+                key = broker.public_key()
+        except MapleBridgeError:
+            remembered = self._spool.recall(_REMEMBERED)
+            if remembered is not None:
+                key = BrokerPublicKey.decode(remembered)
+                if key.epoch == week:
+                    return key
+            raise
+        self._spool.remember(_REMEMBERED, key.encode())
+        return key
