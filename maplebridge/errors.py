@@ -12,6 +12,7 @@
     │   ├── KafkaUnavailable
     │   ├── RegistryUnavailable
     │   ├── StoreUnavailable               PostgreSQL
+    │   ├── OutboxHeld                     another connection holds a department's outbox
     │   ├── KeyBrokerUnavailable
     │   ├── DepartmentStoreUnavailable     a department's own file of keys and waiting events
     │   ├── SpoolFull                      no room for further waiting events
@@ -32,6 +33,7 @@ Maple Bridge itself, 2 a wrong use of a command.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 
 class MapleBridgeError(Exception):
@@ -112,6 +114,25 @@ class RegistryUnavailable(Unavailable):
 
 class StoreUnavailable(Unavailable):
     server = "PostgreSQL"
+
+
+class OutboxHeld(Unavailable):
+    """Another connection holds a department's outbox.
+
+    pid: of its process in the database, 0 if it has just let go. asked_at: when it last asked
+    for something, None if this role may not know.
+    """
+
+    def __init__(self, address: str, pid: int, asked_at: datetime | None) -> None:
+        MapleBridgeError.__init__(
+            self,
+            f"connection {pid} holds the outbox at {address}.",
+            todo="If no other relay is at work it is one that was lost: end it with"
+            f" SELECT pg_terminate_backend({pid}).",
+        )
+        self.address = address
+        self.pid = pid
+        self.asked_at = asked_at
 
 
 class KeyBrokerUnavailable(Unavailable):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, time, timedelta
 from pathlib import Path
-from typing import Any
-
-from openpyxl import Workbook
-from openpyxl.cell import WriteOnlyCell
+from typing import IO, Any
 
 from maplebridge.errors import InputError, MappingInvalid
 from maplebridge.producers.mapping.document import did_you_mean
@@ -18,6 +15,7 @@ from maplebridge.producers.mapping.source import WorkbookSource
 from maplebridge.producers.rejects import COLUMNS, open_private, unwritable
 from maplebridge.producers.sources.rows import SourceRow
 from maplebridge.producers.sources.workbook_archive import open_watched
+from maplebridge.producers.sources.workbook_writer import SheetWriter
 
 UNPACKED_MAX_BYTES = 1_000_000_000
 TEXTS_MAX_BYTES = 50_000_000
@@ -28,7 +26,6 @@ COLUMNS_MAX = 1_000
 
 _TEXTS = "xl/sharedstrings.xml"
 _ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!"})
-_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 class WorkbookRows:
@@ -187,47 +184,44 @@ class WorkbookRejects:
         self._partial = path.with_name(f"{path.name}.partial")
         self._title = sheet
         self._header = header
-        self._sheet: Any = None
-        self._book: Any = None
+        self._file: IO[bytes] | None = None
+        self._sheet: SheetWriter | None = None
 
     def add(
         self, *, row: int, column: str, reason: str, cells: Sequence[Any], original: Any
     ) -> None:
-        if self._book is None:
-            self._book = Workbook(write_only=True)
-            self._sheet = self._book.create_sheet(self._title)
-            self._write([*COLUMNS, *self._header])
-        self._write([row, column, reason, *cells])
+        try:
+            if self._file is None or self._sheet is None:
+                self._file = open_private(self._partial)
+                self._sheet = SheetWriter(self._file, title=self._title)
+                self._sheet.append([*COLUMNS, *self._header])
+            self._sheet.append([row, column, reason, *cells])
+        except OSError as exc:
+            raise unwritable(self.path, exc) from exc
         self.rows += 1
 
     def finish(self) -> Path | None:
         try:
-            if self._book is None:
+            if self._file is None or self._sheet is None:
                 self.path.unlink(missing_ok=True)
                 return None
-            open_private(self._partial, encoding="ascii").close()
-            self._book.save(self._partial)
+            self._sheet.finish()
+            self._file.close()
             self._partial.replace(self.path)
         except OSError as exc:
             raise unwritable(self.path, exc) from exc
         return self.path
 
     def abandon(self) -> None:
-        if self._sheet is not None:
-            self._sheet.close()
+        if self._file is None or self._file.closed:
+            return
+        # what is packed half must be ended too, on a full disk as well
+        with suppress(OSError, ValueError):
+            if self._sheet is not None:
+                self._sheet.finish()
+        with suppress(OSError):
+            self._file.close()
         self._partial.unlink(missing_ok=True)
-
-    def _write(self, values: Sequence[Any]) -> None:
-        made = []
-        for value in values:
-            if isinstance(value, str):
-                cell = WriteOnlyCell(self._sheet, _ILLEGAL.sub("", value))
-                # a text that begins with = is no formula
-                cell.data_type = "s"
-                made.append(cell)
-            else:
-                made.append(value)
-        self._sheet.append(made)
 
 
 def _cell(value: Any) -> Any:
