@@ -18,7 +18,7 @@ demo: $(READY) ## Start the servers, run a made-up day, show who sees what, leav
 	@echo "Stop it:      $(BIN)/maplebridge down          (down --wipe removes its files too)"
 
 test: $(READY) ## Run all tests, on servers, ports and folders of their own
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 lint: $(READY) ## Check style, types, contracts and policies
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ from maplebridge.access_policy.audit.log import AuditLog
 from maplebridge.access_policy.audit.service import run as run_audit_service
 from maplebridge.access_policy.broker import audit_into
 from maplebridge.access_policy.broker.service import run as run_key_broker_service
+from maplebridge.access_policy.consumers import Consumers
 from maplebridge.access_policy.keyclient import KeyClient
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.signatures import SignatureVerifier
@@ -24,6 +25,7 @@ from maplebridge.processors.deliver import Deliver
 from maplebridge.processors.judge import Judge
 from maplebridge.processors.relay import Relay
 from maplebridge.projections.answers import Answers
+from maplebridge.projections.notices import Notices
 from maplebridge.projections.store import (
     DATABASE,
     Fenced,
@@ -58,8 +60,10 @@ def make_codec(settings: Settings, catalogue: Catalogue) -> Codec:
     return Codec(catalogue, RegistryClient(settings.registry_url, tls_ca=settings.tls_ca))
 
 
-def make_policies(settings: Settings, catalogue: Catalogue | None = None) -> Policies:
-    return Policies(catalogue or load_catalogue(), load_regions(settings.regions))
+def make_policies(
+    settings: Settings, catalogue: Catalogue | None = None, *, consumers: Consumers | None = None
+) -> Policies:
+    return Policies(catalogue or load_catalogue(), load_regions(settings.regions), consumers)
 
 
 def make_combine(
@@ -89,14 +93,14 @@ def open_stores(
     consumer: str = "combine",
     schema: str = "projections",
     with_outbox: bool = True,
+    transaction_limit_s: float = TRANSACTION_LIMIT_S,
 ) -> tuple[ProjectionStore, ProjectionStore]:
     """Return two stores over connections of their own; raises StoreUnavailable."""
     catalogue = load_catalogue()
-    answers = (
-        Answers(RegistryClient(settings.registry_url, tls_ca=settings.tls_ca))
-        if with_outbox
-        else None
-    )
+    answers, notices = None, None
+    if with_outbox:
+        registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
+        answers, notices = Answers(registry), Notices(Codec(catalogue, registry))
     with translated(settings):
         one, other = (
             ProjectionStore(
@@ -104,18 +108,26 @@ def open_stores(
                 catalogue,
                 consumer=consumer,
                 answers=answers,
-                transaction_limit_s=TRANSACTION_LIMIT_S,
+                notices=notices,
+                transaction_limit_s=transaction_limit_s,
             )
             for _ in range(2)
         )
     return one, other
 
 
-def make_deliver(settings: Settings, *, audit: AuditLog, keys: KeyClient) -> Deliver:
+def make_deliver(
+    settings: Settings,
+    *,
+    audit: AuditLog,
+    keys: KeyClient,
+    consumers: Consumers | None = None,
+) -> Deliver:
+    """Return a `deliver` to the built-in consumers, or to those given."""
     catalogue = load_catalogue()
     registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
     view = load_schema("out/view.v1")
-    policies = make_policies(settings, catalogue)
+    policies = make_policies(settings, catalogue, consumers=consumers)
     topic = f"mb.out.{next(iter(policies.consumers.consumers))}"
     return Deliver(
         settings,

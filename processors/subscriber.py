@@ -16,7 +16,7 @@ from maplebridge.access_policy.keyclient import KeyClient, request_for
 from maplebridge.access_policy.keys import FieldKey, KeyRequest, Withheld
 from maplebridge.errors import AccessDenied, KafkaUnavailable, TokenInvalid
 from maplebridge.processors.views import nested
-from maplebridge.producers.kafka_errors import AUTHENTICATION, translate
+from maplebridge.producers.kafka_errors import is_login_refused, translate
 from maplebridge.schemas import AvroCodec, Catalogue, Contract, load_catalogue, load_schema
 from maplebridge.schemas.values import read_value
 from maplebridge.settings import Settings
@@ -163,7 +163,7 @@ class Subscriber:
                 self.commit()
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.code() in (*AUTHENTICATION, KafkaError._ALL_BROKERS_DOWN):
+        if is_login_refused(error) or error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._trouble = error
 
     def _check_connection(self) -> None:
@@ -176,9 +176,8 @@ class Subscriber:
         except KafkaException as exc:
             # until it answers, every call that gets nothing says so
             self._trouble = trouble
-            refused = trouble.code() in AUTHENTICATION
             error = translate(
-                trouble if refused else exc.args[0],
+                trouble if is_login_refused(trouble) else exc.args[0],
                 address=self._settings.kafka_bootstrap,
                 principal=self._settings.principal,
             )

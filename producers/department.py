@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from maplebridge.errors import InputError, MapleBridgeError
+from maplebridge.producers.amendments import Amendments
 from maplebridge.producers.batch import RETRACTION, Batch
 from maplebridge.producers.delivery import Delivery
 from maplebridge.producers.import_state import ImportState
@@ -203,6 +204,11 @@ class Department:
     def imports(self) -> ImportState:
         """What was imported; it is committed with the events that `Batch.publish` takes."""
         return self._open_parts.imports
+
+    @property
+    def amendments(self) -> Amendments:
+        """What the department's events have corrected and retracted."""
+        return self._open_parts.amendments
 
     def close(self, timeout_s: float = PATIENCE_S) -> None:
         """Flush, unless `timeout_s` is 0, and let go of Kafka and the store; may be repeated.

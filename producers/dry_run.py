@@ -12,9 +12,10 @@ from typing import Any
 
 from maplebridge.producers.import_result import ImportProgress, ImportResult
 from maplebridge.producers.import_run import ImportRun
-from maplebridge.producers.mapping import MappedEvent, RowMapping
+from maplebridge.producers.mapping import RowMapping
+from maplebridge.producers.row_history import RowEvent
 from maplebridge.producers.sources import SourceRow, open_rows
-from maplebridge.producers.trial import EventCheck, TrialDepartment
+from maplebridge.producers.trial import TrialDepartment
 from maplebridge.schemas import Catalogue, CodeLists, Contract, FieldSpec, Regions
 
 
@@ -37,8 +38,8 @@ class RejectedRow:
 class DryRun:
     """The events of the first rows, the first rejected rows, and the sum over all rows.
 
-    In `result`, published is what would be published; an import of a source that was
-    imported before would publish less.
+    In `result`, published is what would be published. Without the department's own store an
+    import of a source that was imported before would publish less.
     """
 
     events: tuple[PlannedEvent, ...]
@@ -53,18 +54,22 @@ def dry_run(
     codes: CodeLists,
     regions: Regions,
     limit: int,
+    correct: bool = False,
+    before: Path | None = None,
     on_progress: Callable[[ImportProgress], None] | None = None,
 ) -> DryRun:
     """Map and check every row; keep the events and the rejects of the first `limit`.
 
-    Raises what an import would of a mapping or a source.
+    correct: as of an import. before: the department's own store, for what was imported
+    before. Raises what an import would of a mapping or a source, and InputError if a
+    publisher is at work on that store.
     """
     planned: list[PlannedEvent] = []
     listed = _ListedRejects(limit)
     show = _Shown(mapping.contract)
     first: set[int] = set()
 
-    def on_row(row: SourceRow, events: Sequence[MappedEvent]) -> None:
+    def on_row(row: SourceRow, events: Sequence[RowEvent]) -> None:
         if len(first) < limit:
             first.add(row.number)
             planned.extend(PlannedEvent(row.number, show.event(each)) for each in events)
@@ -77,6 +82,7 @@ def dry_run(
             codes=codes,
             regions=regions,
             folder=Path(folder),
+            before=before,
         ) as department,
     ):
         rows = open_rows(mapping, path, mark="", environment=os.environ)
@@ -86,7 +92,7 @@ def dry_run(
                 mapping,
                 department,
                 listed,
-                check=EventCheck(mapping.contract, codes, regions),
+                correct=correct,
                 on_row=on_row,
                 on_progress=on_progress,
             ).run()
@@ -123,13 +129,16 @@ class _Shown:
     def __init__(self, contract: Contract) -> None:
         self._specs = contract.by_path
 
-    def event(self, event: MappedEvent) -> dict[str, str]:
+    def event(self, row: RowEvent) -> dict[str, str]:
+        event = row.event
         shown = {
             "transition": event.transition,
             "occurred_at": _text(event.occurred_at),
             "community": event.community,
             "case_ref": _text(event.case_ref),
         }
+        if row.corrects is not None:
+            shown["corrects"] = row.corrects
         for name, value in event.fields.items():
             if isinstance(value, list):
                 for index, item in enumerate(value):

@@ -43,6 +43,12 @@ def imported_id(
     return _text(ms, bits >> 68, bits)
 
 
+def correction_id(event_id: str) -> str:
+    """Return the id of what an import publishes in place of an event: the same in every run."""
+    bits = int.from_bytes(hashlib.sha256(f"correction of {event_id}".encode()).digest()[:10], "big")
+    return _text(int(event_id[:8] + event_id[9:13], 16), bits >> 68, bits)
+
+
 def _text(ms: int, twelve: int, low: int) -> str:
     number = ms << 80 | 0x7000 << 64 | twelve << 64 | _VARIANT | low & _RANDOM_62
     text = f"{number:032x}"

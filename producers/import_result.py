@@ -21,7 +21,8 @@ class ImportProgress:
 class ImportResult:
     """What became of the rows: rows == published + already_published + rejected.
 
-    events: how many were published. reject_path: None if nothing was rejected.
+    events: how many were published; corrections: how many of them take the place of an
+    earlier event. reject_path: None if nothing was rejected.
     unseen: columns that the mapping names and no row had.
     """
 
@@ -30,5 +31,6 @@ class ImportResult:
     rejected: int
     already_published: int
     events: int
+    corrections: int
     reject_path: Path | None
     unseen: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -11,7 +11,6 @@ from maplebridge.errors import (
     AccessDenied,
     EventInvalid,
     EventTooLarge,
-    InputError,
     IntegrityError,
     MapleBridgeError,
 )
@@ -21,15 +20,15 @@ from maplebridge.producers.import_result import ImportProgress, ImportResult
 from maplebridge.producers.import_target import Arrival, EventBatch, ImportTarget
 from maplebridge.producers.mapping import BoundMapping, MappedEvent, RowMapping
 from maplebridge.producers.rejects import Rejects
+from maplebridge.producers.row_history import RowEvent, RowHistory
 from maplebridge.producers.sources import RowSource, SourceRow
-from maplebridge.producers.trial import EventCheck
 
 _WINDOW_EVENTS = 5_000
 _CHUNK_ROWS = 500
 _RESULT_S = 30.0
 _LAST_FLUSH_S = 3.0
 
-OnRow = Callable[[SourceRow, list[MappedEvent]], None]
+OnRow = Callable[[SourceRow, Sequence[RowEvent]], None]
 
 
 class _Ticket:
@@ -43,25 +42,18 @@ class _Ticket:
         self.failed = False
 
 
-class _Identified(NamedTuple):
-    """An event with its id and a digest of what it says."""
-
-    event_id: str
-    digest: bytes
-    event: MappedEvent
-
-
 class _Plan(NamedTuple):
     """What a row becomes: its events, or why it cannot be mapped."""
 
     row: SourceRow
-    events: list[_Identified]
+    events: list[RowEvent]
     fault: EventInvalid | None
 
 
 class _Sent(NamedTuple):
     ticket: _Ticket
     arrival: Arrival
+    corrects: bool
 
 
 class ImportRun:
@@ -74,26 +66,28 @@ class ImportRun:
         target: ImportTarget,
         rejects: Rejects,
         *,
-        check: EventCheck,
         backfill: bool = False,
+        correct: bool = False,
         on_row: OnRow | None = None,
         on_progress: Callable[[ImportProgress], None] | None = None,
     ) -> None:
-        """check: of a split row's events, before the first of them is published.
-        Raises MappingInvalid if the source lacks a column."""
+        """Raises MappingInvalid if the source lacks a column."""
         self._source = rows
         self._mapping = mapping
         self._bound: BoundMapping = mapping.bind(rows.header)
         self._target = target
         self._state = target.imports
+        self._history = RowHistory(
+            self._state, target.amendments, key=mapping.key[0], correct=correct
+        )
         self._rejects = rejects
-        self._check = check
         self._backfill = backfill or mapping.backfill
         self._on_row = on_row
         self._on_progress = on_progress
         self._rows = 0
         self._published = 0
         self._events = 0
+        self._corrections = 0
         self._already = 0
         self._on_their_way: deque[_Sent] = deque()
 
@@ -116,11 +110,11 @@ class ImportRun:
 
     def _take(self, chunk: list[SourceRow]) -> None:
         plans = [self._plan(row) for row in chunk]
-        known = self._state.find([each.event_id for plan in plans for each in plan.events])
+        self._history.recall([each for plan in plans for each in plan.events])
         with self._target.batch() as batch:
             for plan in plans:
                 self._rows += 1
-                self._carry_out(plan, known, batch)
+                self._carry_out(plan, batch)
 
     def _plan(self, row: SourceRow) -> _Plan:
         """Map a row, and identify its events by what they say."""
@@ -132,17 +126,17 @@ class ImportRun:
             return _Plan(row, [], exc)
         return _Plan(row, [self._identified(event) for event in events], None)
 
-    def _identified(self, event: MappedEvent) -> _Identified:
-        event_id = imported_id(
+    def _identified(self, event: MappedEvent) -> RowEvent:
+        row_id = imported_id(
             department=self._target.name,
             event_type=self._mapping.contract.event_type,
             row_key=event.row_key,
             occurred_at=event.occurred_at,
         )
         # all that the event says, in the contract's order
-        return _Identified(event_id, self._state.digest(repr(event[2:])), event)
+        return RowEvent(row_id, row_id, self._state.digest(repr(event[2:])), event)
 
-    def _carry_out(self, plan: _Plan, known: Mapping[str, bytes], batch: EventBatch) -> None:
+    def _carry_out(self, plan: _Plan, batch: EventBatch) -> None:
         """Publish what is new of a row, or reject the row."""
         row = plan.row
         number = 0
@@ -152,20 +146,17 @@ class ImportRun:
                 return
             if plan.fault is not None:
                 raise plan.fault
+            news = self._history.news(plan.events)
             if self._on_row is not None:
-                self._on_row(row, [each.event for each in plan.events])
-            fresh = [each for each in plan.events if self._is_new(each, known)]
-            if not fresh:
-                self._already += 1
-                return
-            if len(plan.events) > 1:
-                for each in fresh:
+                changed = {each.row_id: each for each in news}
+                self._on_row(row, [changed.get(each.row_id, each) for each in plan.events])
+            arrivals = []
+            with batch.together():
+                for each in news:
                     number = each.event.number
-                    self._check.check(each.event, self._mapping)
-            ticket = _Ticket(row, len(fresh))
-            for each in fresh:
-                number = each.event.number
-                self._publish(ticket, each, batch)
+                    arrivals.append(self._publish(each, batch))
+            self._history.accept(plan.events)
+            self._went(row, news, arrivals)
         except EventInvalid as exc:
             column = self._mapping.column_of(exc.path, number=number)
             reason = exc.reason if column == exc.path else f"{column}: {exc.reason}"
@@ -173,42 +164,33 @@ class ImportRun:
         except EventTooLarge as exc:
             self._reject(row, "", str(exc))
 
-    def _is_new(self, each: _Identified, known: Mapping[str, bytes]) -> bool:
-        """Raises EventInvalid if another row was published under the same id."""
-        before = known.get(each.event_id) or self._state.taken(each.event_id)
-        if before is None:
-            return True
-        if before != each.digest:
-            raise EventInvalid(
-                "a row with the same key and time was published with other values.",
-                path=self._mapping.key[0],
-                todo="If it is another event, add a column to `key` that tells them apart.",
-            )
-        return False
+    def _went(self, row: SourceRow, news: Sequence[RowEvent], arrivals: list[Arrival]) -> None:
+        if not news:
+            self._already += 1
+            return
+        ticket = _Ticket(row, len(news))
+        for each, arrival in zip(news, arrivals, strict=True):
+            self._on_their_way.append(_Sent(ticket, arrival, each.corrects is not None))
 
-    def _publish(self, ticket: _Ticket, each: _Identified, batch: EventBatch) -> None:
+    def _publish(self, each: RowEvent, batch: EventBatch) -> Arrival:
         mapping, event = self._mapping, each.event
-        try:
-            arrival = batch.publish(
-                mapping.contract.event_type,
-                event.fields,
-                community=event.community,
-                transition=event.transition,
-                occurred_at=event.occurred_at,
-                recorded_at=event.recorded_at,
-                case_ref=event.case_ref,
-                grid=event.grid,
-                purpose=mapping.purpose,
-                legal_basis=mapping.legal_basis,
-                retention=mapping.retention,
-                backfill=self._backfill,
-                event_id=each.event_id,
-                import_digest=each.digest,
-            )
-        except InputError:
-            ticket.failed = True
-            raise
-        self._on_their_way.append(_Sent(ticket, arrival))
+        return batch.publish(
+            mapping.contract.event_type,
+            event.fields,
+            community=event.community,
+            transition=event.transition,
+            occurred_at=event.occurred_at,
+            recorded_at=event.recorded_at,
+            case_ref=event.case_ref,
+            grid=event.grid,
+            purpose=mapping.purpose,
+            legal_basis=mapping.legal_basis,
+            retention=mapping.retention,
+            backfill=self._backfill,
+            event_id=each.event_id,
+            corrects=each.corrects,
+            import_digest=each.digest,
+        )
 
     def _settle(self, window: int) -> None:
         """Take in what Kafka has acknowledged; wait until at most `window` events are left."""
@@ -229,6 +211,7 @@ class ImportRun:
         ticket = sent.ticket
         ticket.left -= 1
         self._events += 1
+        self._corrections += sent.corrects
         if ticket.left == 0 and not ticket.failed:
             self._published += 1
 
@@ -279,6 +262,7 @@ class ImportRun:
             rejected=self._rejects.rows,
             already_published=self._already,
             events=self._events,
+            corrections=self._corrections,
             reject_path=self._rejects.finish(),
             unseen=self._source.unseen if self._rows else (),
         )

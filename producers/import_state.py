@@ -24,6 +24,13 @@ class ImportState:
             self._secret: bytes = db.execute(SQL["secret"]).fetchone()[0]
         self._unwritten: dict[str, bytes] = {}
 
+    def begin_as(self, other: ImportState) -> None:
+        """Know what another store has imported, and nothing else."""
+        with self._store.transaction() as db, other._store.reading() as source:
+            db.execute(SQL["set_secret"], (other._secret,))
+            db.executemany(SQL["add"], source.execute(SQL["every"]))
+        self._secret = other._secret
+
     def digest(self, said: str) -> bytes:
         """Return a digest of what a row says; keyed, so that it tells nobody else anything."""
         text = said.encode("utf-8", "surrogateescape")
@@ -58,6 +65,19 @@ class ImportState:
         """Drop what was taken; what was written stays."""
         for event_id in event_ids:
             self._unwritten.pop(event_id, None)
+
+    def begin_run(self) -> None:
+        """Forget which rows an earlier run has read."""
+        self._store.make_tables(SQL["run_schema"])
+
+    def note_read(self, row_ids: Iterable[str]) -> None:
+        """Know which rows this run has read; on disk, as they may be many."""
+        with self._store.transaction() as db:
+            db.executemany(SQL["note_read"], sorted((_binary(each),) for each in row_ids))
+
+    def was_read(self, row_id: str) -> bool:
+        with self._store.reading() as db:
+            return db.execute(SQL["was_read"], (_binary(row_id),)).fetchone() is not None
 
     def put_aside(self, event_id: str) -> None:
         """Let the row of an event that was refused for good count as new until `bring_back`."""

@@ -18,11 +18,29 @@ CREATE TABLE IF NOT EXISTS import_marks (
     mark   TEXT NOT NULL            -- where its last import ended
 ) WITHOUT ROWID;
 
+-- name: run_schema
+CREATE TEMP TABLE IF NOT EXISTS import_read (   -- rows that the run at work has read
+    event_id BLOB PRIMARY KEY
+) WITHOUT ROWID;
+DELETE FROM import_read;
+
+-- name: note_read
+INSERT OR IGNORE INTO import_read VALUES (?);
+
+-- name: was_read
+SELECT 1 FROM import_read WHERE event_id = ?;
+
 -- name: make_secret
 INSERT OR IGNORE INTO import_secret VALUES (1, ?);
 
 -- name: secret
 SELECT secret FROM import_secret;
+
+-- name: set_secret
+UPDATE import_secret SET secret = ?;
+
+-- name: every
+SELECT event_id, digest FROM imported;
 
 -- name: find
 -- :ids holds 16 bytes for each

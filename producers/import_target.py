@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, Unpack
 
 from maplebridge.errors import MapleBridgeError
+from maplebridge.producers.amendments import Amendments
 from maplebridge.producers.import_state import ImportState
 from maplebridge.producers.preparation import Envelope
 
@@ -35,6 +36,8 @@ class EventBatch(Protocol):
         **envelope: Unpack[Envelope],
     ) -> Arrival: ...
 
+    def together(self) -> AbstractContextManager[None]: ...
+
 
 class ImportTarget(Protocol):
     """Takes events and remembers what was imported; see `Department`."""
@@ -44,6 +47,9 @@ class ImportTarget(Protocol):
 
     @property
     def imports(self) -> ImportState: ...
+
+    @property
+    def amendments(self) -> Amendments: ...
 
     def batch(self) -> AbstractContextManager[EventBatch]: ...
 

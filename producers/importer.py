@@ -14,7 +14,6 @@ from maplebridge.producers.import_result import ImportProgress, ImportResult
 from maplebridge.producers.import_run import ImportRun
 from maplebridge.producers.mapping import RowMapping, load_mapping
 from maplebridge.producers.sources import open_rows
-from maplebridge.producers.trial import EventCheck
 
 
 def import_file(
@@ -24,14 +23,16 @@ def import_file(
     *,
     reject_path: Path | None = None,
     backfill: bool = False,
+    correct: bool = False,
     on_progress: Callable[[ImportProgress], None] | None = None,
 ) -> ImportResult:
     """Publish the rows of a file, a query or a service as events of `department`, which is open.
 
     path: None where the mapping names a query or a service; else the file, or a corrected
     reject file. reject_path: beside the file if not given. backfill: mark every event as
-    history, whatever the mapping says. Run it again after any failure: events that Kafka
-    acknowledged are not published twice.
+    history, whatever the mapping says. correct: publish a row that has changed since an
+    earlier import as a correction; without it such a row is rejected. Run it again after
+    any failure: events that Kafka acknowledged are not published twice.
 
     Raises MappingInvalid before any row is read; AccessDenied if the events are
     another department's; KafkaUnavailable and other Unavailable in mid-run, saying how
@@ -63,8 +64,8 @@ def import_file(
             rules,
             department,
             rows.rejects(rejects_at),
-            check=EventCheck(rules.contract, department.codes, department.regions),
             backfill=backfill,
+            correct=correct,
             on_progress=on_progress,
         )
         result = run.run()

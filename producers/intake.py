@@ -1,7 +1,7 @@
 """Taking events: all that belongs to them is committed together, before a caller goes on.
 
-The new masters, the spooled events, the steps of their cases and the digests of
-imported rows are one transaction. Callers that come at the same time share one.
+The new masters, the spooled events, the steps of their cases, what they amend and the
+digests of imported rows are one transaction. Callers that come at the same time share one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import NamedTuple
 from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.errors import SpoolFull
+from maplebridge.producers.amendments import Amendment, Amendments
 from maplebridge.producers.backlog import Fresh
 from maplebridge.producers.delivery import Delivery
 from maplebridge.producers.import_state import ImportState
@@ -32,6 +33,7 @@ class Entry(NamedTuple):
     delivery: Delivery
     change: Change | None
     digest: bytes | None
+    amendment: Amendment | None
 
 
 @dataclass(slots=True)
@@ -53,6 +55,7 @@ class Intake:
         spool: Spool,
         lifecycles: Lifecycles,
         imports: ImportState,
+        amendments: Amendments,
         sender: Sender,
     ) -> None:
         self._max_events = settings.spool_max_events
@@ -63,6 +66,7 @@ class Intake:
         self._spool = spool
         self._lifecycles = lifecycles
         self._imports = imports
+        self._amendments = amendments
         self._sender = sender
         self._groups: deque[_Group] = deque()
 
@@ -106,6 +110,7 @@ class Intake:
         with self._store.mutex:
             self._lifecycles.forget([each.change for each in entries if each.change is not None])
             self._imports.forget(each.delivery.event_id for each in entries)
+            self._amendments.forget(each.amendment for each in entries if each.amendment)
 
     def _has_room(self, besides: int) -> bool:
         spool = self._spool
@@ -133,7 +138,7 @@ class Intake:
     def _write(self, entries: Sequence[Entry]) -> list[Spooled]:
         spool = self._spool
         rows = []
-        for prepared, delivery, _, _ in entries:
+        for prepared, delivery, *_ in entries:
             delivery.seq, delivery.size = spool.next_seq(), len(prepared.body)
             rows.append(
                 Spooled(
@@ -156,4 +161,7 @@ class Intake:
             ]
             if digests:
                 self._imports.add(digests)
+            amendments = [each.amendment for each in entries if each.amendment is not None]
+            if amendments:
+                self._amendments.write(amendments)
         return rows

@@ -19,7 +19,9 @@ _REFUSED = frozenset(
         KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     }
 )
-AUTHENTICATION = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
+_AUTHENTICATION = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
+_OF_CLIENT = "failed: Local: "
+"""What librdkafka says where the connection failed, and no broker answered."""
 _UNKNOWN_TOPIC = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART})
 _FINAL = (
     (_REFUSED - {KafkaError.CLUSTER_AUTHORIZATION_FAILED})
@@ -38,12 +40,20 @@ def is_final(error: KafkaError) -> bool:
     return error.code() in _FINAL and not error.fatal()
 
 
+def is_login_refused(error: KafkaError) -> bool:
+    """Tell whether Kafka does not know the principal, or its secret.
+
+    librdkafka gives the same code to a login that was cut off, as by a broker that stops.
+    """
+    return error.code() in _AUTHENTICATION and _OF_CLIENT not in error.str()
+
+
 def translate(
     error: KafkaError, *, address: str, principal: str, topic: str = ""
 ) -> MapleBridgeError:
     """Return what a caller of Maple Bridge is told of `error`."""
     code = error.code()
-    if code in AUTHENTICATION:
+    if is_login_refused(error):
         return AccessDenied(
             f"Kafka at {address} does not accept the name and secret of {principal}.",
             rule="kafka-authentication",
@@ -64,4 +74,6 @@ def translate(
             f"Kafka at {address} has no topic {topic} that {principal} may see.",
             todo="Run `maplebridge up`, which makes the topics of all contracts.",
         )
-    return KafkaUnavailable(address, error.name())
+    return KafkaUnavailable(
+        address, "the login was cut off" if code in _AUTHENTICATION else error.name()
+    )

@@ -9,12 +9,13 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from maplebridge.errors import InputError, KafkaUnavailable, MapleBridgeError
 from maplebridge.producers.headers import Headers
 from maplebridge.producers.kafka_config import producer_config
-from maplebridge.producers.kafka_errors import AUTHENTICATION, translate
+from maplebridge.producers.kafka_errors import is_login_refused, translate
 from maplebridge.settings import Settings
 from maplebridge.tls import explained
 
 Report = Callable[[KafkaError | None, Message], None]
 
+_DOWN = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._AUTHENTICATION)
 _QUEUE_FULL_S = 0.05
 _LETTING_GO_S = 1.0
 
@@ -89,10 +90,10 @@ class KafkaLine:
             ) from exc
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.code() in AUTHENTICATION:
+        if is_login_refused(error):
             self._refused = error
         elif error.fatal():
             # this producer is done for; whatever is sent now fails of the first cause
             self.fatal = self.fatal or error
-        elif error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT):
+        elif error.code() in _DOWN:
             self._down = error

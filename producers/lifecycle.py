@@ -88,6 +88,11 @@ class Lifecycles:
         self._known: dict[Case, list[Step]] = {}
         self._unwritten: dict[Case, list[Change]] = {}
 
+    def begin_as(self, other: Lifecycles) -> None:
+        """Know the steps that are in another store too."""
+        with self._store.transaction() as db, other._store.reading() as source:
+            db.executemany(SQL["add"], source.execute(SQL["every"]))
+
     def take(
         self,
         contract: Contract,

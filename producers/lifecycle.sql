@@ -23,6 +23,9 @@ CREATE TABLE IF NOT EXISTS lifecycle_aside (    -- of events that were refused a
 SELECT occurred_at, event_id, transition FROM lifecycle_steps
 WHERE event_type = ? AND case_ref = ? ORDER BY occurred_at, event_id;
 
+-- name: every
+SELECT event_type, case_ref, occurred_at, event_id, transition FROM lifecycle_steps;
+
 -- name: case
 SELECT event_type, case_ref FROM lifecycle_steps WHERE event_id = ? LIMIT 1;
 

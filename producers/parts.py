@@ -9,6 +9,7 @@ from pathlib import Path
 from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.signatures import BatchSigner, SigningKey
+from maplebridge.producers.amendments import Amendments
 from maplebridge.producers.broker_key import BrokerKey
 from maplebridge.producers.framing import Framer
 from maplebridge.producers.import_state import ImportState
@@ -33,6 +34,7 @@ class Parts:
     preparation: Preparation
     lifecycles: Lifecycles
     imports: ImportState
+    amendments: Amendments
     refusals: Refusals
     intake: Intake
     sender: Sender
@@ -59,7 +61,8 @@ def make_parts(
     held.callback(registry.close)
     keys, spool = DepartmentKeys(store), Spool(store)
     lifecycles, imports = Lifecycles(store), ImportState(store)
-    refusals = Refusals(store, spool, lifecycles, imports)
+    amendments = Amendments(store)
+    refusals = Refusals(store, spool, lifecycles, imports, amendments)
     ids = SchemaIds(registry, spool)
     signer = BatchSigner(department, key)
     sender = Sender(
@@ -86,6 +89,7 @@ def make_parts(
         spool=spool,
         lifecycles=lifecycles,
         imports=imports,
+        amendments=amendments,
         sender=sender,
     )
-    return Parts(store, preparation, lifecycles, imports, refusals, intake, sender)
+    return Parts(store, preparation, lifecycles, imports, amendments, refusals, intake, sender)

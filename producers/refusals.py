@@ -1,7 +1,7 @@
 """Events that were refused for good: put aside whole, sent again, or forgotten.
 
-With an event go its step in its case and the digest of its imported row, in one
-transaction: what is put aside was not sent, and its row may be imported again.
+With an event go its step in its case, what it amends and the digest of its imported row,
+in one transaction: what is put aside was not sent, and its row may be imported again.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.errors import AccessDenied, MapleBridgeError
+from maplebridge.producers.amendments import Amendments
 from maplebridge.producers.delivery import Delivery
 from maplebridge.producers.import_state import ImportState
 from maplebridge.producers.lifecycle import Lifecycles
@@ -20,12 +21,18 @@ class Refusals:
     """Settles what is refused, in all tables that hold something of it."""
 
     def __init__(
-        self, store: DepartmentStore, spool: Spool, lifecycles: Lifecycles, imports: ImportState
+        self,
+        store: DepartmentStore,
+        spool: Spool,
+        lifecycles: Lifecycles,
+        imports: ImportState,
+        amendments: Amendments,
     ) -> None:
         self._store = store
         self._spool = spool
         self._lifecycles = lifecycles
         self._imports = imports
+        self._amendments = amendments
         self._first: MapleBridgeError | None = None
         self._alarms: dict[str, AccessDenied] = {}
 
@@ -35,6 +42,7 @@ class Refusals:
             self._spool.refuse(delivery.seq, delivery.size, str(error))
             self._lifecycles.put_aside(delivery.event_id)
             self._imports.put_aside(delivery.event_id)
+            self._amendments.put_aside(delivery.event_id)
         self._first = self._first or error
         if isinstance(error, AccessDenied):
             self._alarms.setdefault(delivery.topic, error)
@@ -55,6 +63,7 @@ class Refusals:
             for event_id in self._spool.retry(seqs):
                 self._lifecycles.bring_back(event_id)
                 self._imports.bring_back(event_id)
+                self._amendments.bring_back(event_id)
 
     def discard(self, seqs: Iterable[int]) -> None:
         """Forget refused events for good."""
@@ -62,3 +71,4 @@ class Refusals:
             for event_id in self._spool.discard(seqs):
                 self._lifecycles.discard(event_id)
                 self._imports.discard(event_id)
+                self._amendments.discard(event_id)

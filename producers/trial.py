@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -10,60 +11,13 @@ from typing import Any, Self, Unpack
 
 from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.access_policy.keystore import DepartmentKeys
-from maplebridge.producers.completion import Completer
+from maplebridge.producers.amendments import Amendment, Amendments
 from maplebridge.producers.import_state import ImportState
 from maplebridge.producers.lifecycle import Change, Lifecycles, Step
-from maplebridge.producers.mapping import MappedEvent, RowMapping
 from maplebridge.producers.preparation import Envelope, Preparation
 from maplebridge.producers.spool import Spool
-from maplebridge.producers.times import micros
-from maplebridge.schemas import Catalogue, CodeLists, Contract, Event, Regions, Validator
+from maplebridge.schemas import Catalogue, CodeLists, Regions
 from maplebridge.settings import Settings
-
-
-class EventCheck:
-    """Checks mapped events against their contract, before any of them is published."""
-
-    def __init__(self, contract: Contract, codes: CodeLists, regions: Regions) -> None:
-        self._contract = contract
-        self._completer = Completer(contract)
-        self._validator = Validator(contract, codes, regions)
-        self._meta = {
-            spec.path.removeprefix("meta."): None
-            for spec in contract.fields
-            if spec.path.startswith("meta.")
-        }
-
-    def check(self, event: MappedEvent, mapping: RowMapping) -> None:
-        """Raises EventInvalid, which names the first failing field."""
-        self.complete(
-            event.fields,
-            event_id="",
-            community=event.community,
-            transition=event.transition,
-            occurred_at=micros(event.occurred_at, path="meta.occurred_at"),
-            recorded_at=0,
-            case_ref=event.case_ref,
-            grid=event.grid,
-            purpose=mapping.purpose,
-            legal_basis=mapping.legal_basis,
-            retention=mapping.retention,
-            backfill=mapping.backfill,
-        )
-
-    def complete(self, fields: dict[str, Any], **meta: Any) -> Event:
-        """Return the whole event that `Department.publish` would make of these, checked."""
-        envelope = {
-            **self._meta,
-            "event_type": self._contract.event_type,
-            "schema_version": self._contract.version,
-            "department": self._contract.department,
-            "key_refs": {},
-            **meta,
-        }
-        event = self._completer.complete(envelope, fields)
-        self._validator.check(event)
-        return event
 
 
 @dataclass(frozen=True)
@@ -87,6 +41,7 @@ class TrialBatch:
         self._of = department
         self._changes: list[Change] = []
         self._digests: list[tuple[str, bytes]] = []
+        self._amendments: list[Amendment] = []
 
     def publish(
         self,
@@ -98,19 +53,36 @@ class TrialBatch:
     ) -> Taken:
         """Raises EventInvalid and EventTooLarge where a department would."""
         prepared = self._of.preparation.prepare(event_type, fields, **envelope)
-        case_ref = envelope.get("case_ref")
+        case_ref, corrects = envelope.get("case_ref"), envelope.get("corrects")
         if case_ref is not None:
             step = Step(prepared.occurred_at, prepared.event_id, envelope["transition"])
             judged = not envelope.get("backfill", False)
             self._changes.append(
                 self._of.lifecycles.take(
-                    prepared.contract, case_ref, step, replaces=None, judged=judged
+                    prepared.contract, case_ref, step, replaces=corrects, judged=judged
                 )
             )
         if import_digest is not None:
             self._of.imports.take(prepared.event_id, import_digest)
             self._digests.append((prepared.event_id, import_digest))
+        if corrects is not None:
+            amendment = Amendment(prepared.event_id, corrects, False)
+            self._amendments.append(self._of.amendments.take(amendment))
         return TAKEN
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """See `Batch.together`."""
+        changes, digests = len(self._changes), len(self._digests)
+        amendments = len(self._amendments)
+        try:
+            yield
+        except BaseException:
+            self._of.lifecycles.forget(self._changes[changes:])
+            self._of.imports.forget(event_id for event_id, _ in self._digests[digests:])
+            self._of.amendments.forget(self._amendments[amendments:])
+            del self._changes[changes:], self._digests[digests:], self._amendments[amendments:]
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -126,20 +98,35 @@ class TrialBatch:
                 self._of.keys.write_new()
                 self._of.lifecycles.write(self._changes)
                 self._of.imports.add(self._digests)
+                self._of.amendments.write(self._amendments)
 
 
 class TrialDepartment:
     """Checks, seals with made-up keys and encodes as a department does, and forgets the event."""
 
     def __init__(
-        self, name: str, *, catalogue: Catalogue, codes: CodeLists, regions: Regions, folder: Path
+        self,
+        name: str,
+        *,
+        catalogue: Catalogue,
+        codes: CodeLists,
+        regions: Regions,
+        folder: Path,
+        before: Path | None,
     ) -> None:
-        """folder: a temporary one, for keys that open nothing."""
+        """folder: a temporary one, for keys that open nothing. before: the department's own
+        store, whose imports, steps and amendments are known on trial too.
+
+        Raises InputError if a publisher is at work on that store.
+        """
         self.name = name
         self.store = DepartmentStore(folder / "trial.db", department=name)
         self.keys = DepartmentKeys(self.store)
         self.lifecycles = Lifecycles(self.store)
         self.imports = ImportState(self.store)
+        self.amendments = Amendments(self.store)
+        if before is not None:
+            self._know(before)
         self.preparation = Preparation(
             name,
             Settings.model_construct(),
@@ -149,6 +136,12 @@ class TrialDepartment:
             keys=self.keys,
             spool=Spool(self.store),
         )
+
+    def _know(self, path: Path) -> None:
+        with DepartmentStore(path, department=self.name) as own:
+            self.lifecycles.begin_as(Lifecycles(own))
+            self.imports.begin_as(ImportState(own))
+            self.amendments.write(Amendments(own).every())
 
     def batch(self) -> TrialBatch:
         return TrialBatch(self)

@@ -16,7 +16,7 @@ import psycopg
 
 from maplebridge.projections.answers import Recognised
 from maplebridge.projections.folds import HOUR_US, CasePart, Change
-from maplebridge.projections.standing import Amendment, Entry, Identity, repeated
+from maplebridge.projections.standing import Amendment, Entry, Identity, columns, repeated
 from maplebridge.schemas import Catalogue
 from maplebridge.schemas.contracts import SERVICES
 from maplebridge.sql import load_queries
@@ -105,7 +105,7 @@ class Settling:
         # a repeated event is among the incoming too, and was settled when it was new
         void = set(self._connection.execute(SQL["void_on_arrival"])) & set(fresh)
         if void:
-            self._connection.execute(SQL["uncount"], _columns(sorted(void)))
+            self._connection.execute(SQL["uncount"], columns(sorted(void)))
         return void
 
     def settle(
@@ -120,7 +120,7 @@ class Settling:
         if amendments:
             targets = {(each.target_id, each.department, each.event_type) for each in amendments}
             for event_id, department, event_type, case_ref in self._connection.execute(
-                SQL["amended"], _columns(sorted(targets))
+                SQL["amended"], columns(sorted(targets))
             ):
                 if case_ref is None or event_type in self._services:
                     singles.add((event_id, department, event_type))
@@ -167,7 +167,7 @@ class Settling:
             {
                 "case_refs": [case_ref for case_ref, _ in groups],
                 "types": [event_type for _, event_type in groups],
-                **_columns(singles),
+                **columns(singles),
             },
         )
         return {row.identity: row for row in (_Row(*each) for each in found)}
@@ -197,7 +197,7 @@ class Settling:
         self._connection.execute(
             SQL["judge"],
             {
-                **_columns(changed),
+                **columns(changed),
                 "counted": [now[identity].counted for identity in changed],
                 "repeats": [now[identity].repeats for identity in changed],
                 "repeats_departments": [now[identity].repeats_department for identity in changed],
@@ -229,14 +229,6 @@ def _part(counted: Sequence[_Row], held: Sequence[_Row], *, doubled: bool) -> Ca
         steps=frozenset(row.transition for row in held),
         doubled=doubled,
     )
-
-
-def _columns(identities: Sequence[Identity]) -> dict[str, list[str]]:
-    return {
-        "ids": [event_id for event_id, _, _ in identities],
-        "departments": [department for _, department, _ in identities],
-        "event_types": [event_type for _, _, event_type in identities],
-    }
 
 
 def _answer(entry: _Row, verdict: Verdict) -> Recognised:

@@ -8,7 +8,7 @@ permits that transition again. What is void or repeats does not count.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,6 +25,15 @@ Identity = tuple[str, str, str]
 def identity_of(contract: Contract, event: Event) -> Identity:
     meta = event["meta"]
     return meta["event_id"], meta["department"], contract.event_type
+
+
+def columns(identities: Sequence[Identity]) -> dict[str, list[str]]:
+    """Return identities as the arrays that queries take them in."""
+    return {
+        "ids": [event_id for event_id, _, _ in identities],
+        "departments": [department for _, department, _ in identities],
+        "event_types": [event_type for _, _, event_type in identities],
+    }
 
 
 class Amendment(NamedTuple):

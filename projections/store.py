@@ -19,6 +19,7 @@ from maplebridge.errors import MapleBridgeError, StoreUnavailable
 from maplebridge.projections.answers import Answers, Recognised
 from maplebridge.projections.folds import fold_all
 from maplebridge.projections.letters import DeadLetter, set_aside
+from maplebridge.projections.notices import Notices, moved
 from maplebridge.projections.settling import Settling
 from maplebridge.projections.standing import Identity, amendment_of, identity_of
 from maplebridge.projections.tables import Tables
@@ -124,8 +125,8 @@ def connect(settings: Settings, *, schema: str = "projections") -> psycopg.Conne
 class ProjectionStore:
     """Writes batches for one consumer over one connection.
 
-    answers: encodes what departments are answered; None for a rebuild, which must not send
-    anything again, neither that nor what goes onward.
+    answers, notices: encode what departments are answered and what an amended event's place
+    is told; None for a rebuild, which must not send anything again, nor what goes onward.
     transaction_limit_s: a paused worker's transaction must end before its partitions
     move, or it would block its successor.
     """
@@ -137,11 +138,13 @@ class ProjectionStore:
         *,
         consumer: str = "combine",
         answers: Answers | None = None,
+        notices: Notices | None = None,
         transaction_limit_s: float = 60.0,
     ) -> None:
         self.connection = connection
         self.consumer = consumer
         self._answers = answers
+        self._notices = notices
         self._settling = Settling(connection, catalogue)
         self._limit_s = transaction_limit_s
         limit_ms = int(transaction_limit_s * 1000)
@@ -210,6 +213,8 @@ class ProjectionStore:
                 set_aside(self.connection, letter)
             if self._answers is not None:
                 self._send(fresh.values(), dead, settled.answers, self._answers)
+            if self._notices is not None and (amendments or void):
+                self._tell(void | {each for each in fresh if each in amending}, self._notices)
         return Written(len(fresh), len(accepted) - len(fresh), len(dead))
 
     def _advance(self, spans: Sequence[Span]) -> None:
@@ -245,6 +250,13 @@ class ProjectionStore:
             for answer in recognised:
                 value = answers.encode(answer)
                 copy.write_row((ANSWERS_TOPIC, answer.event_id.encode(), value, None))
+
+    def _tell(self, fresh: Iterable[Identity], notices: Notices) -> None:
+        found = moved(self.connection, fresh)
+        if found:
+            with self.connection.cursor().copy(SQL["copy_outbox"]) as copy:
+                for notice in found:
+                    copy.write_row((*notices.row(notice), None))
 
 
 def offsets_of(connection: psycopg.Connection[Any], consumer: str) -> dict[Place, int]:

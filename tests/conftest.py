@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+import fcntl
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,65 @@ from maplebridge.localstack.ports import DEFAULT_PORTS
 from maplebridge.provision import provision
 from maplebridge.settings import Profile
 
+OwnPorts = Callable[[int], dict[str, int]]
+_RUNS = 22
+_STACKS_OF_A_RUN = 5
+_LONGEST = ("system", "tls", "city")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several workers share the tests, those that share servers go to one of them."""
+    if not hasattr(config, "workerinput"):
+        return
+    groups = {item: _group(item) for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    # the long groups first, so that no worker is left with one at the end
+    rank = {group: number for number, group in enumerate(_LONGEST)}
+    items.sort(key=lambda item: rank.get(groups[item], len(rank)))
+
+
+def _group(item: pytest.Item) -> str:
+    fixtures = getattr(item, "fixturenames", ())
+    if "tls_user" in fixtures:
+        return "tls"
+    if item.path.parent.name == "system":
+        return "system"
+    return "city" if "city" in fixtures else str(item.path)
+
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def own_ports() -> Iterator[OwnPorts]:
+    """Return the ports of this run's nth stack, 0 to 4: no other run on this machine has them.
+
+    A server that a test stops must find its port free again when it starts it: taken by
+    another run's server, that one would be asked in its place.
+    """
+    folder = Path(tempfile.gettempdir())
+    for run in range(_RUNS):
+        held = (folder / f"maplebridge-test-run-{run}.lock").open("w")
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held.close()
+            continue
+        break
+    else:
+        pytest.fail(f"{_RUNS} test runs on one machine leave no ports to another")
+
+    def ports(stack: int) -> dict[str, int]:
+        shift = 2000 + (run * _STACKS_OF_A_RUN + stack) * 100
+        return {name: port + shift for name, port in DEFAULT_PORTS.items()}
+
+    with held:
+        yield ports
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, own_ports: OwnPorts) -> Iterator[Stack]:
     """Kafka, the registry and PostgreSQL in a home and on ports of this test run's own."""
     home: Path = tmp_path_factory.mktemp("stack") / "home"
-    # another test run on this machine takes others
-    shift = 2000 + os.getpid() % 40 * 100
-    ports = {name: port + shift for name, port in DEFAULT_PORTS.items()}
-    servers = Stack(home, ports=ports)
+    servers = Stack(home, ports=own_ports(0))
     try:
         servers.up()
         yield servers

@@ -22,6 +22,14 @@ INSERT INTO outbox (aggregatetype, aggregateid, type, payload) VALUES ('order', 
              "urgency": "emergency", "unit": "U-GAS", "state": "dispatched", "content": "楼道内闻到燃气味"}}');
 COMMIT;
 
+-- The second order was about noise: a row that names the earlier one takes its place.
+BEGIN;
+UPDATE orders SET category = 'noise', told = '深夜施工噪声' WHERE order_no = 'HX0002';
+INSERT INTO outbox (aggregatetype, aggregateid, type, payload)
+SELECT 'order', order_no, 'OrderCorrected', to_jsonb(orders) || jsonb_build_object('corrects', outbox.id)
+FROM orders JOIN outbox ON aggregateid = order_no AND type = 'OrderReceived' WHERE order_no = 'HX0002';
+COMMIT;
+
 -- A row that cannot be published: nobody knows this community.
 INSERT INTO outbox (aggregatetype, aggregateid, type, payload)
 VALUES ('order', 'HX0003', 'OrderReceived', '{"order_no": "HX0003", "community": "1", "category": "road",

@@ -7,15 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from maplebridge.cli.import_progress import ImportShow, choose_show
+from maplebridge.cli.import_progress import choose_show
 from maplebridge.cli.options import HOME, Home, Json, Limit, regions_of, settings_of
 from maplebridge.cli.output import complaints, console, print_json, print_table
-from maplebridge.producers import Department, ImportResult, RowMapping, import_file
+from maplebridge.errors import StackNotRunning
+from maplebridge.producers import Department, ImportResult, import_file
+from maplebridge.producers.department import store_path
 from maplebridge.producers.dry_run import DryRun, dry_run
 from maplebridge.producers.mapping import load_mapping
-from maplebridge.schemas import Regions, load_catalogue, load_code_lists
+from maplebridge.schemas import load_catalogue, load_code_lists
 
-_LAST_COLUMNS = ("transition", "occurred_at", "community", "case_ref")
+_FIRST_COLUMNS = ("transition", "occurred_at", "community", "case_ref", "corrects")
 
 
 def import_(
@@ -34,6 +36,13 @@ def import_(
     backfill: Annotated[
         bool, typer.Option("--backfill", help="Mark the events as history: they raise no warning.")
     ] = False,
+    correct: Annotated[
+        bool,
+        typer.Option(
+            "--correct",
+            help="Publish rows that have changed since an earlier import as corrections.",
+        ),
+    ] = False,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
@@ -49,48 +58,44 @@ def import_(
     )
     with choose_show(complaints, as_json=as_json) as show:
         if trial:
-            done = _try(file, rules, regions, limit, show)
+            done = dry_run(
+                file,
+                rules,
+                codes=load_code_lists(),
+                regions=regions,
+                limit=limit,
+                correct=correct,
+                before=_own_store(rules.department, home) if correct else None,
+                on_progress=show.progress,
+            )
         else:
-            result = _import(file, rules, regions, rejects, backfill, home, show)
+            with Department(
+                rules.department,
+                settings=settings_of(f"dept-{rules.department}", home),
+                regions=regions,
+            ) as department:
+                result = import_file(
+                    file,
+                    rules,
+                    department,
+                    reject_path=rejects,
+                    backfill=backfill,
+                    correct=correct,
+                    on_progress=show.progress,
+                )
     if trial:
         _show_trial(done, as_json=as_json)
     else:
         _conclude(result, as_json=as_json)
 
 
-def _import(
-    file: Path | None,
-    rules: RowMapping,
-    regions: Regions,
-    rejects: Path | None,
-    backfill: bool,
-    home: Path,
-    show: ImportShow,
-) -> ImportResult:
-    with Department(
-        rules.department, settings=settings_of(f"dept-{rules.department}", home), regions=regions
-    ) as department:
-        return import_file(
-            file,
-            rules,
-            department,
-            reject_path=rejects,
-            backfill=backfill,
-            on_progress=show.progress,
-        )
-
-
-def _try(
-    file: Path | None, rules: RowMapping, regions: Regions, limit: int, show: ImportShow
-) -> DryRun:
-    return dry_run(
-        file,
-        rules,
-        codes=load_code_lists(),
-        regions=regions,
-        limit=limit,
-        on_progress=show.progress,
-    )
+def _own_store(department: str, home: Path) -> Path | None:
+    """Return where a department keeps what it has imported, if it has published here."""
+    try:
+        path = store_path(settings_of(f"dept-{department}", home), department)
+    except StackNotRunning:
+        return None
+    return path if path.exists() else None
 
 
 def _show_trial(done: DryRun, *, as_json: bool) -> None:
@@ -103,7 +108,7 @@ def _show_trial(done: DryRun, *, as_json: bool) -> None:
         return
     if done.events:
         fields = list(dict.fromkeys(name for event in done.events for name in event.values))
-        columns = [name for name in _LAST_COLUMNS if name in fields]
+        columns = [name for name in _FIRST_COLUMNS if name in fields]
         columns += [name for name in fields if name not in columns]
         # fields stand below each other: there are more of them than rows to show
         print_table(
@@ -139,6 +144,7 @@ def _summary(result: ImportResult) -> dict[str, Any]:
         "already_published": result.already_published,
         "rejected": result.rejected,
         "events": result.events,
+        "corrections": result.corrections,
         "rejects": str(result.reject_path) if result.reject_path else None,
         "unseen_columns": list(result.unseen),
     }
@@ -151,7 +157,8 @@ def _print_sum(result: ImportResult, verb: str) -> None:
         + (f" + {before} published before" if before else "")
         + f" + {result.rejected} rejected"
     )
-    if result.events != result.published:
-        console.print(f"{result.events} events")
+    if result.events != result.published or result.corrections:
+        corrections = f", {result.corrections} of them corrections" if result.corrections else ""
+        console.print(f"{result.events} events{corrections}")
     if result.unseen:
         console.print(f"No row has: {', '.join(result.unseen)}", markup=False)

@@ -12,6 +12,7 @@ from maplebridge.cli.options import HOME, Home, Json, Limit, settings_of
 from maplebridge.cli.output import console, print_json
 from maplebridge.errors import InputError
 from maplebridge.producers import Department
+from maplebridge.producers.amendments import Amendments
 from maplebridge.producers.department import store_path
 from maplebridge.producers.import_state import ImportState
 from maplebridge.producers.lifecycle import Lifecycles
@@ -116,7 +117,7 @@ def _store(department: str, home: Home) -> DepartmentStore:
 
 
 def _refusals(store: DepartmentStore, spool: Spool) -> Refusals:
-    return Refusals(store, spool, Lifecycles(store), ImportState(store))
+    return Refusals(store, spool, Lifecycles(store), ImportState(store), Amendments(store))
 
 
 def _chosen(spool: Spool, event_ids: list[str] | None, *, everything: bool) -> list[int]:

@@ -11,6 +11,8 @@ from typing import Literal, cast
 from maplebridge.errors import AccessDenied, ContractRefused
 from maplebridge.producers.mapping import RowMapping, load_mapping
 from maplebridge.producers.mapping.document import Node, did_you_mean, read_document
+from maplebridge.producers.mapping.paths import Path as PayloadPath
+from maplebridge.producers.mapping.paths import parse_path
 from maplebridge.schemas import Catalogue, CodeLists, Contract, Regions
 
 COLUMNS = ("id", "aggregatetype", "aggregateid", "type", "payload")
@@ -31,6 +33,14 @@ class PlainEvents:
 
 
 @dataclass(frozen=True)
+class MappedEvents:
+    """Rows that a mapping makes events of; corrects: where they name the row they correct."""
+
+    mapping: RowMapping
+    corrects: PayloadPath | None
+
+
+@dataclass(frozen=True)
 class RelayPlan:
     """One relay file, read and checked.
 
@@ -45,7 +55,7 @@ class RelayPlan:
     role: str
     columns: Mapping[str, str]
     after: Literal["keep", "delete"]
-    types: Mapping[str, PlainEvents | RowMapping]
+    types: Mapping[str, PlainEvents | MappedEvents]
 
 
 def load_plan(path: Path, *, catalogue: Catalogue, codes: CodeLists, regions: Regions) -> RelayPlan:
@@ -86,16 +96,16 @@ class _Types:
     codes: CodeLists
     regions: Regions
 
-    def read(self, node: Node) -> dict[str, PlainEvents | RowMapping]:
+    def read(self, node: Node) -> dict[str, PlainEvents | MappedEvents]:
         entries = node.entries()
         if not entries:
             raise node.fault("name at least one value of the column `type`.")
         return {name: self._one(child) for name, child in entries.items()}
 
-    def _one(self, node: Node) -> PlainEvents | RowMapping:
-        entries = node.entries(("mapping", "event_type", *_CONSTANTS))
+    def _one(self, node: Node) -> PlainEvents | MappedEvents:
+        entries = node.entries(("mapping", "corrects", "event_type", *_CONSTANTS))
         if "mapping" in entries:
-            node.entries(("mapping",))
+            node.entries(("mapping", "corrects"))
             mapping = load_mapping(
                 self.folder / entries["mapping"].text(),
                 catalogue=self.catalogue,
@@ -103,7 +113,11 @@ class _Types:
                 regions=self.regions,
             )
             self._own(mapping.contract)
-            return mapping
+            return MappedEvents(mapping, _path(entries.get("corrects")))
+        if "corrects" in entries:
+            raise entries["corrects"].fault(
+                "a payload that is an event says itself what it corrects."
+            )
         if "event_type" not in entries:
             raise node.fault("give `mapping`, or `event_type` for payloads that are events.")
         contract = self._contract(entries["event_type"])
@@ -134,6 +148,15 @@ class _Types:
                 rule="own-department",
                 todo="Relay the department's own event types.",
             )
+
+
+def _path(node: Node | None) -> PayloadPath | None:
+    if node is None:
+        return None
+    try:
+        return parse_path(node.text())
+    except ValueError as exc:
+        raise node.fault(f"{node.text()!r} is {exc}.") from None
 
 
 def _columns(node: Node | None) -> dict[str, str]:

@@ -104,8 +104,10 @@ class OutboxRelay:
         return bool(rows)
 
     def _publish(self, batch: Batch, row: OutboxRow) -> None:
-        for each in read_row(row, self._plan, payload_max_bytes=self._max_bytes):
-            batch.publish(each.event_type, each.fields, **each.envelope)
+        events = read_row(row, self._plan, payload_max_bytes=self._max_bytes)
+        with batch.together():
+            for each in events:
+                batch.publish(each.event_type, each.fields, **each.envelope)
 
     def _tell(self, store: OutboxStore) -> None:
         self.progress.waiting, self.progress.lag_s = store.backlog()

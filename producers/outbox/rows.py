@@ -5,15 +5,16 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 from maplebridge.errors import EventInvalid
+from maplebridge.producers.batch import RETRACTION
 from maplebridge.producers.event_json import read_event
-from maplebridge.producers.ids import imported_id, is_uuid7
 from maplebridge.producers.mapping import MappedEvent, RowMapping
-from maplebridge.producers.outbox.plan import PlainEvents, RelayPlan
+from maplebridge.producers.mapping.paths import follow
+from maplebridge.producers.outbox.event_ids import event_id_of, event_named
+from maplebridge.producers.outbox.plan import MappedEvents, PlainEvents, RelayPlan
 from maplebridge.producers.strict_json import JsonRefused, Limits, parse
-from maplebridge.producers.times import micros
 
 _DEPTH = 16
 _VALUES = 50_000
@@ -80,19 +81,22 @@ def _payload(row: OutboxRow, max_bytes: int) -> Any:
 
 
 def _plain(row: OutboxRow, told: Any, how: PlainEvents, department: str) -> RelayedEvent:
+    event_type = how.contract.event_type
     defaults: dict[str, Any] = {**how.constants}
     if row.timestamp is not None:
         defaults["occurred_at"] = row.timestamp
     event = read_event(told, how.contract, defaults=defaults)
     envelope = event.envelope
     if envelope.get("event_id") is None:
-        envelope["event_id"] = event_id_of(
-            row, department, how.contract.event_type, envelope["occurred_at"]
+        envelope["event_id"] = event_id_of(row.id, department, event_type)
+    if envelope.get("corrects") is not None:
+        envelope["corrects"] = event_named(
+            envelope["corrects"], department, event_type, path="meta.corrects"
         )
-    return RelayedEvent(how.contract.event_type, event.fields, envelope)
+    return RelayedEvent(event_type, _retracting(event_type, event.fields, department), envelope)
 
 
-def _mapped(row: OutboxRow, told: Any, how: RowMapping, department: str) -> list[RelayedEvent]:
+def _mapped(row: OutboxRow, told: Any, how: MappedEvents, department: str) -> list[RelayedEvent]:
     document = {
         "id": str(row.id),
         "aggregatetype": row.aggregatetype,
@@ -101,14 +105,20 @@ def _mapped(row: OutboxRow, told: Any, how: RowMapping, department: str) -> list
         "timestamp": row.timestamp.astimezone(UTC).isoformat() if row.timestamp else None,
         "payload": told,
     }
-    return [_event(row, each, how, department) for each in how.of_document(document)]
+    corrects = follow(document, how.corrects) if how.corrects else ""
+    return [
+        _event(row, each, how.mapping, department, corrects)
+        for each in how.mapping.of_document(document)
+    ]
 
 
-def _event(row: OutboxRow, mapped: MappedEvent, how: RowMapping, department: str) -> RelayedEvent:
+def _event(
+    row: OutboxRow, mapped: MappedEvent, how: RowMapping, department: str, corrects: object
+) -> RelayedEvent:
     event_type = how.contract.event_type
-    named = mapped.transition if how.split else ""
+    transition = mapped.transition if how.split else None
     envelope = {
-        "event_id": event_id_of(row, department, event_type, mapped.occurred_at, named),
+        "event_id": event_id_of(row.id, department, event_type, transition),
         "community": mapped.community,
         "transition": mapped.transition,
         "occurred_at": mapped.occurred_at,
@@ -120,23 +130,17 @@ def _event(row: OutboxRow, mapped: MappedEvent, how: RowMapping, department: str
         "retention": how.retention,
         "backfill": how.backfill,
     }
-    return RelayedEvent(event_type, mapped.fields, envelope)
+    if corrects != "":
+        envelope["corrects"] = event_named(
+            corrects, department, event_type, path="meta.corrects", transition=transition
+        )
+    return RelayedEvent(event_type, _retracting(event_type, mapped.fields, department), envelope)
 
 
-def event_id_of(
-    row: OutboxRow, department: str, event_type: str, occurred_at: object, transition: str = ""
-) -> str:
-    """Return the id of the row's event: the row's own if it is a UUIDv7, else one made of it.
-
-    transition: of one of several events of the row, empty if there is but one.
-    """
-    micros(occurred_at, path="meta.occurred_at")
-    given = str(row.id)
-    if is_uuid7(given) and not transition:
-        return given
-    return imported_id(
-        department=department,
-        event_type=event_type,
-        row_key=(given, transition) if transition else (given,),
-        occurred_at=cast(datetime, occurred_at),
-    )
+def _retracting(event_type: str, fields: dict[str, Any], department: str) -> dict[str, Any]:
+    """Return the fields of an event; a retraction's name the event by then, not its row."""
+    if event_type != RETRACTION or "retracts" not in fields:
+        return fields
+    target_type = str(fields.get("retracts_type"))
+    target = event_named(fields["retracts"], department, target_type, path="retracts")
+    return {**fields, "retracts": target}

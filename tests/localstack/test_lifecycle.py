@@ -15,20 +15,17 @@ import pytest
 from maplebridge.errors import StageFailed
 from maplebridge.localstack import Progress, ProgressEvent, Stack
 from maplebridge.localstack import stack as stack_module
-from maplebridge.localstack.ports import DEFAULT_PORTS
 from maplebridge.localstack.postgresql import PostgresServer
 from maplebridge.localstack.stack import SERVERS
 from maplebridge.settings import Profile
+from tests.conftest import OwnPorts
 
 WARM_LIMIT_S = 45.0
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[Stack]:
-    shift = 7000 + os.getpid() % 40 * 100
-    stack = Stack(
-        tmp_path / "own", ports={name: port + shift for name, port in DEFAULT_PORTS.items()}
-    )
+def own(tmp_path: Path, own_ports: OwnPorts) -> Iterator[Stack]:
+    stack = Stack(tmp_path / "own", ports=own_ports(2))
     yield stack
     stack.down(wipe=True)
 

@@ -12,11 +12,8 @@ import threading
 from pathlib import Path
 
 from maplebridge.errors import MapleBridgeError
-from maplebridge.projections.answers import Answers
-from maplebridge.projections.store import ProjectionStore, connect, translated
-from maplebridge.schemas import RegistryClient, load_catalogue
 from maplebridge.settings import Profile
-from maplebridge.wiring import make_combine
+from maplebridge.wiring import make_combine, open_stores
 
 PAUSED_TRANSACTION_S = 2.0
 
@@ -24,21 +21,12 @@ PAUSED_TRANSACTION_S = 2.0
 def main() -> int:
     home, schema, consumer, batch, ends = sys.argv[1:]
     settings = Profile.load(Path(home)).settings("combine")
-    catalogue, answers = load_catalogue(), Answers(RegistryClient(settings.registry_url))
-    with translated(settings):
-        one, other = (
-            ProjectionStore(
-                connect(settings, schema=schema),
-                catalogue,
-                consumer=consumer,
-                answers=answers,
-                transaction_limit_s=PAUSED_TRANSACTION_S,
-            )
-            for _ in range(2)
-        )
+    stores = open_stores(
+        settings, consumer=consumer, schema=schema, transaction_limit_s=PAUSED_TRANSACTION_S
+    )
     worker = make_combine(
         settings,
-        (one, other),
+        stores,
         ends={(topic, partition): offset for topic, partition, offset in json.loads(ends)},
         on_written=lambda written: print(written.combined, flush=True),
         batch=int(batch),

@@ -7,7 +7,7 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from pydantic import SecretStr
 
+from maplebridge.access_policy.acl import sync_rules, wanted_rules
 from maplebridge.access_policy.audit.log import AuditLog
 from maplebridge.access_policy.consumers import Consumers, load_consumers
 from maplebridge.access_policy.keyclient import KeyClient, request_for
@@ -31,22 +32,25 @@ from maplebridge.errors import (
     KeyWithheld,
 )
 from maplebridge.localstack import Progress, Stack
+from maplebridge.localstack.kafka import ensure_scram_users
 from maplebridge.processors.subscriber import ALTERED, Subscriber, View
 from maplebridge.producers import Department
 from maplebridge.projections.store import connect
-from maplebridge.provision import served_apps, wanted_topics
-from maplebridge.schemas import load_regions
+from maplebridge.provision import make_topics, served_apps, wanted_topics
+from maplebridge.schemas import Event, load_regions
 from maplebridge.settings import Profile
 from maplebridge.wiring import PolicyDecider, make_deliver
 from tests.processors.lanes import Kafka, await_true
 from tests.processors.made_events import (
     AT,
+    MINUTE,
     OTHER_TOWN,
     TOKEN,
     catalogue,
     communities,
     corrected,
     mediation,
+    order,
     retraction,
 )
 
@@ -62,9 +66,8 @@ MANY = 600
 
 def subscriber(profile: Profile, app: str) -> Subscriber:
     group = f"{app}.test-{secrets.token_hex(4)}"
-    return Subscriber(
-        app, purpose=PURPOSES[app], settings=profile.settings(f"app-{app}"), group=group
-    )
+    purpose = PURPOSES.get(app, "dispute_resolution")
+    return Subscriber(app, purpose=purpose, settings=profile.settings(f"app-{app}"), group=group)
 
 
 def read_all(reader: Subscriber) -> list[View]:
@@ -227,6 +230,100 @@ def test_an_app_is_told_what_was_corrected_and_taken_back_by_the_id_it_saw(
         assert views[taken].event_id == second["meta"]["event_id"]
         seen = unknown["meta"]["event_id"] in views
         assert seen == (app == "city-dashboard")
+
+
+NEIGHBOUR = "other-mediation"
+
+
+@pytest.fixture
+def neighbour(city: Profile, stack: Stack) -> Iterator[Profile]:
+    """The city with the mediation centre of another town; the profile knows its app."""
+    principal = f"app-{NEIGHBOUR}"
+    listed = load_consumers()
+    centre = listed.consumers["town-mediation"].model_copy(update={"region": OTHER_TOWN})
+    consumers = listed.model_copy(update={"consumers": {**listed.consumers, NEIGHBOUR: centre}})
+    profile = city.model_copy(update={"secrets": {**city.secrets, principal: "made-up-secret"}})
+    admin = city.settings("admin")
+    ensure_scram_users(profile, [principal])
+    apps = [*PURPOSES, NEIGHBOUR]
+    make_topics(admin, wanted_topics(catalogue(), apps, record_max_bytes=1_000_000))
+    sync_rules(admin, wanted_rules(catalogue(), apps))
+
+    stack.supervisor.stop_service("deliver")
+    settings, stop = city.settings("deliver"), threading.Event()
+    audit = AuditLog(settings)
+    with KeyClient(settings) as keys:
+        deliver = make_deliver(settings, audit=audit, keys=keys, consumers=consumers)
+        thread = threading.Thread(target=deliver.run, args=[stop])
+        thread.start()
+        yield profile
+        stop.set()
+        thread.join()
+    audit.close()
+    up(stack, Progress())
+
+
+def test_the_old_place_of_an_event_is_told_that_it_is_void_and_nothing_of_the_new(
+    neighbour: Profile, kafka: Kafka
+) -> None:
+    """T6: of a correction and a retraction of another town, before and after the event."""
+    moved, late, back, kept, foreign = (
+        order(community=HERE, case_ref=f"MOVED-{number}-{secrets.token_hex(4)}")
+        for number in range(5)
+    )
+    anew = {"category": "noise", "unit": "unit-of-there"}
+    there = {"community": THERE, "case_ref": f"ELSEWHERE-{secrets.token_hex(4)}"}
+    gone = corrected(moved, anew, **there, occurred_at=AT + MINUTE)
+    gone_late = corrected(late, anew, **there)
+    taken = retraction(back, **there)
+    amending = [gone, gone_late, taken]
+    stays = corrected(kept, {"category": "noise"})
+    # another department takes nothing away, wherever it speaks from
+    foe = retraction(foreign, department="grid", **there)
+    kafka.publish([gone_late])
+    await_true(lambda: len(views_of(neighbour, "data-officer", known([gone_late]))) == 1)
+    given = [moved, late, back, kept, foreign]
+    kafka.publish([*given, gone, taken, stays, foe])
+    void = known([moved, late, back])
+
+    def told(app: str) -> list[View]:
+        with subscriber(neighbour, app) as reader:
+            return [view for view in read_all(reader) if view.fields.get("retracts") in void]
+
+    await_true(lambda: len(told("city-dashboard")) == 4)
+
+    notices = told("town-mediation")
+    cases = {each["meta"]["event_id"]: each["meta"]["case_ref"] for each in given}
+    reasons = {
+        moved["meta"]["event_id"]: "wrong_community",
+        late["meta"]["event_id"]: "wrong_community",
+        back["meta"]["event_id"]: "entered_in_error",
+    }
+    assert {view.fields["retracts"]: view.fields["reason"] for view in notices} == reasons
+    assert len(notices) == len({view.event_id for view in notices}) == len(reasons)
+    for view in notices:
+        assert view.event_type == "event.retraction"
+        assert view.department == view.fields["meta"]["department"] == "hotline"
+        assert view.fields["retracts_type"] == "hotline.order"
+        assert view.fields["meta"]["community"] == HERE
+        assert view.fields["meta"]["case_ref"] == cases[view.fields["retracts"]]
+        assert view.fields["meta"]["occurred_at"] == AT
+    seen = views_of(neighbour, "town-mediation", known([*given, stays, *amending, foe]))
+    assert {view.event_id for view in seen} == known([*given, stays])
+    everything = b"".join(
+        key + value for key, value in committed(neighbour, "mb.out.town-mediation")
+    ).decode("utf-8", "replace")
+    for hidden in (*known(amending), THERE, there["case_ref"], "unit-of-there"):
+        assert hidden not in everything
+
+    # the new place gets what is its own, and no word of the old one
+    gained = views_of(neighbour, NEIGHBOUR, known([*given, stays, *amending, foe]))
+    assert {view.event_id for view in gained} == known([*amending, foe])
+    assert [view.event_id for view in told(NEIGHBOUR)] == [taken["meta"]["event_id"]]
+
+
+def known(events: Iterable[Event]) -> set[str]:
+    return {each["meta"]["event_id"] for each in events}
 
 
 def committed(profile: Profile, topic: str) -> list[tuple[bytes, bytes]]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import multiprocessing
 import random
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +33,12 @@ KILLS = 20
 @contextmanager
 def kafka_stopped(stack: Stack) -> Iterator[None]:
     stack.supervisor.stop_service("kafka")
+    before = stack.profile.kafka_bootstrap
     try:
         yield
     finally:
-        stack.up()
+        after = stack.up().kafka_bootstrap
+        assert after == before, "another program took Kafka's port while it was down"
 
 
 def settings_of(profile: Profile, home: Path) -> Settings:
@@ -136,22 +136,24 @@ def test_what_waits_goes_out_with_the_next_publisher_after_the_outage(
     check_order(lane, run)
 
 
-PUBLISHER = """
-import sys
-from maplebridge.producers import Department
-from maplebridge.settings import Settings
-from tests.processors.test_outage import told
-run, first = sys.argv[1], int(sys.argv[2])
-with Department("hotline", settings=Settings()) as hotline:
-    number = first
-    while True:
-        if number % 3:
-            taken = [hotline.publish(**told(run, number))]
-        else:
-            taken = hotline.publish_many([told(run, number)])
-        print(taken[0].event_id, flush=True)
-        number += 1
-"""
+def publish_without_end(settings: Settings, run: str, first: int, sender: Connection) -> None:
+    """Publish until killed, and tell the id of each event that was taken."""
+    with Department("hotline", settings=settings) as hotline:
+        number = first
+        while True:
+            if number % 3:
+                taken = [hotline.publish(**told(run, number))]
+            else:
+                taken = hotline.publish_many([told(run, number)])
+            sender.send(taken[0].event_id)
+            number += 1
+
+
+def until_killed(receiver: Connection) -> Iterator[str]:
+    """Yield the ids of a publisher until its end, which may come in the midst of one."""
+    with suppress(EOFError, OSError):
+        while True:
+            yield receiver.recv()
 
 
 def test_whatever_publish_returned_for_outlives_a_kill_at_any_moment(
@@ -161,26 +163,24 @@ def test_whatever_publish_returned_for_outlives_a_kill_at_any_moment(
     run = f"killed-{time.time_ns()}"
     chance = random.Random(20261122)
     settings = settings_of(provisioned, tmp_path)
-    environment = {
-        **os.environ,
-        **provisioned.environment("dept-hotline"),
-        "MAPLEBRIDGE_HOME": str(tmp_path),
-    }
     taken: list[str] = []
+    # each publisher is a fork of one process that has imported everything
+    publishers = multiprocessing.get_context("forkserver")
+    publishers.set_forkserver_preload([__name__])
     for kill in range(KILLS):
-        process = subprocess.Popen(
-            [sys.executable, "-c", PUBLISHER, run, str(kill * 1_000_000)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            text=True,
+        receiver, sender = publishers.Pipe(duplex=False)
+        process = publishers.Process(
+            target=publish_without_end, args=(settings, run, kill * 1_000_000, sender)
         )
-        assert process.stdout is not None
-        taken.append(process.stdout.readline().strip())
-        killer = threading.Timer(chance.uniform(0, 0.4), process.send_signal, [signal.SIGKILL])
+        process.start()
+        sender.close()
+        ids = until_killed(receiver)
+        taken.append(next(ids))
+        killer = threading.Timer(chance.uniform(0, 0.4), process.kill)
         killer.start()
-        taken += [line.strip() for line in process.stdout if line.endswith("\n")]
-        process.wait()
-        process.stdout.close()
+        taken += ids
+        process.join()
+        receiver.close()
         killer.join()
     with Department("hotline", settings=settings) as hotline:
         hotline.flush(30)

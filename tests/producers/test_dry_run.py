@@ -103,6 +103,11 @@ def test_a_split_row_shows_each_of_its_events(tmp_path: Path) -> None:
     # one event that breaks the contract keeps back the others of its row
     done = run(tmp_path, row("whales"), mapping=SPLIT, head=head)
     assert (done.result.published, done.result.events, done.result.rejected) == (0, 0, 1)
+    # so does one that is no step of its case
+    cased = SPLIT.replace("fields:\n  order", "case_ref: {column: no}\nfields:\n  order")
+    early = row("noise").replace("2025-03-04", "2025-03-02")
+    done = run(tmp_path, early, row("noise"), mapping=cased, head=head)
+    assert (done.result.published, done.result.events, done.result.rejected) == (1, 2, 1)
 
 
 CELL = st.text(alphabet='ab,"\n\r ;é煤', max_size=8)

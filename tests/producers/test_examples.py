@@ -98,14 +98,18 @@ def test_the_outbox_is_relayed_as_written(
 ) -> None:
     since = bus.ends(TOPIC)
     said = run(script_of("examples/outbox/README.md"), env, copied(tmp_path))
-    assert "3 rows relayed, 1 refused, 0 waiting" in said
+    assert "4 rows relayed, 1 refused, 0 waiting" in said
     assert "meta.community | unknown community code" in said
     events = bus.decode(bus.read(TOPIC, since))
     assert sorted((e["meta"]["case_ref"], e["meta"]["transition"]) for e in events) == [
         ("hotline/HX0001", "dispatched"),
         ("hotline/HX0001", "received"),
         ("hotline/HX0002", "received"),
+        ("hotline/HX0002", "received"),
     ]
+    first, corrected = (e for e in events if e["meta"]["case_ref"] == "hotline/HX0002")
+    assert corrected["meta"]["corrects"] == first["meta"]["event_id"]
+    assert (first["category"], corrected["category"]) == ("road", "noise")
 
 
 @pytest.fixture

@@ -45,6 +45,7 @@ def test_a_dry_run_shows_events_and_rejects(capsys: pytest.CaptureFixture[str]) 
         "already_published": 0,
         "rejected": 4,
         "events": 16,
+        "corrections": 0,
         "rejects": None,
         "unseen_columns": [],
     }

@@ -200,6 +200,29 @@ def test_a_row_is_split_into_its_events_and_counts_once(
     assert len({each["meta"]["event_id"] for each in events}) == 4
 
 
+def test_a_row_whose_second_event_is_no_step_of_its_case_publishes_nothing(
+    bus: Bus, hotline: Department, tmp_path: Path
+) -> None:
+    since = bus.ends(TOPIC)
+    table, mapping = tmp_path / "t.csv", tmp_path / "m.yaml"
+    mapping.write_text(
+        SPLIT.replace("fields:\n  order", "case_ref: {column: no}\nfields:\n  order")
+    )
+    head = "no,at,place,kind,phone,closed\n"
+    row = "{},2025-03-03 08:00,330681001001,noise,1,{}\n".format
+    # the second order is closed before it was received
+    table.write_text(head + row(1, "2025-03-03 09:00") + row(2, "2025-03-03 07:00"), "utf-8")
+    result = import_file(table, mapping, hotline)
+    assert (result.published, result.rejected, result.events) == (1, 1, 2)
+    (rejected,) = rejects(result)
+    assert rejected["reason"].startswith("received cannot follow closed")
+    assert {each["order_no"] for each in bus.decode(bus.read(TOPIC, since))} == {"1"}
+    # nothing of the row is remembered: corrected, both of its events go
+    table.write_text(head + row(2, "2025-03-03 10:00"), "utf-8")
+    again = import_file(table, mapping, hotline)
+    assert (again.published, again.events) == (1, 2)
+
+
 def test_a_row_that_says_something_else_under_the_same_key_is_rejected(
     hotline: Department, tmp_path: Path
 ) -> None:

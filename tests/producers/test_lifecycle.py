@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from maplebridge.access_policy.signatures import SigningKey
 from maplebridge.errors import EventInvalid
 from maplebridge.producers import Department
+from maplebridge.producers.batch import Batch
 from maplebridge.producers.lifecycle import Step, check_step
 from maplebridge.schemas import load_catalogue
 from maplebridge.settings import Settings
@@ -247,3 +248,25 @@ def test_a_batch_that_fails_takes_back_no_step_of_another_batch(hotline: Departm
         later = {"transition": "accepted", "occurred_at": AT + timedelta(minutes=1)}
         with pytest.raises(EventInvalid, match="accepted cannot follow received"):
             batch.publish(TYPE, order(), **{**told, **later})
+
+
+def test_events_published_together_are_taken_all_or_none(hotline: Department) -> None:
+    later = envelope(case_ref="L1", occurred_at=AT + timedelta(minutes=1))
+
+    def publish_two(batch: Batch) -> None:
+        with batch.together():
+            batch.publish(TYPE, order(), **later, import_digest=b"said")
+            batch.publish(TYPE, order(category="whales"), **later)
+
+    with hotline.batch() as batch:
+        before = batch.publish(TYPE, order(), **envelope(case_ref="L0"))
+        with pytest.raises(EventInvalid, match="unknown code"):
+            publish_two(batch)
+        # what was undone is no step any more: another may be received a minute before it
+        with batch.together():
+            after = batch.publish(TYPE, order(), **envelope(case_ref="L1"))
+    parts = hotline._parts
+    assert parts is not None
+    ids = [event_id for (event_id,) in parts.store.db.execute("SELECT event_id FROM spool")]
+    assert sorted(ids) == sorted([before.event_id, after.event_id])
+    assert parts.store.db.execute("SELECT count(*) FROM imported").fetchone() == (0,)

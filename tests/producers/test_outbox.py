@@ -214,6 +214,67 @@ def test_a_refused_row_is_noted_without_its_values_and_does_not_stop_the_others(
     assert CANARY not in str(refused)
 
 
+SPLIT_PLAN = """
+department: hotline
+role: {role}
+after: {after}
+types:
+  OrderDone: {{mapping: done.yaml}}
+"""
+SPLIT_MAPPING = """
+event_type: hotline.order
+source: {format: jsonl, timezone: Asia/Shanghai}
+key: [id]
+purpose: case_handling
+legal_basis: statutory_duty
+community: {column: payload.community}
+case_ref: {column: payload.no}
+events:
+  - transition: received
+    occurred_at: {column: payload.opened, parse: date}
+    fields: {state: open}
+  - transition: closed
+    occurred_at: {column: payload.closed, parse: date}
+    fields: {state: closed}
+fields:
+  order_no: {column: payload.no}
+  channel: phone
+  demand_type: help
+  category: {column: payload.category}
+  urgency: general
+"""
+
+
+def done_row(no: str, **changes: Any) -> str:
+    told = {
+        "no": no,
+        "community": COMMUNITY,
+        "category": "noise",
+        "opened": "2025-03-03T08:00:00+08:00",
+        "closed": "2025-03-03T09:00:00+08:00",
+        **changes,
+    }
+    return json.dumps(told)
+
+
+def test_a_row_of_two_events_is_published_as_both_or_refused_as_a_whole(
+    bus: Bus, database: DepartmentDatabase, tmp_path: Path, hotline: Department
+) -> None:
+    since = bus.ends(TOPIC)
+    (tmp_path / "done.yaml").write_text(SPLIT_MAPPING, "utf-8")
+    plan = database.plan(tmp_path, SPLIT_PLAN)
+    with database.connect() as connection:
+        insert_payload(connection, done_row("D1"), kind="OrderDone")
+        # its second event is closed before it was received, which its first event is not told
+        early = done_row("D2", closed="2025-03-03T07:00:00+08:00")
+        insert_payload(connection, early, kind="OrderDone")
+        insert_payload(connection, done_row("D3"), kind="OrderDone")
+    told = relay(database, plan, hotline).run_once()
+    assert (told.relayed, told.rejected) == (2, 1)
+    assert sorted(case_refs(bus, since)) == ["D1", "D1", "D3", "D3"]
+    assert database.rows("SELECT path FROM outbox_relay_reject") == [("meta.transition",)]
+
+
 def test_a_refused_row_is_taken_again_when_it_was_corrected(
     bus: Bus, database: DepartmentDatabase, plan: RelayPlan, hotline: Department
 ) -> None:

@@ -10,12 +10,17 @@ import pytest
 
 from maplebridge.errors import AccessDenied, EventInvalid, MappingInvalid
 from maplebridge.producers.event_json import shown_path
+from maplebridge.producers.ids import is_uuid7
 from maplebridge.producers.outbox import RelayPlan, load_plan
+from maplebridge.producers.outbox.event_ids import event_id_of, event_named
 from maplebridge.producers.outbox.rows import OutboxRow, read_row
 from maplebridge.schemas import load_catalogue, load_code_lists, load_regions
 from tests.frame.repository import ROOT
 
 EXAMPLE = ROOT / "examples" / "outbox" / "relay.yaml"
+MAPPING = EXAMPLE.with_name("order-received.yaml")
+ROW = uuid.UUID("8d6c1f0e-5d7e-4c8b-9a35-1c2f0f0a7e11")
+SEVEN = uuid.UUID("01a20470-98ea-72db-a011-e5a125e6adac")
 
 
 def load(path: Path) -> RelayPlan:
@@ -33,7 +38,7 @@ def written(folder: Path, text: str) -> RelayPlan:
 def row(kind: str, payload: str | None, **changes: object) -> OutboxRow:
     values: dict[str, object] = {
         "position": 1,
-        "id": uuid.UUID("8d6c1f0e-5d7e-4c8b-9a35-1c2f0f0a7e11"),
+        "id": ROW,
         "is_there": True,
         "aggregatetype": "order",
         "aggregateid": "HX1",
@@ -54,6 +59,14 @@ def row(kind: str, payload: str | None, **changes: object) -> OutboxRow:
         ("department: hotline\ntypes: {A: {}}", "give `mapping`, or `event_type`"),
         ("department: hotline\ntypes: {A: {event_type: hotline.ordr}}", "hotline.order"),
         ("department: hotline\ntypes: {A: {mapping: none.yaml}}", "cannot be read"),
+        (
+            f"department: hotline\ntypes: {{A: {{mapping: {MAPPING}, corrects: 'a..b'}}}}",
+            "line 2: types.A.corrects: 'a..b' is not a path",
+        ),
+        (
+            "department: hotline\ntypes: {A: {event_type: hotline.order, corrects: payload.a}}",
+            "says itself what it corrects",
+        ),
         ('department: hotline\ntable: a"b\ntypes: {A: {event_type: hotline.order}}', "a table"),
         ("department: hotline\nafter: burn\ntypes: {A: {event_type: hotline.order}}", "keep"),
         ("department: hotline\ncolumns: {key: a}\ntypes: {A: {event_type: hotline.order}}", "key"),
@@ -126,3 +139,36 @@ def test_a_row_that_is_no_event_is_refused(
 )
 def test_a_path_is_shown_only_if_a_contract_could_have_it(path: str, shown: str) -> None:
     assert shown_path(path) == shown
+
+
+def test_an_id_is_made_of_its_row_alone() -> None:
+    def made(row_id: uuid.UUID, *more: str) -> str:
+        return event_id_of(row_id, "hotline", "hotline.order", *more)
+
+    assert made(SEVEN) == str(SEVEN)
+    # these must never change: rows that were relayed before are named by them
+    assert made(ROW) == "00000000-0000-7b59-acfd-7a2a95f59879"
+    assert made(SEVEN, "closed") == "00000000-0000-7295-b10f-06d4346d0e84"
+    others = {made(ROW), made(ROW, "closed"), made(ROW, "received"), made(SEVEN, "closed")}
+    assert len({*others, event_id_of(ROW, "grid", "hotline.order")}) == 5
+    assert all(is_uuid7(each) for each in others)
+
+
+@pytest.mark.parametrize("told", ["", "x", "/closed", 5, None, [], f"{ROW}x"])
+def test_what_is_no_id_of_a_row_is_refused(told: object) -> None:
+    with pytest.raises(EventInvalid, match="not the id of a row") as refused:
+        event_named(told, "hotline", "hotline.order", path="meta.corrects")
+    assert refused.value.path == "meta.corrects"
+
+
+def test_a_row_is_named_with_one_of_its_events_or_as_a_whole() -> None:
+    def named(told: str, transition: str | None = None) -> str:
+        return event_named(
+            told, "hotline", "hotline.order", path="meta.corrects", transition=transition
+        )
+
+    assert named(str(ROW).upper()) == event_id_of(ROW, "hotline", "hotline.order")
+    closed = event_id_of(ROW, "hotline", "hotline.order", "closed")
+    assert named(f"{ROW}/closed") == named(str(ROW), "closed") == closed
+    with pytest.raises(EventInvalid, match="the id of a row alone"):
+        named(f"{ROW}/closed", "closed")

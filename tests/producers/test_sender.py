@@ -17,16 +17,20 @@ from maplebridge.access_policy.keytransport import BrokerPrivateKey, epoch_of
 from maplebridge.access_policy.signatures import SigningKey
 from maplebridge.errors import (
     InputError,
+    KafkaUnavailable,
     KeyBrokerUnavailable,
     MapleBridgeError,
     RegistryUnavailable,
     SenderFailed,
 )
+from maplebridge.processors.subscriber import Subscriber
 from maplebridge.producers import Department
 from maplebridge.producers.delivery import Delivery
 from maplebridge.producers.sender import Sender
 from maplebridge.schemas import RegistryClient
 from maplebridge.settings import Settings
+from tests.producers.bus import Bus
+from tests.producers.cut_logins import SASL_AUTHENTICATE, SASL_HANDSHAKE, cut_at
 from tests.producers.orders import envelope, order
 
 TYPE = "hotline.order"
@@ -178,3 +182,27 @@ def test_a_delivery_awaited_in_a_loop_that_was_closed_harms_nobody(tmp_path: Pat
 
 async def _settled(delivery: Delivery) -> None:
     await delivery
+
+
+@pytest.mark.parametrize("request_key", [SASL_HANDSHAKE, SASL_AUTHENTICATE])
+def test_a_login_that_a_stopping_broker_cuts_off_is_an_outage_and_no_wrong_secret(
+    bus: Bus, tmp_path: Path, request_key: int
+) -> None:
+    """F3."""
+    settings = bus.settings("dept-hotline", tmp_path)
+    with cut_at(request_key, settings.kafka_bootstrap) as address:
+        settings = settings.model_copy(update={"kafka_bootstrap": address})
+        hotline = Department("hotline", settings=settings).open()
+        hotline.publish(TYPE, order(), **envelope())
+        with pytest.raises(KafkaUnavailable, match="events wait in the spool"):
+            hotline.flush(3)
+        hotline.close(0)
+        app = bus.settings("app-city-dashboard", tmp_path, kafka_bootstrap=address)
+        reader = Subscriber("city-dashboard", purpose="service_improvement", settings=app)
+        with reader, pytest.raises(KafkaUnavailable):
+            poll_for(reader, 20)
+
+
+def poll_for(reader: Subscriber, seconds: int) -> None:
+    for _ in range(seconds):
+        reader.poll(1)

@@ -25,7 +25,7 @@ from maplebridge.projections.store import (
     connect,
     state_hash,
 )
-from maplebridge.schemas import Event
+from maplebridge.schemas import AvroCodec, Event
 from maplebridge.settings import Profile
 from maplebridge.wiring import open_stores
 from tests.processors.made_events import (
@@ -201,6 +201,43 @@ def remembered(
     return void, doubles, tallies, parts
 
 
+def moved(events: Sequence[Event]) -> Counter[tuple[str, ...]]:
+    """Return what the places of void events must be told, of a set of events."""
+    found: Counter[tuple[str, ...]] = Counter()
+    for one in events:
+        for other in events:
+            named = other.get("retracts") or other["meta"]["corrects"]
+            kind = other.get("retracts_type") or other["meta"]["event_type"]
+            theirs = other["meta"]
+            if (named, theirs["department"], kind) == known(one) and theirs["community"] != one[
+                "meta"
+            ]["community"]:
+                reason = other.get("reason", "wrong_community")
+                found[(*known(one), one["meta"]["community"], reason)] += 1
+    return found
+
+
+def noticed(admin: psycopg.Connection[Any]) -> tuple[list[Event], Counter[tuple[str, ...]]]:
+    """Return the notices in the outbox, whole and in short."""
+    contract = catalogue().get("event.retraction")
+    codec = AvroCodec(contract.schema, 0)
+    rows = admin.execute(
+        "SELECT value FROM outbox WHERE topic = %s AND key <> 'k'", [contract.core_topic]
+    )
+    notices = [codec.decode(bytes(value)) for (value,) in rows]
+    short: Counter[tuple[str, ...]] = Counter(
+        (
+            each["retracts"],
+            each["meta"]["department"],
+            each["retracts_type"],
+            each["meta"]["community"],
+            each["reason"],
+        )
+        for each in notices
+    )
+    return notices, short
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> list[Event]:
     """Events of three cases and of none, some taken back or corrected, by friend and foe.
@@ -235,6 +272,7 @@ def histories(draw: st.DrawFn) -> list[Event]:
             continue
         if kind == "foe":
             changes["department"] = "justice"
+        changes["community"] = draw(st.sampled_from(communities()[:2]))
         made = retraction(target, **changes)
         if kind == "wrong type":
             made["retracts_type"] = "mediation.case"
@@ -252,7 +290,10 @@ def histories(draw: st.DrawFn) -> list[Event]:
 def test_any_arrival_comes_to_what_the_whole_set_says(
     stores: tuple[ProjectionStore, psycopg.Connection[Any]], events: list[Event], seed: int
 ) -> None:
-    """F5, T4: received, corrected, retracted, late and repeated, in any batches."""
+    """F5, T4: received, corrected, retracted, late and repeated, in any batches.
+
+    The place of an event that another place amends is told so, and once.
+    """
     store, admin = stores
     random = Random(seed)
     arriving = [*events, *random.sample(events, len(events) // 3)]
@@ -267,6 +308,9 @@ def test_any_arrival_comes_to_what_the_whole_set_says(
         clear(admin)
         write(store, batches)
         assert remembered(admin) == reference(events)
+        notices, told = noticed(admin)
+        assert told == moved(events)
+        assert len({each["meta"]["event_id"] for each in notices}) == len(notices)
         hashes.add(state_hash(admin))
     assert len(hashes) == 1
 

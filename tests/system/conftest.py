@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from maplebridge.localstack.layout import claim, settle_ports
-from maplebridge.localstack.ports import DEFAULT_PORTS
+from tests.conftest import OwnPorts
 from tests.system.stack_user import Ran, User
 
 
@@ -31,13 +30,11 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 
 @pytest.fixture(scope="session")
-def tls_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+def tls_user(tmp_path_factory: pytest.TempPathFactory, own_ports: OwnPorts) -> Iterator[User]:
     """A user whose whole city speaks TLS; the tests of TLS and of onboarding share it."""
     user = User(tmp_path_factory.mktemp("tls") / "home")
-    # beside the session's other stacks, and those of other test runs
-    shift = 6000 + os.getpid() % 40 * 100
     claim(user.home)
-    settle_ports(user.home, user.supervisor, {n: p + shift for n, p in DEFAULT_PORTS.items()})
+    settle_ports(user.home, user.supervisor, own_ports(1))
     try:
         began = user.run("up", "--tls", timeout_s=240)
         assert began.code == 0, began.said
