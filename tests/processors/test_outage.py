@@ -138,6 +138,7 @@ def test_ten_thousand_events_of_an_outage_are_drained_in_order_none_lost_none_tw
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1200)
 def test_a_hundred_thousand_events_of_an_outage_are_drained_none_lost_none_twice(
     stack: Stack, provisioned: Profile, lane: Lane, tmp_path: Path
 ) -> None:
