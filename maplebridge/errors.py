@@ -35,6 +35,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+_START = "Run `maplebridge status`; `maplebridge up` starts what is down."
+_MAKE_ROOM = "Make room there; nothing is lost, and what waits goes on by itself."
+
 
 class MapleBridgeError(Exception):
     """Base of all; `todo` is the one thing to do next."""
@@ -90,16 +93,22 @@ class KeyWithheld(AccessDenied):
 
 
 class Unavailable(MapleBridgeError):
-    """A server does not answer; the message names it and its address."""
+    """A server does not answer; the message names it and its address.
+
+    full: it answers, and says that its disk is full.
+    """
 
     exit_code = 5
     server = "server"
 
-    def __init__(self, address: str, detail: str = "", *, todo: str = "") -> None:
-        message = f"{self.server} at {address} does not answer"
+    def __init__(
+        self, address: str, detail: str = "", *, full: bool = False, todo: str = ""
+    ) -> None:
+        state = "has no room left on its disk" if full else "does not answer"
+        message = f"{self.server} at {address} {state}"
         super().__init__(
             f"{message} ({detail})." if detail else f"{message}.",
-            todo=todo or "Run `maplebridge status`; `maplebridge up` starts what is down.",
+            todo=todo or (_MAKE_ROOM if full else _START),
         )
         self.address = address
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -49,23 +50,20 @@ def own_ports() -> Iterator[OwnPorts]:
     A server that a test stops must find its port free again when it starts it: taken by
     another run's server, that one would be asked in its place.
     """
-    folder = Path(tempfile.gettempdir())
-    for run in range(_RUNS):
-        held = (folder / f"maplebridge-test-run-{run}.lock").open("w")
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            held.close()
-            continue
-        break
-    else:
-        pytest.fail(f"{_RUNS} test runs on one machine leave no ports to another")
+    with ExitStack() as holding:
+        for run in range(_RUNS):
+            # held by another run, or another user's file
+            with suppress(BlockingIOError, PermissionError):
+                path = Path(tempfile.gettempdir()) / f"maplebridge-test-run-{run}.lock"
+                fcntl.flock(holding.enter_context(path.open("w")), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+        else:
+            pytest.fail(f"{_RUNS} test runs on one machine leave no ports to another")
 
-    def ports(stack: int) -> dict[str, int]:
-        shift = 2000 + (run * _STACKS_OF_A_RUN + stack) * 100
-        return {name: port + shift for name, port in DEFAULT_PORTS.items()}
+        def ports(stack: int) -> dict[str, int]:
+            shift = 2000 + (run * _STACKS_OF_A_RUN + stack) * 100
+            return {name: port + shift for name, port in DEFAULT_PORTS.items()}
 
-    with held:
         yield ports
 
 
