@@ -89,7 +89,7 @@ class RejectFile:
 
     def _open(self) -> TextIO:
         file = TextIOWrapper(
-            open_private(self._partial),
+            _open_private(self._partial),
             encoding=self._encoding,
             errors="surrogateescape",
             newline="",
@@ -145,7 +145,7 @@ def _plain(value: Any) -> str:
     return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)
 
 
-def open_private(path: Path) -> IO[bytes]:
+def _open_private(path: Path) -> IO[bytes]:
     """Open a new file that only its owner may read."""
     path.unlink(missing_ok=True)
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b")

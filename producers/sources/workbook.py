@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator
 from datetime import datetime, time, timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from maplebridge.errors import InputError, MappingInvalid
 from maplebridge.producers.mapping.document import did_you_mean
 from maplebridge.producers.mapping.source import WorkbookSource
-from maplebridge.producers.rejects import COLUMNS, open_private, unwritable
+from maplebridge.producers.rejects import COLUMNS
 from maplebridge.producers.sources.rows import SourceRow
 from maplebridge.producers.sources.workbook_archive import open_watched
-from maplebridge.producers.sources.workbook_writer import SheetWriter
+from maplebridge.producers.sources.workbook_rejects import WorkbookRejects
 
 UNPACKED_MAX_BYTES = 1_000_000_000
 TEXTS_MAX_BYTES = 50_000_000
@@ -173,55 +172,6 @@ class WorkbookRows:
             f"{self._path.name} cannot be read as a workbook ({type(exc).__name__}).",
             todo="Save it as .xlsx from a spreadsheet program.",
         )
-
-
-class WorkbookRejects:
-    """The rejected rows as a sheet of the same name, with the same columns behind three more."""
-
-    def __init__(self, path: Path, *, sheet: str, header: Sequence[str]) -> None:
-        self.path = path
-        self.rows = 0
-        self._partial = path.with_name(f"{path.name}.partial")
-        self._title = sheet
-        self._header = header
-        self._file: IO[bytes] | None = None
-        self._sheet: SheetWriter | None = None
-
-    def add(
-        self, *, row: int, column: str, reason: str, cells: Sequence[Any], original: Any
-    ) -> None:
-        try:
-            if self._file is None or self._sheet is None:
-                self._file = open_private(self._partial)
-                self._sheet = SheetWriter(self._file, title=self._title)
-                self._sheet.append([*COLUMNS, *self._header])
-            self._sheet.append([row, column, reason, *cells])
-        except OSError as exc:
-            raise unwritable(self.path, exc) from exc
-        self.rows += 1
-
-    def finish(self) -> Path | None:
-        try:
-            if self._file is None or self._sheet is None:
-                self.path.unlink(missing_ok=True)
-                return None
-            self._sheet.finish()
-            self._file.close()
-            self._partial.replace(self.path)
-        except OSError as exc:
-            raise unwritable(self.path, exc) from exc
-        return self.path
-
-    def abandon(self) -> None:
-        if self._file is None or self._file.closed:
-            return
-        # what is packed half must be ended too, on a full disk as well
-        with suppress(OSError, ValueError):
-            if self._sheet is not None:
-                self._sheet.finish()
-        with suppress(OSError):
-            self._file.close()
-        self._partial.unlink(missing_ok=True)
 
 
 def _cell(value: Any) -> Any:

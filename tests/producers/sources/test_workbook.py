@@ -18,7 +18,8 @@ from maplebridge.errors import InputError, MappingInvalid
 from maplebridge.producers.mapping.source import WorkbookSource
 from maplebridge.producers.sources import workbook
 from maplebridge.producers.sources.rows import SourceRow
-from maplebridge.producers.sources.workbook import WorkbookRejects, WorkbookRows
+from maplebridge.producers.sources.workbook import WorkbookRows
+from maplebridge.producers.sources.workbook_rejects import WorkbookRejects
 
 SHEET = "xl/worksheets/sheet1.xml"
 
@@ -133,8 +134,10 @@ def test_rejected_rows_are_written_beside_their_file_for_their_owner_alone(
             rejects.add(row=number, column="a", reason="r", cells=["枫甲乙"], original="")
         assert list(elsewhere.iterdir()) == []
         (partial,) = [each for each in beside.iterdir() if each != target]
-        assert partial.stat().st_mode & 0o777 == 0o600
-        assert partial.stat().st_size > 0
+        assert partial.stat().st_mode & 0o777 == 0o700
+        written = list(partial.iterdir())
+        assert {each.stat().st_mode & 0o777 for each in written} == {0o600}
+        assert sum(each.stat().st_size for each in written) > 0
         assert target.read_text("utf-8") == "of an earlier import"
         return rejects
 
@@ -155,7 +158,8 @@ CELLS = st.one_of(
     st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=20),
     st.integers(-(10**9), 10**9),
     st.booleans(),
-    st.floats(allow_nan=False, allow_infinity=False, width=32),
+    # a spreadsheet program keeps 15 digits of a number
+    st.floats(allow_nan=False, allow_infinity=False, width=32).map(lambda x: float(f"{x:.15g}")),
     st.datetimes(datetime(1900, 3, 1), datetime(2100, 1, 1)).map(
         lambda at: at.replace(microsecond=0)
     ),
@@ -192,6 +196,14 @@ def test_rejects_that_cannot_be_written_say_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"r\.xlsx cannot be written .* another place"):
         rejects.add(row=2, column="a", reason="r", cells=["x"], original="")
     rejects.abandon()
+
+
+def test_a_sheet_whose_name_no_workbook_may_have_says_so(tmp_path: Path) -> None:
+    rejects = WorkbookRejects(tmp_path / "r.xlsx", sheet="s" * 32, header=("a",))
+    with pytest.raises(InputError, match="at most 31 characters"):
+        rejects.add(row=2, column="a", reason="r", cells=["x"], original="")
+    rejects.abandon()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_packed_bomb_is_refused_before_it_is_unpacked(
