@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test nightly lint bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,8 +17,11 @@ demo: $(READY) ## Start the servers, run a made-up day, show who sees what, leav
 	@echo "Look around:  $(BIN)/maplebridge --help"
 	@echo "Stop it:      $(BIN)/maplebridge down          (down --wipe removes its files too)"
 
-test: $(READY) ## Run all tests, on servers, ports and folders of their own
+test: $(READY) ## Run all tests but the nightly ones, on servers of their own
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+
+nightly: $(READY) ## Run what takes minutes: 100,000 events of an outage, none lost, none twice
+	$(BIN)/pytest -m nightly -rP
 
 lint: $(READY) ## Check style, types, contracts and policies
 	$(BIN)/ruff check .

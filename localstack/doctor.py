@@ -75,8 +75,10 @@ def _python(stack: Stack) -> Check:
 
 
 def _disk(stack: Stack) -> Check:
-    folder = next(f for f in (stack.home, *stack.home.parents) if f.exists())
-    free = shutil.disk_usage(folder).free
+    wanted = (stack.home, *stack.data_folders().values())
+    there = [next(f for f in (each, *each.parents) if f.exists()) for each in wanted]
+    # the fullest, for they may lie on several disks
+    free, folder = min(((shutil.disk_usage(each).free, each) for each in there), key=lambda e: e[0])
     detail = f"{megabytes(free)} free at {folder}"
     todo = f"Free some space, or set MAPLEBRIDGE_HOME to a disk with {megabytes(DISK_GOOD_BYTES)}."
     return _graded("disk", free, DISK_LEAST_BYTES, DISK_GOOD_BYTES, detail, todo)

@@ -14,7 +14,7 @@ from typing import Literal
 
 from maplebridge.errors import StackError
 from maplebridge.localstack import kafka, postgresql, registry
-from maplebridge.localstack.artifacts import cache_folder, load_artifacts
+from maplebridge.localstack.artifacts import cache_folder, load_artifacts, megabytes
 from maplebridge.localstack.cache import ArtifactCache
 from maplebridge.localstack.download import STAGE as DOWNLOAD
 from maplebridge.localstack.java import java_program
@@ -34,6 +34,8 @@ from maplebridge.settings import Profile
 
 BUNDLES = ("kafka", "registry")
 SERVERS = (postgresql.NAME, kafka.NAME, registry.NAME)
+ROOM_LEAST_BYTES = 32_000_000
+"""Below it a server stops at its next file: PostgreSQL's journal grows by 16 MB at a time."""
 ServerState = Literal["running", "not answering", "crashed", "stopped"]
 
 
@@ -132,6 +134,13 @@ class Stack:
         """Return the servers and every service that was started and not stopped."""
         services = [name for name in self.supervisor.names() if name not in SERVERS]
         return [self._status(name) for name in (*SERVERS, *services)]
+
+    def data_folders(self) -> dict[str, Path]:
+        """Return where the servers that keep anything keep it; a folder may not be there yet."""
+        return {
+            kafka.NAME: self.home / kafka.NAME,
+            postgresql.NAME: postgresql.PostgresServer(self.supervisor).folder,
+        }
 
     def ports(self) -> dict[str, int]:
         """Return the ports of this home by name; empty before the first `up`."""
@@ -234,12 +243,23 @@ class Stack:
             if self.supervisor.crashed(name):
                 log = self.supervisor.log_path(name)
                 todo = f"it ended by itself: run `maplebridge up`; its log is {log}"
-                return ServerStatus(name, "", "crashed", None, todo)
+                return ServerStatus(name, "", "crashed", None, self._full(name) or todo)
             return ServerStatus(name, "", "stopped", None, "run `maplebridge up`")
         if running.address and not is_answering(port_of(running.address)):
             detail = f"pid {running.pid} runs but nothing answers at its address"
             return ServerStatus(name, running.address, "not answering", running.pid, detail)
-        return ServerStatus(name, running.address, "running", running.pid, "")
+        return ServerStatus(name, running.address, "running", running.pid, self._full(name))
+
+    def _full(self, name: str) -> str:
+        """Return what to do about a server's full disk, or nothing if there is room."""
+        folder = self.data_folders().get(name)
+        if folder is None or not folder.exists():
+            return ""
+        free = shutil.disk_usage(folder).free
+        if free >= ROOM_LEAST_BYTES:
+            return ""
+        told = f"its disk is full ({megabytes(free)} free)"
+        return f"{told}: make room at {folder}, then run `maplebridge up`"
 
     def _locked(self, progress: Progress) -> AbstractContextManager[None]:
         def tell() -> None:

@@ -12,6 +12,7 @@
     │   ├── KafkaUnavailable
     │   ├── RegistryUnavailable
     │   ├── StoreUnavailable               PostgreSQL
+    │   ├── OutboxHeld                     another connection holds a department's outbox
     │   ├── KeyBrokerUnavailable
     │   ├── DepartmentStoreUnavailable     a department's own file of keys and waiting events
     │   ├── SpoolFull                      no room for further waiting events
@@ -32,6 +33,10 @@ Maple Bridge itself, 2 a wrong use of a command.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+
+_START = "Run `maplebridge status`; `maplebridge up` starts what is down."
+_MAKE_ROOM = "Make room there; nothing is lost, and what waits goes on by itself."
 
 
 class MapleBridgeError(Exception):
@@ -88,16 +93,22 @@ class KeyWithheld(AccessDenied):
 
 
 class Unavailable(MapleBridgeError):
-    """A server does not answer; the message names it and its address."""
+    """A server does not answer; the message names it and its address.
+
+    full: it answers, and says that its disk is full.
+    """
 
     exit_code = 5
     server = "server"
 
-    def __init__(self, address: str, detail: str = "", *, todo: str = "") -> None:
-        message = f"{self.server} at {address} does not answer"
+    def __init__(
+        self, address: str, detail: str = "", *, full: bool = False, todo: str = ""
+    ) -> None:
+        state = "has no room left on its disk" if full else "does not answer"
+        message = f"{self.server} at {address} {state}"
         super().__init__(
             f"{message} ({detail})." if detail else f"{message}.",
-            todo=todo or "Run `maplebridge status`; `maplebridge up` starts what is down.",
+            todo=todo or (_MAKE_ROOM if full else _START),
         )
         self.address = address
 
@@ -112,6 +123,25 @@ class RegistryUnavailable(Unavailable):
 
 class StoreUnavailable(Unavailable):
     server = "PostgreSQL"
+
+
+class OutboxHeld(Unavailable):
+    """Another connection holds a department's outbox.
+
+    pid: of its process in the database, 0 if it has just let go. asked_at: when it last asked
+    for something, None if this role may not know.
+    """
+
+    def __init__(self, address: str, pid: int, asked_at: datetime | None) -> None:
+        MapleBridgeError.__init__(
+            self,
+            f"connection {pid} holds the outbox at {address}.",
+            todo="If no other relay is at work it is one that was lost: end it with"
+            f" SELECT pg_terminate_backend({pid}).",
+        )
+        self.address = address
+        self.pid = pid
+        self.asked_at = asked_at
 
 
 class KeyBrokerUnavailable(Unavailable):

@@ -1,4 +1,4 @@
-"""Named SQL: statements live in `.sql` files beside the module that runs them."""
+"""Named SQL, in `.sql` files beside the module that runs it, and what an error of it means."""
 
 from __future__ import annotations
 
@@ -21,3 +21,11 @@ def load_queries(package: str, file: str) -> Mapping[str, LiteralString]:
         name: cast(LiteralString, statement.strip())
         for name, statement in zip(parts[1::2], parts[2::2], strict=True)
     }
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Tell whether PostgreSQL's disk is full, by an error of its driver.
+
+    A refused connection has no SQLSTATE, only the server's words, which are of the locale C.
+    """
+    return getattr(error, "sqlstate", None) == "53100" or "No space left on device" in str(error)

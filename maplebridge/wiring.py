@@ -253,5 +253,5 @@ def serve(name: str, settings: Settings, stop: threading.Event) -> None:
         try:
             SERVICES[name](settings, stop)
         except (Unavailable, Fenced) as error:
-            log.warning("%s waits: %s", name, error.message)
+            log.warning("%s waits: %s", name, error)
             stop.wait(RETRY_S)

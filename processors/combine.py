@@ -91,6 +91,7 @@ class Combine:
         self._batch = batch
         self._positions: dict[Place, _Position] = {}
         self._moves = 0
+        self._is_waiting = False
         self._queue: queue.Queue[Batch | None] = queue.Queue(maxsize=2)
         self._failure: BaseException | None = None
 
@@ -116,6 +117,8 @@ class Combine:
             while not stop.is_set() and self._failure is None and not self._finished():
                 moves = self._moves
                 messages = consumer.consume(self._batch, POLL_S)
+                if messages:
+                    self._is_waiting = False
                 if messages and moves != self._moves:
                     # some may be from before their partition moved: read them again
                     self._assign(consumer)
@@ -157,9 +160,17 @@ class Combine:
                     "fetch.max.bytes": 16_000_000,
                     "queued.max.messages.kbytes": 65_536,
                     "fetch.wait.max.ms": 50,
+                    # it tells of a lost connection here alone, never among the messages
+                    "error_cb": self._on_error,
                 }
             )
         )
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN and not self._is_waiting:
+            self._is_waiting = True
+            address = self._settings.kafka_bootstrap
+            log.warning("Kafka at %s does not answer; combine waits for it", address)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for each in partitions:
@@ -236,9 +247,7 @@ class Combine:
             )
 
     def _raise_if_fatal(self, error: KafkaError) -> None:
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            log.warning("Kafka does not answer; waiting for it")
-        elif error.fatal() or not error.retriable():
+        if error.fatal() or not error.retriable():
             if error.code() in (KafkaError._TRANSPORT, KafkaError._RESOLVE):
                 return
             raise KafkaUnavailable(self._settings.kafka_bootstrap, error.name())

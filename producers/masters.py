@@ -83,10 +83,9 @@ class MasterAnnouncer:
             encode(self._keys.announcement(each, public_key, created_at=now))[:-1]
             for each in batches
         ]
-        proofs = self._signer.prove([event_leaf(TOPIC, key, each) for each in unproven])
-        values = [
-            each + self._proofs.encode(proof) for each, proof in zip(unproven, proofs, strict=True)
-        ]
+        leaves = [event_leaf(TOPIC, key, each) for each in unproven]
+        proofs = self._proofs.encode_batch(self._signer.prove(leaves))
+        values = [each + proof for each, proof in zip(unproven, proofs, strict=True)]
         self._under_way = list(batches)
         for batch, value in zip(batches, values, strict=True):
             kafka.produce(TOPIC, value, key, None, self._report_of(batch))

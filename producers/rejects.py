@@ -9,9 +9,9 @@ import csv
 import json
 import os
 from collections.abc import Mapping, Sequence
-from io import StringIO
+from io import StringIO, TextIOWrapper
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import IO, Any, Protocol, TextIO
 
 from maplebridge.errors import InputError
 
@@ -88,7 +88,12 @@ class RejectFile:
             self._partial.unlink(missing_ok=True)
 
     def _open(self) -> TextIO:
-        file = open_private(self._partial, encoding=self._encoding)
+        file = TextIOWrapper(
+            _open_private(self._partial),
+            encoding=self._encoding,
+            errors="surrogateescape",
+            newline="",
+        )
         file.write(self.head())
         return file
 
@@ -140,11 +145,10 @@ def _plain(value: Any) -> str:
     return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)
 
 
-def open_private(path: Path, *, encoding: str) -> TextIO:
+def _open_private(path: Path) -> IO[bytes]:
     """Open a new file that only its owner may read."""
     path.unlink(missing_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    return os.fdopen(handle, "w", encoding=encoding, errors="surrogateescape", newline="")
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b")
 
 
 def unwritable(path: Path, exc: OSError) -> InputError:

@@ -25,7 +25,7 @@ from maplebridge.projections.standing import Identity, amendment_of, identity_of
 from maplebridge.projections.tables import Tables
 from maplebridge.schemas import Catalogue, Contract, Event
 from maplebridge.settings import Settings
-from maplebridge.sql import load_queries
+from maplebridge.sql import is_disk_full, load_queries
 from maplebridge.tls import explained
 
 SQL = load_queries("maplebridge.projections", "store.sql")
@@ -107,7 +107,8 @@ def translated(settings: Settings) -> Iterator[None]:
         psycopg.errors.IdleInTransactionSessionTimeout,
     ) as exc:
         address = f"{settings.postgres_host}:{settings.postgres_port}"
-        error = StoreUnavailable(address, type(exc).__name__)
+        full = is_disk_full(exc)
+        error = StoreUnavailable(address, type(exc).__name__, full=full)
         raise explained(error, tls_ca=settings.tls_ca) from exc
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,9 @@ from maplebridge.provision import provision
 from maplebridge.settings import Profile
 
 OwnPorts = Callable[[int], dict[str, int]]
-_RUNS = 22
-_STACKS_OF_A_RUN = 5
-_LONGEST = ("system", "tls", "city")
+_RUNS = 18
+_STACKS_OF_A_RUN = 6
+_SHARED = ("demo", "tls_user", "city")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -29,43 +30,37 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item, group in groups.items():
         item.add_marker(pytest.mark.xdist_group(group))
     # the long groups first, so that no worker is left with one at the end
-    rank = {group: number for number, group in enumerate(_LONGEST)}
-    items.sort(key=lambda item: rank.get(groups[item], len(rank)))
+    rank = {group: number for number, group in enumerate(_SHARED)}
+    items.sort(key=lambda item: (rank.get(groups[item], len(rank)), "system" not in groups[item]))
 
 
 def _group(item: pytest.Item) -> str:
+    """Return the servers that a test shares with those of other files, else its file."""
     fixtures = getattr(item, "fixturenames", ())
-    if "tls_user" in fixtures:
-        return "tls"
-    if item.path.parent.name == "system":
-        return "system"
-    return "city" if "city" in fixtures else str(item.path)
+    return next((each for each in _SHARED if each in fixtures), str(item.path))
 
 
 @pytest.fixture(scope="session")
 def own_ports() -> Iterator[OwnPorts]:
-    """Return the ports of this run's nth stack, 0 to 4: no other run on this machine has them.
+    """Return the ports of this run's nth stack, 0 to 5: no other run on this machine has them.
 
     A server that a test stops must find its port free again when it starts it: taken by
     another run's server, that one would be asked in its place.
     """
-    folder = Path(tempfile.gettempdir())
-    for run in range(_RUNS):
-        held = (folder / f"maplebridge-test-run-{run}.lock").open("w")
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            held.close()
-            continue
-        break
-    else:
-        pytest.fail(f"{_RUNS} test runs on one machine leave no ports to another")
+    with ExitStack() as holding:
+        for run in range(_RUNS):
+            # held by another run, or another user's file
+            with suppress(BlockingIOError, PermissionError):
+                path = Path(tempfile.gettempdir()) / f"maplebridge-test-run-{run}.lock"
+                fcntl.flock(holding.enter_context(path.open("w")), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+        else:
+            pytest.fail(f"{_RUNS} test runs on one machine leave no ports to another")
 
-    def ports(stack: int) -> dict[str, int]:
-        shift = 2000 + (run * _STACKS_OF_A_RUN + stack) * 100
-        return {name: port + shift for name, port in DEFAULT_PORTS.items()}
+        def ports(stack: int) -> dict[str, int]:
+            shift = 2000 + (run * _STACKS_OF_A_RUN + stack) * 100
+            return {name: port + shift for name, port in DEFAULT_PORTS.items()}
 
-    with held:
         yield ports
 
 

@@ -15,6 +15,7 @@ from maplebridge.access_policy.audit.leaf import Cover
 from maplebridge.access_policy.merkle import leaf_hash, root_of, split_hashes
 from maplebridge.errors import AuditUnavailable
 from maplebridge.settings import Settings
+from maplebridge.sql import is_disk_full
 from maplebridge.tls import explained
 
 DATABASE = "maplebridge_audit"
@@ -90,7 +91,8 @@ def translated(settings: Settings) -> Iterator[None]:
     except psycopg.Error as exc:
         detail = type(exc).__name__ if exc.sqlstate is None else f"SQLSTATE {exc.sqlstate}"
         address = f"{settings.postgres_host}:{settings.postgres_port}/{DATABASE}"
-        raise explained(AuditUnavailable(address, detail), tls_ca=settings.tls_ca) from exc
+        error = AuditUnavailable(address, detail, full=is_disk_full(exc))
+        raise explained(error, tls_ca=settings.tls_ca) from exc
 
 
 def read_leaves(connection: psycopg.Connection[Any]) -> Generator[StoredLeaf, None, None]:

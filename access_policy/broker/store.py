@@ -13,6 +13,7 @@ import psycopg
 
 from maplebridge.errors import StoreUnavailable
 from maplebridge.settings import Settings
+from maplebridge.sql import is_disk_full
 from maplebridge.tls import explained
 
 DATABASE = "maplebridge_keys"
@@ -57,7 +58,8 @@ def translated(settings: Settings) -> Iterator[None]:
     except psycopg.Error as exc:
         detail = type(exc).__name__ if exc.sqlstate is None else f"SQLSTATE {exc.sqlstate}"
         address = f"{settings.postgres_host}:{settings.postgres_port}/{DATABASE}"
-        raise explained(StoreUnavailable(address, detail), tls_ca=settings.tls_ca) from exc
+        error = StoreUnavailable(address, detail, full=is_disk_full(exc))
+        raise explained(error, tls_ca=settings.tls_ca) from exc
 
 
 class Connections:

@@ -6,6 +6,7 @@ SDK alone can publish, and every command starts sooner.
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from collections.abc import Sequence
@@ -78,7 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # a person is told by errors; only `serve` writes the log out
     logging.getLogger("maplebridge").addHandler(logging.NullHandler())
     try:
-        make_app(named)(given)
+        app = make_app(named)
+        # a command's own code stays to its end: the collector need not look at it again and again
+        gc.freeze()
+        app(given)
     except MapleBridgeError as error:
         print_error(error, as_json="--json" in given)
         sys.exit(error.exit_code)

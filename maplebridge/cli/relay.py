@@ -68,9 +68,6 @@ def relay(
     def connect() -> OutboxStore:
         return OutboxStore(dsn, plan, payload_max_bytes=settings.event_max_bytes)
 
-    if retry:
-        with connect() as store:
-            store.retry()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -82,8 +79,12 @@ def relay(
     ).open()
     unsent: Unavailable | None = None
     try:
-        work = OutboxRelay(plan, department, connect, on_progress=_Teller(as_json=as_json))
-        progress = work.run_once() if once else work.run(stop)
+        work = OutboxRelay(
+            plan, department, connect, on_progress=_Teller(as_json=as_json), stop=stop
+        )
+        if retry:
+            work.retry()
+        progress = work.run_once() if once else work.run()
         try:
             department.flush(_PATIENCE_S)
         except Unavailable as error:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
-from maplebridge.errors import EventInvalid, EventTooLarge, Unavailable
+from maplebridge.errors import EventInvalid, EventTooLarge, InputError, OutboxHeld, Unavailable
 from maplebridge.producers.batch import Batch
 from maplebridge.producers.department import Department
 from maplebridge.producers.event_json import shown_path
@@ -26,6 +28,10 @@ log = logging.getLogger(__name__)
 BATCH_ROWS = 200
 POLL_S = 0.5
 RETRY_S = 2.0
+HELD_S = 90.0
+_LOOK_S = 1.0
+# what was on its way when a connection was lost may still be heard
+_LAST_WORDS = 2
 
 
 @dataclass
@@ -48,43 +54,92 @@ class OutboxRelay:
         connect: Callable[[], OutboxStore],
         *,
         on_progress: Callable[[RelayProgress], None] = lambda _: None,
+        stop: threading.Event | None = None,
+        held_s: float = HELD_S,
     ) -> None:
+        """stop: ends what waits or goes on, once it is set. held_s: how long to wait for a
+        silent connection that holds the outbox; longer than PostgreSQL takes to let go of one
+        that was lost.
+        """
         self._plan = plan
         self._department = department
         self._connect = connect
         self._on_progress = on_progress
+        self._stop = stop or threading.Event()
+        self._held_s = held_s
         self._max_bytes = department.settings.event_max_bytes
         self.progress = RelayProgress()
+
+    def retry(self) -> int:
+        """Put the refused rows at the end of the queue again; return how many.
+
+        Raises Unavailable, InputError if another relay is at work.
+        """
+        with self._open() as store:
+            return store.retry()
 
     def run_once(self) -> RelayProgress:
         """Relay everything that waits now, and return.
 
-        Raises Unavailable, AccessDenied; what was relayed until then is off the queue.
+        Raises Unavailable, AccessDenied, InputError if another relay is at work; what was
+        relayed until then is off the queue.
         """
-        with self._connect() as store:
+        with self._open() as store:
             self._tell(store)
             while self._step(store):
                 self._tell(store)
         return self.progress
 
-    def run(self, stop: threading.Event) -> RelayProgress:
-        """Relay until `stop` is set; wait for servers that do not answer.
+    def run(self) -> RelayProgress:
+        """Relay until it is stopped; wait for servers that do not answer.
 
-        Raises AccessDenied, InputError: what waiting does not mend.
+        Raises AccessDenied, InputError: what waiting does not mend, such as another relay
+        at work.
         """
-        while not stop.is_set():
+        while not self._stop.is_set():
             try:
-                with self._connect() as store:
+                with self._open() as store:
                     self._tell(store)
-                    while not stop.is_set():
+                    while not self._stop.is_set():
                         if self._step(store):
                             self._tell(store)
                         else:
-                            stop.wait(POLL_S)
+                            self._stop.wait(POLL_S)
             except Unavailable as error:
                 log.warning("the relay waits: %s", error.message)
-                stop.wait(RETRY_S)
+                self._stop.wait(RETRY_S)
         return self.progress
+
+    def _open(self) -> OutboxStore:
+        """Connect, and wait while a silent connection holds the outbox.
+
+        A relay that lives asks every half second. One whose connection was lost asks
+        nothing more, and holds the outbox until PostgreSQL lets go of that connection.
+        Raises InputError if the other lives, or is silent for too long; OutboxHeld if
+        this one is stopped meanwhile.
+        """
+        deadline = time.monotonic() + self._held_s
+        asked: set[tuple[int, datetime | None]] = set()
+        while True:
+            try:
+                store = self._connect()
+            except OutboxHeld as held:
+                if not asked:
+                    log.warning("the relay waits for a lost connection: %s", held.message)
+                asked.add((held.pid, held.asked_at))
+                if len(asked) > _LAST_WORDS:
+                    raise InputError(
+                        "another relay is at work on this outbox.",
+                        todo="Run one relay for one outbox.",
+                    ) from None
+                if time.monotonic() > deadline:
+                    raise InputError(f"for too long {held.message}", todo=held.todo) from None
+                if self._stop.wait(_LOOK_S):
+                    raise
+            else:
+                if asked:
+                    log.warning("the relay goes on: the outbox is free")
+                return store
 
     def _step(self, store: OutboxStore) -> bool:
         """Relay the first rows that wait; return whether there were any."""

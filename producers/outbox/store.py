@@ -12,7 +12,7 @@ from typing import Any, Self
 import psycopg
 from psycopg import sql
 
-from maplebridge.errors import InputError, StoreUnavailable
+from maplebridge.errors import InputError, OutboxHeld, StoreUnavailable
 from maplebridge.producers.outbox.plan import TIMESTAMP, RelayPlan
 from maplebridge.producers.outbox.rows import OutboxRow
 from maplebridge.sql import load_queries
@@ -20,6 +20,23 @@ from maplebridge.sql import load_queries
 _SQL = load_queries("maplebridge.producers.outbox", "store.sql")
 _LOCK_CLASS = 1_297_240_658
 _STATEMENT_LIMIT_MS = 60_000
+SILENT_S = 60.0
+_KNOWS_IDLE = 140_000
+# both sides notice within half a minute that the other's machine is gone
+_KEEPALIVES: dict[str, Any] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+}
+_OPTIONS = " ".join(
+    f"-c {name}={value}"
+    for name, value in {
+        **{f"tcp_{name}": value for name, value in _KEEPALIVES.items()},
+        "statement_timeout": _STATEMENT_LIMIT_MS,
+        "idle_in_transaction_session_timeout": _STATEMENT_LIMIT_MS,
+        "timezone": "UTC",
+    }.items()
+)
 
 
 @dataclass(frozen=True)
@@ -41,10 +58,18 @@ def install_sql(plan: RelayPlan) -> str:
 class OutboxStore:
     """One connection to the department's database; closed after any error."""
 
-    def __init__(self, dsn: str, plan: RelayPlan, *, payload_max_bytes: int) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        plan: RelayPlan,
+        *,
+        payload_max_bytes: int,
+        silent_s: float = SILENT_S,
+    ) -> None:
         """dsn: a libpq connection string; a password comes from PGPASSWORD or PGPASSFILE.
 
-        Raises StoreUnavailable, InputError if the string is none or another relay is at work.
+        silent_s: when PostgreSQL (14 or later) lets go of a connection that asks nothing.
+        Raises StoreUnavailable, OutboxHeld, InputError if the string is none.
         """
         names = _names(plan)
         self._queries = {name: sql.SQL(text).format(**names) for name, text in _SQL.items()}
@@ -55,15 +80,16 @@ class OutboxStore:
                 autocommit=True,
                 connect_timeout=5,
                 application_name="maplebridge relay",
-                options=f"-c statement_timeout={_STATEMENT_LIMIT_MS} -c timezone=UTC",
+                options=_OPTIONS,
+                **_KEEPALIVES,
             )
         self.address = f"{self._db.info.host}:{self._db.info.port}"
         try:
+            if self._db.info.server_version >= _KNOWS_IDLE:
+                self._one("end_when_idle", milliseconds=str(int(silent_s * 1000)))
             if not self._one("lock")[0]:
-                raise InputError(
-                    f"another relay is at work on {plan.schema}.{plan.table}.",
-                    todo="Run one relay for one outbox.",
-                )
+                pid, asked_at = self._one("holder") or (0, None)
+                raise OutboxHeld(self.address, pid, asked_at)
         except BaseException:
             self._db.close()
             raise
@@ -109,9 +135,9 @@ class OutboxStore:
         count, seconds = self._one("backlog")
         return int(count), float(seconds)
 
-    def _one(self, name: str) -> tuple[Any, ...]:
+    def _one(self, name: str, **values: str) -> tuple[Any, ...]:
         with self._translated(self.address):
-            row = self._db.execute(self._queries[name]).fetchone()
+            row = self._db.execute(self._queries[name], values or None).fetchone()
         return tuple(row or ())
 
     @contextmanager

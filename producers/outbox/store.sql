@@ -3,6 +3,15 @@
 -- name: lock
 SELECT pg_try_advisory_lock({lock_class} + 1, {queue_name}::regclass::oid::int4)
 
+-- name: holder
+-- what other roles ask, and when, is hidden from this one
+SELECT pid, query_start FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND datname = current_database()
+  AND classid = ({lock_class} + 1)::oid AND objid = {queue_name}::regclass::oid
+
+-- name: end_when_idle
+SELECT set_config('idle_session_timeout', %(milliseconds)s, false)
+
 -- name: read
 SELECT q.position, q.id, o.{id} IS NOT NULL, o.{aggregatetype}, o.{aggregateid}, o.{type},
        CASE WHEN octet_length(o.{payload}::text) <= %(payload_max_bytes)s

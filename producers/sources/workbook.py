@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
-from openpyxl import Workbook
-from openpyxl.cell import WriteOnlyCell
-
 from maplebridge.errors import InputError, MappingInvalid
 from maplebridge.producers.mapping.document import did_you_mean
 from maplebridge.producers.mapping.source import WorkbookSource
-from maplebridge.producers.rejects import COLUMNS, open_private, unwritable
+from maplebridge.producers.rejects import COLUMNS
 from maplebridge.producers.sources.rows import SourceRow
 from maplebridge.producers.sources.workbook_archive import open_watched
+from maplebridge.producers.sources.workbook_rejects import WorkbookRejects
 
 UNPACKED_MAX_BYTES = 1_000_000_000
 TEXTS_MAX_BYTES = 50_000_000
@@ -28,7 +25,6 @@ COLUMNS_MAX = 1_000
 
 _TEXTS = "xl/sharedstrings.xml"
 _ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!"})
-_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 class WorkbookRows:
@@ -176,58 +172,6 @@ class WorkbookRows:
             f"{self._path.name} cannot be read as a workbook ({type(exc).__name__}).",
             todo="Save it as .xlsx from a spreadsheet program.",
         )
-
-
-class WorkbookRejects:
-    """The rejected rows as a sheet of the same name, with the same columns behind three more."""
-
-    def __init__(self, path: Path, *, sheet: str, header: Sequence[str]) -> None:
-        self.path = path
-        self.rows = 0
-        self._partial = path.with_name(f"{path.name}.partial")
-        self._title = sheet
-        self._header = header
-        self._sheet: Any = None
-        self._book: Any = None
-
-    def add(
-        self, *, row: int, column: str, reason: str, cells: Sequence[Any], original: Any
-    ) -> None:
-        if self._book is None:
-            self._book = Workbook(write_only=True)
-            self._sheet = self._book.create_sheet(self._title)
-            self._write([*COLUMNS, *self._header])
-        self._write([row, column, reason, *cells])
-        self.rows += 1
-
-    def finish(self) -> Path | None:
-        try:
-            if self._book is None:
-                self.path.unlink(missing_ok=True)
-                return None
-            open_private(self._partial, encoding="ascii").close()
-            self._book.save(self._partial)
-            self._partial.replace(self.path)
-        except OSError as exc:
-            raise unwritable(self.path, exc) from exc
-        return self.path
-
-    def abandon(self) -> None:
-        if self._sheet is not None:
-            self._sheet.close()
-        self._partial.unlink(missing_ok=True)
-
-    def _write(self, values: Sequence[Any]) -> None:
-        made = []
-        for value in values:
-            if isinstance(value, str):
-                cell = WriteOnlyCell(self._sheet, _ILLEGAL.sub("", value))
-                # a text that begins with = is no formula
-                cell.data_type = "s"
-                made.append(cell)
-            else:
-                made.append(value)
-        self._sheet.append(made)
 
 
 def _cell(value: Any) -> Any:

@@ -37,7 +37,7 @@ def targets() -> set[str]:
 
 
 def test_the_makefile_has_its_targets() -> None:
-    assert targets() == {"demo", "test", "lint", "bench", "clean", "help"}
+    assert targets() == {"demo", "test", "nightly", "lint", "bench", "clean", "help"}
 
 
 def test_make_help_lists_every_target() -> None:

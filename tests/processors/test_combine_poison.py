@@ -128,9 +128,9 @@ def outbox(kafka: Kafka) -> Iterator[Callable[[], psycopg.Connection[Any]]]:
 
 
 def test_every_kind_of_poison_is_set_aside_whole_and_the_partition_moves_on(
-    kafka: Kafka, lane: Lane
+    kafka: Kafka, lane: Lane, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """F6, T5, T18: reason, offset, headers and the original bytes; no value in a reason."""
+    """F6, T5, T18: reason, offset, headers and the original bytes; no value in a reason or log."""
     topic, letters = HOTLINE.topic, f"mb.dlq.{HOTLINE.topic}"
     register = order({"state": "open"}, case_ref="POISON", occurred_at=AT)
     kinds = poison(kafka)
@@ -142,6 +142,8 @@ def test_every_kind_of_poison_is_set_aside_whole_and_the_partition_moves_on(
     kafka.flush()
     written = lane.combine()
     assert (written.combined, written.dead_lettered) == (1, len(kinds))
+    assert caplog.text.count(f"dead letter {topic}[0]@") == len(kinds)
+    assert CANARY not in caplog.text
 
     told = lane.rows('SELECT "offset", reason, path, schema_id FROM dead_letters ORDER BY 1')
     assert [row[0] for row in told] == list(range(first, first + len(kinds)))
@@ -162,6 +164,7 @@ def test_every_kind_of_poison_is_set_aside_whole_and_the_partition_moves_on(
         _, _, kept_key, kept_value, headers = by_offset[number]
         assert (kept_key, kept_value) == (key, value)
         assert wanted in headers["mb_reason"].decode()
+        assert CANARY.encode() not in headers["mb_reason"] + headers["mb_path"]
         assert headers["mb_path"].decode() == path
         assert headers["mb_partition"] == b"0"
         assert headers["ce_id"] == b"x"

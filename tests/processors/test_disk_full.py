@@ -64,7 +64,7 @@ def test_a_full_disk_stops_combine_with_a_word_and_costs_no_event(
             )
         kafka.publish(corpus(9000, seed=51, live_ids=True))
         ends = lane.ends()
-        with pytest.raises(StoreUnavailable, match="DiskFull"):
+        with pytest.raises(StoreUnavailable, match="has no room left on its disk"):
             lane.combine(ends)
         mount = str(volume.parent)
         subprocess.run(["mount", "-o", "remount,size=64m", mount], check=True)

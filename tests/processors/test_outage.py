@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import random
+import resource
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -88,21 +90,44 @@ def check_order(lane: Lane, run: str) -> None:
     assert all(each == sorted(each) for each in times.values())
 
 
-def outage(stack: Stack, profile: Profile, lane: Lane, home: Path, events: int) -> None:
+@dataclass(frozen=True)
+class Drained:
+    """How long an outage's events took, in seconds, and what memory, in bytes."""
+
+    spooling_s: float
+    draining_s: float
+    combining_s: float
+    peak_before: int
+    peak_after: int
+
+
+def outage(stack: Stack, profile: Profile, lane: Lane, home: Path, events: int) -> Drained:
     run = f"outage-{time.time_ns()}"
     with Department("hotline", settings=settings_of(profile, home)) as hotline:
         before = publish_many(hotline, run, 0, 1_000)
         with kafka_stopped(stack):
+            peak_before, began = peak_memory(), time.monotonic()
             ids = before + publish_many(hotline, run, 1_000, events)
+            spooled = time.monotonic()
             with pytest.raises(KafkaUnavailable, match="events wait in the spool"):
                 hotline.flush(2)
+        back = time.monotonic()
         hotline.flush(30)
+        drained, peak_after = time.monotonic(), peak_memory()
         assert hotline.waiting == 0
+    combining = time.monotonic()
     written = lane.combine()
+    combining_s = time.monotonic() - combining
     assert len(ids) == events + 1_000
     assert written.dead_lettered == 0
     assert sorted(combined(lane, run)) == sorted(ids)
     check_order(lane, run)
+    return Drained(spooled - began, drained - back, combining_s, peak_before, peak_after)
+
+
+def peak_memory() -> int:
+    """Return the peak resident size of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def test_ten_thousand_events_of_an_outage_are_drained_in_order_none_lost_none_twice(
@@ -113,10 +138,21 @@ def test_ten_thousand_events_of_an_outage_are_drained_in_order_none_lost_none_tw
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1200)
 def test_a_hundred_thousand_events_of_an_outage_are_drained_none_lost_none_twice(
     stack: Stack, provisioned: Profile, lane: Lane, tmp_path: Path
 ) -> None:
-    outage(stack, provisioned, lane, tmp_path, 100_000)
+    """F3, F5; prints the figures of docs/performance.md."""
+    events = 100_000
+    took = outage(stack, provisioned, lane, tmp_path, events)
+    for name, seconds in (
+        ("spooled", took.spooling_s),
+        ("drained", took.draining_s),
+        ("combined", took.combining_s),
+    ):
+        print(f"{events:,} events {name} in {seconds:.1f} s, {events / seconds:,.0f} a second")
+    grown = (took.peak_after - took.peak_before) / 1e6
+    print(f"peak memory {took.peak_after / 1e6:.0f} MB, {grown:.0f} MB of it for the outage")
 
 
 def test_what_waits_goes_out_with_the_next_publisher_after_the_outage(

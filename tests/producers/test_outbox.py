@@ -355,14 +355,6 @@ def test_the_relay_has_no_more_rights_than_it_needs(
             relay_role.execute(statement)
 
 
-def test_one_relay_works_on_an_outbox_at_a_time(
-    database: DepartmentDatabase, plan: RelayPlan
-) -> None:
-    with database.store(plan), pytest.raises(InputError, match="another relay"):
-        database.store(plan)
-    database.store(plan).__exit__()
-
-
 def test_a_database_that_is_away_or_without_the_relays_tables_is_told(
     provisioned: Profile, database: DepartmentDatabase, plan: RelayPlan, tmp_path: Path
 ) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from maplebridge.localstack.layout import claim, settle_ports
 from tests.conftest import OwnPorts
 from tests.system.stack_user import Ran, User
 
@@ -21,8 +20,9 @@ class Demo:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+def demo(tmp_path_factory: pytest.TempPathFactory, own_ports: OwnPorts) -> Iterator[Demo]:
     user = User(tmp_path_factory.mktemp("demo") / "home")
+    user.settle(own_ports(4))
     try:
         yield Demo(user, user.run("demo", "--json", timeout_s=240))
     finally:
@@ -33,8 +33,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 def tls_user(tmp_path_factory: pytest.TempPathFactory, own_ports: OwnPorts) -> Iterator[User]:
     """A user whose whole city speaks TLS; the tests of TLS and of onboarding share it."""
     user = User(tmp_path_factory.mktemp("tls") / "home")
-    claim(user.home)
-    settle_ports(user.home, user.supervisor, own_ports(1))
+    user.settle(own_ports(1))
     try:
         began = user.run("up", "--tls", timeout_s=240)
         assert began.code == 0, began.said

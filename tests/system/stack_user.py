@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from maplebridge.localstack import Supervisor
+from maplebridge.localstack.layout import claim, settle_ports
 from maplebridge.settings import Profile
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -55,6 +56,11 @@ class User:
     @property
     def profile(self) -> Profile:
         return Profile.load(self.home)
+
+    def settle(self, ports: Mapping[str, int]) -> None:
+        """Choose the ports of the home's servers before its first command does."""
+        claim(self.home)
+        settle_ports(self.home, self.supervisor, ports)
 
     def run(
         self, *arguments: object, timeout_s: float = 100, env: Mapping[str, str] | None = None

@@ -13,15 +13,17 @@ import psutil
 import pytest
 
 from maplebridge.localstack.postgresql import PostgresServer
+from tests.conftest import OwnPorts
 from tests.system.stack_user import User, order, write_lines
 
 NOT_RUNNING = 6
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+def own(tmp_path_factory: pytest.TempPathFactory, own_ports: OwnPorts) -> Iterator[User]:
     """A user with a stack that nothing else uses."""
     user = User(tmp_path_factory.mktemp("lifecycle") / "home")
+    user.settle(own_ports(5))
     try:
         ran = user.run("up", "--json", timeout_s=120)
         assert ran.code == 0, ran.said

@@ -53,10 +53,11 @@ def killed_after(step: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def profile(tls_user: User) -> Callable[[], Profile]:
+def profile(tls_user: User) -> Iterator[Callable[[], Profile]]:
     """Returns the profile as the next command would read it; grid has no access."""
     revoke(tls_user.profile, "grid", now=now())
-    return lambda: tls_user.profile
+    yield lambda: tls_user.profile
+    revoke(tls_user.profile, "grid", now=now())
 
 
 def keys_without_end(profile: Profile) -> list[bytes]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+import tempfile
 import tracemalloc
 import zipfile
 from contextlib import closing
@@ -17,6 +19,7 @@ from maplebridge.producers.mapping.source import WorkbookSource
 from maplebridge.producers.sources import workbook
 from maplebridge.producers.sources.rows import SourceRow
 from maplebridge.producers.sources.workbook import WorkbookRows
+from maplebridge.producers.sources.workbook_rejects import WorkbookRejects
 
 SHEET = "xl/worksheets/sheet1.xml"
 
@@ -113,6 +116,94 @@ def test_a_corrected_reject_file_is_read_as_the_sheet_that_it_was(tmp_path: Path
         (9, ["x", ""]),
     ]
     assert rejects.rows == 2
+
+
+def test_rejected_rows_are_written_beside_their_file_for_their_owner_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere, beside = tmp_path / "tmp", tmp_path / "work"
+    elsewhere.mkdir()
+    beside.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
+    target = beside / "r.xlsx"
+    target.write_text("of an earlier import")
+
+    def begun() -> WorkbookRejects:
+        rejects = WorkbookRejects(target, sheet="工单", header=("a",))
+        for number in range(2_000):
+            rejects.add(row=number, column="a", reason="r", cells=["枫甲乙"], original="")
+        assert list(elsewhere.iterdir()) == []
+        (partial,) = [each for each in beside.iterdir() if each != target]
+        assert partial.stat().st_mode & 0o777 == 0o700
+        written = list(partial.iterdir())
+        assert {each.stat().st_mode & 0o777 for each in written} == {0o600}
+        assert sum(each.stat().st_size for each in written) > 0
+        assert target.read_text("utf-8") == "of an earlier import"
+        return rejects
+
+    begun().abandon()
+    assert list(beside.iterdir()) == [target]
+    rejects = begun()
+    assert rejects.finish() == target
+    assert list(beside.iterdir()) == [target]
+    assert list(elsewhere.iterdir()) == []
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert len(read(target)[1]) == 2_000
+    # an import that breaks off behind it takes nothing away
+    rejects.abandon()
+    assert target.exists()
+
+
+CELLS = st.one_of(
+    st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=20),
+    st.integers(-(10**9), 10**9),
+    st.booleans(),
+    # a spreadsheet program keeps 15 digits of a number
+    st.floats(allow_nan=False, allow_infinity=False, width=32).map(lambda x: float(f"{x:.15g}")),
+    st.datetimes(datetime(1900, 3, 1), datetime(2100, 1, 1)).map(
+        lambda at: at.replace(microsecond=0)
+    ),
+)
+
+
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(rows=st.lists(st.lists(CELLS, min_size=3, max_size=3), min_size=1, max_size=5))
+def test_a_sheet_of_rejects_reads_back_as_it_was(tmp_path: Path, rows: list[list[Any]]) -> None:
+    rejects = WorkbookRejects(tmp_path / "r.xlsx", sheet='<"&>', header=("a", "b", "c"))
+    legal = [[_legal(cell) for cell in row] for row in rows]
+    for number, cells in enumerate(rows, 2):
+        rejects.add(row=number, column="a", reason="r", cells=cells, original="")
+    out = rejects.finish()
+    assert out is not None
+    told = [row for row in enumerate(legal, 2) if any(cell != "" for cell in row[1])]
+    found = [(row.number, row.cells) for row in read(out, sheet='<"&>')[1]]
+    assert [each for each in found if any(cell != "" for cell in each[1])] == told
+
+
+def _legal(cell: Any) -> Any:
+    """Return a cell without what XML cannot hold, as it is read."""
+    if not isinstance(cell, str):
+        return cell
+    return re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", "", cell).strip()
+
+
+def test_rejects_that_cannot_be_written_say_so(tmp_path: Path) -> None:
+    rejects = WorkbookRejects(tmp_path / "none" / "r.xlsx", sheet="s", header=("a",))
+    with pytest.raises(InputError, match=r"r\.xlsx cannot be written .* another place"):
+        rejects.add(row=2, column="a", reason="r", cells=["x"], original="")
+    rejects.abandon()
+
+
+def test_a_sheet_whose_name_no_workbook_may_have_says_so(tmp_path: Path) -> None:
+    rejects = WorkbookRejects(tmp_path / "r.xlsx", sheet="s" * 32, header=("a",))
+    with pytest.raises(InputError, match="at most 31 characters"):
+        rejects.add(row=2, column="a", reason="r", cells=["x"], original="")
+    rejects.abandon()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_packed_bomb_is_refused_before_it_is_unpacked(
