@@ -11,13 +11,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from maplebridge.errors import InputError, MapleBridgeError
+from maplebridge.errors import EventInvalid, InputError, MapleBridgeError
 from maplebridge.producers.amendments import Amendments
 from maplebridge.producers.batch import RETRACTION, Batch
 from maplebridge.producers.delivery import Delivery
 from maplebridge.producers.import_state import ImportState
 from maplebridge.producers.parts import Parts, make_parts
 from maplebridge.producers.preparation import Envelope
+from maplebridge.producers.spool import Spool
 from maplebridge.schemas import (
     Catalogue,
     CodeLists,
@@ -155,6 +156,10 @@ class Department:
             case_ref=case_ref,
         )
 
+    def field_faults(self, event_type: str, fields: Mapping[str, Any]) -> list[EventInvalid]:
+        """Return what is wrong with the fields of an event that is refused anyway."""
+        return self._open_parts.preparation.field_faults(event_type, fields)
+
     def batch(self) -> Batch:
         """Return a block whose events are taken together, in one commit, at its end."""
         return Batch(self._open_parts)
@@ -199,6 +204,11 @@ class Department:
         SpoolFull or DepartmentStoreUnavailable; how long it waits for room: as `publish`.
         """
         self._open_parts.intake.check()
+
+    @property
+    def spool(self) -> Spool:
+        """What waits for Kafka, and what was refused."""
+        return self._open_parts.spool
 
     @property
     def imports(self) -> ImportState:

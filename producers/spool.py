@@ -140,6 +140,24 @@ class Spool:
         with self._store.reading() as db:
             return [seq for (seq,) in db.execute(SQL["refused_with_id"], (event_id,))]
 
+    def find(self, event_ids: Sequence[str]) -> list[int]:
+        """Return the numbers of those events that wait; reads the whole spool."""
+        with self._store.reading() as db:
+            return [seq for (seq,) in db.execute(SQL["find"], (json.dumps(event_ids),))]
+
+    def holds(self, seqs: Sequence[int]) -> bool:
+        """Tell whether any of these events still waits."""
+        with self._store.reading() as db:
+            return bool(db.execute(SQL["holds"], (json.dumps(seqs),)).fetchone()[0])
+
+    def fates(self, event_ids: Sequence[str]) -> dict[str, str | None]:
+        """Return None for an event that waits, and why for one that was refused.
+
+        Of events that were taken, all others were acknowledged. Reads the whole spool.
+        """
+        with self._store.reading() as db:
+            return dict(db.execute(SQL["fates"], {"ids": json.dumps(event_ids)}))
+
     def waiting(self) -> dict[str, int]:
         """Return how many events wait, by event type."""
         with self._store.reading() as db:

@@ -129,7 +129,8 @@ def _shown(progress: RelayProgress) -> dict[str, object]:
 
 
 def _sentence(progress: RelayProgress) -> str:
+    rows = "row" if progress.relayed == 1 else "rows"
     return (
-        f"{progress.relayed} rows relayed, {progress.rejected} refused,"
+        f"{progress.relayed} {rows} relayed, {progress.rejected} refused,"
         f" {progress.waiting} waiting, the first for {progress.lag_s:.1f} s"
     )

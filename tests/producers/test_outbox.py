@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from maplebridge.errors import InputError, StoreUnavailable
+from maplebridge.errors import AccessDenied, InputError, StoreUnavailable
 from maplebridge.producers import Department
 from maplebridge.producers.ids import is_uuid7, uuid7
 from maplebridge.producers.outbox import OutboxRelay, OutboxStore, RelayPlan, RelayProgress
@@ -384,11 +384,22 @@ def test_the_relay_has_no_more_rights_than_it_needs(
 
 
 def test_a_database_that_is_away_or_without_the_relays_tables_is_told(
-    provisioned: Profile, database: DepartmentDatabase, plan: RelayPlan, tmp_path: Path
+    provisioned: Profile,
+    database: DepartmentDatabase,
+    plan: RelayPlan,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1 ") as away:
         OutboxStore("host=127.0.0.1 port=1 password=hush", plan, payload_max_bytes=1)
     assert "hush" not in str(away.value)
+    dsn = f"{database.dsn(database.relay)} password=hush"
+    with pytest.raises(AccessDenied, match=rf":{database.port} refuses the login") as refused:
+        OutboxStore(dsn, plan, payload_max_bytes=1)
+    assert "hush" not in str(refused.value)
+    monkeypatch.setenv("PGHOST", "127.0.0.1")
+    monkeypatch.setenv("PGPORT", "2")
+    with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:2 does not answer"):
+        OutboxStore("dbname=none", plan, payload_max_bytes=1)
     bare = make_database(provisioned)
     with pytest.raises(InputError, match="relay --sql"):
         bare.store(plan)
