@@ -8,6 +8,7 @@ from typing import Any
 
 from maplebridge.schemas.code_lists import CodeLists
 from maplebridge.schemas.contracts import parse_contract
+from maplebridge.schemas.lint.content_rules import content_faults
 from maplebridge.schemas.lint.contract_rules import contract_faults
 from maplebridge.schemas.lint.fault import CODES, Fault
 from maplebridge.schemas.lint.field_rules import FLOORS, field_faults
@@ -101,6 +102,7 @@ def _located(
         faults += contract_faults(contract, schema, departments)
         faults += [each for spec in contract.fields for each in field_faults(spec, contract, codes)]
         faults += raise_faults(contract, codes)
+        faults += content_faults(contract, schema)
     pointers = dict(_pointers(schema.get("fields", []), ("fields",), ""))
     for fault in faults:
         # what is wrong inside the envelope stands where the envelope is named
@@ -114,9 +116,9 @@ def _pointers(fields: Any, at: Pointer, prefix: str) -> Iterator[tuple[str, Poin
             continue
         path, here = f"{prefix}{each.get('name')}", (*at, index)
         yield path, here
-        yield f"{path}[]", here
         kind = each.get("type")
         items = kind.get("items") if isinstance(kind, dict) else None
+        yield f"{path}[]", (*here, "type", "items") if isinstance(items, dict) else here
         if isinstance(items, dict):
             yield from _pointers(
                 items.get("fields"), (*here, "type", "items", "fields"), f"{path}[]."

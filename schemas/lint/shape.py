@@ -107,6 +107,14 @@ def _tags(each: Mapping[str, Any], path: str) -> Iterator[Fault]:
     tags = each.get("confluent:tags", [])
     if not isinstance(tags, list):
         raise TypeError("tags are a list")
+    if len([tag for tag in tags if tag in GRADES]) > 1:
+        yield Fault(
+            "MB101",
+            path,
+            "several grades.",
+            f"Leave one of {', '.join(GRADES)}: the highest that it needs.",
+            "confluent:tags",
+        )
     strange = [tag for tag in tags if tag not in GRADES and tag not in CATEGORIES]
     if strange or len([tag for tag in tags if tag in CATEGORIES]) > 1:
         yield Fault(
