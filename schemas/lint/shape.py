@@ -32,6 +32,9 @@ _OF_CONTRACT = frozenset(
 _OF_FIELD = frozenset(
     ["mb:codes", "mb:format", "mb:text", "mb:scan", "mb:seal", "mb:raise", "mb:share", "mb:open"]
 )
+_OF_AVRO = frozenset(
+    ["type", "name", "namespace", "doc", "fields", "aliases", "default", "order", "confluent:tags"]
+)
 _FRAME = ("meta", "proof")
 
 
@@ -93,7 +96,7 @@ def _fields(fields: list[Any], prefix: str, *, frame: bool = False) -> Iterator[
 
 def _unknown(each: Mapping[str, Any], known: frozenset[str], path: str) -> Iterator[Fault]:
     for name in each:
-        if name.startswith("mb:") and name not in known:
+        if name not in known and name not in _OF_AVRO:
             yield Fault(
                 "MB004",
                 path,
