@@ -297,8 +297,8 @@ def test_a_decoder_survives_what_is_altered_in_valid_events() -> None:
     contract = catalogue().get("mediation.case")
     events = [mediation() for _ in range(4)]
     sound = [(key_of(event), signed_value(event, contract)) for event in events]
-    for key, value in sound:
-        JUDGE.judge(contract.topic, key, value, NOW_MS)
+    for own_key, whole in sound:
+        JUDGE.judge(contract.topic, own_key, whole, NOW_MS)
     long = (b"\xff" * 9 + b"\x01", b"\xfe" * 9 + b"\x01", b"\xff\xff\xff\xff\x0f", b"\x80" * 40)
     tracemalloc.start()
     reasons: Counter[str] = Counter()
