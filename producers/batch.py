@@ -71,16 +71,17 @@ class Batch:
             raise
 
     def _step(self, prepared: Prepared, envelope: Envelope) -> Change | None:
-        """Take what an event says of its case, if it is of one."""
-        case_ref = envelope.get("case_ref")
-        if case_ref is None:
-            return None
+        """Take what an event says of its case and of that of the event it corrects."""
+        case_ref, corrects = envelope.get("case_ref"), envelope.get("corrects")
+        lifecycles = self._parts.lifecycles
         with self._parts.store.mutex:
-            return self._parts.lifecycles.take(
+            if case_ref is None:
+                return None if corrects is None else lifecycles.withdraw(corrects)
+            return lifecycles.take(
                 prepared.contract,
                 case_ref,
                 Step(prepared.occurred_at, prepared.event_id, envelope["transition"]),
-                replaces=envelope.get("corrects"),
+                replaces=corrects,
                 judged=not envelope.get("backfill", False),
             )
 
@@ -118,7 +119,7 @@ class Batch:
                 raise EventInvalid(
                     f"the event taken back is one of {case.event_type}.", path="retracts_type"
                 )
-            change = None if case is None else lifecycles.retract(case, target)
+            change = lifecycles.withdraw(target)
             return prepared, change, amendments.take(Amendment(prepared.event_id, target, True))
 
     def _prepare(self, event_type: str, fields: Mapping[str, Any], envelope: Envelope) -> Prepared:

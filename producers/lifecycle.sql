@@ -33,9 +33,6 @@ SELECT event_type, case_ref FROM lifecycle_steps WHERE event_id = ? LIMIT 1;
 INSERT OR IGNORE INTO lifecycle_steps VALUES (?, ?, ?, ?, ?);
 
 -- name: remove
-DELETE FROM lifecycle_steps WHERE event_type = ? AND case_ref = ? AND event_id = ?;
-
--- name: remove_event
 DELETE FROM lifecycle_steps WHERE event_id = ?;
 
 -- name: put_aside

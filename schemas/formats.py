@@ -6,6 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+LONGEST_MODERATED = 10_000
+"""Characters of a moderated text: some ten pages of Chinese."""
+
 
 @dataclass(frozen=True)
 class Format:

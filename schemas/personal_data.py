@@ -8,7 +8,7 @@ What a text holds is told as kinds, never as the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 
 from maplebridge.schemas.digits import SPELLED, in_ascii
@@ -125,12 +125,20 @@ def _found(left: str, forms: _Forms) -> set[str]:
     found = set()
     for kind, pattern, is_one in forms:
         spans = [m.span(1) for m in pattern.finditer(left) if is_one(m[1])]
-        for start, end in spans:
-            # a card inside an identity number is none
-            left = left[:start] + "\0" * (end - start) + left[end:]
         if spans:
             found.add(kind)
+            left = _without(left, spans)
     return found
+
+
+def _without(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    """Blank spans that begin in order: a card inside an identity number is none."""
+    parts, done = [], 0
+    for start, end in spans:
+        if end > done:
+            parts += [text[done:start], "\0" * (end - max(start, done))]
+            done = end
+    return "".join([*parts, text[done:]])
 
 
 def is_identity_number(number: str) -> bool:

@@ -11,7 +11,7 @@ from maplebridge.schemas.code_lists import CodeLists
 from maplebridge.schemas.codec import Event
 from maplebridge.schemas.compiled import Rule, compile_checks
 from maplebridge.schemas.contracts import Contract, FieldSpec
-from maplebridge.schemas.formats import FORMATS
+from maplebridge.schemas.formats import FORMATS, LONGEST_MODERATED
 from maplebridge.schemas.personal_data import (
     SAYS,
     find_in_code,
@@ -130,6 +130,12 @@ class Validator:
 
     def _scan(self, spec: FieldSpec, event: Event) -> None:
         text = event[spec.path]
+        if text and len(text) > LONGEST_MODERATED:
+            raise EventInvalid(
+                f"longer than {LONGEST_MODERATED:,} characters.",
+                path=spec.path,
+                todo="Shorten the text.",
+            )
         kinds = find_personal_data(text) if text else ()
         if not kinds:
             return

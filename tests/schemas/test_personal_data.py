@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import string
+import time
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -199,6 +200,29 @@ def test_a_number_without_a_text_may_be_a_persons_too() -> None:
     assert is_personal_number(330681200003071231) == is_identity_number("330681200003071231")
     for number in (0, -1, 13800138000.5, float("nan"), float("inf"), 2**63 - 1, 10**18):
         assert not is_personal_number(number)
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["13812345678 ", f"{VISA},", f"{NUMBER}。", "浙D12345 ", "1 ", "6 2 1 7", "86 ", "一三八"],
+)
+def test_the_time_of_a_scan_grows_with_the_text_and_not_with_its_square(part: str) -> None:
+    def seconds(times: int) -> float:
+        text = part * times
+        begun = time.process_time()
+        find_personal_data(text)
+        return time.process_time() - begun
+
+    few = 16_000 // len(part)
+    # the square would take 256 times as long
+    assert seconds(16 * few) < 64 * min(seconds(few) for _ in range(3))
+
+
+@pytest.mark.parametrize("more", ["", f" {NUMBER}", f" {VISA} 浙D12345"])
+def test_what_is_found_stands_in_no_other_number(more: str) -> None:
+    """A card or a phone inside an identity number is none, however often it comes."""
+    kinds = set(find_personal_data(f"{NUMBER} " * 50 + more))
+    assert kinds == {IDENTITY} | ({CARD, PLATE} if VISA in more else set())
 
 
 def test_several_kinds_are_told_each_once() -> None:

@@ -13,6 +13,7 @@ import yaml
 from maplebridge.errors import EventInvalid
 from maplebridge.producers.completion import Completer
 from maplebridge.schemas import Validator, load_catalogue, load_code_lists, load_regions
+from maplebridge.schemas.formats import LONGEST_MODERATED
 from tests.producers.every_event import CONTENT
 from tests.producers.orders import mediation, order, plain_meta
 
@@ -154,6 +155,13 @@ def test_personal_data_is_moved_into_the_sealed_twin_where_the_contract_says_so(
     clean = proposal(response_text="已列入计划")
     validator.check(clean)
     assert (clean["response_text"], clean["response_text_sealed"]) == ("已列入计划", None)
+
+
+def test_a_moderated_text_has_a_length() -> None:
+    validator = Validator(PROPOSALS, CODES, REGIONS)
+    validator.check(proposal(title_moderated="长" * LONGEST_MODERATED))
+    error = refusal(validator, proposal(title_moderated="长" * (LONGEST_MODERATED + 1)))
+    assert (error.path, error.reason) == ("title_moderated", "longer than 10,000 characters.")
 
 
 def test_a_sealed_text_may_hold_a_number() -> None:
