@@ -20,6 +20,7 @@ from maplebridge.schemas import (
     load_regions,
 )
 from maplebridge.schemas.catalogue import contract_paths, load_inlined
+from maplebridge.schemas.schema_files import read_text
 
 
 def commands() -> typer.Typer:
@@ -46,11 +47,7 @@ def lint(
     codes = load_code_lists()
     departments = load_catalogue().departments
     for path in paths:
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as exc:
-            raise InputError(f"{path} cannot be read ({exc.strerror}).") from exc
-        findings = lint_schema(text, inlined, codes, departments=departments)
+        findings = lint_schema(read_text(path), inlined, codes, departments=departments)
         found += [(path, finding) for finding in findings]
     for path, finding in found:
         if as_json:
