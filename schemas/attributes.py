@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 _WORDS: Mapping[type, str] = {
+    bool: "true or false",
     str: "a text",
     int: "a whole number",
     dict: "an object",
@@ -40,6 +41,7 @@ _FIELD: Mapping[str, type] = {
     "mb:seal": dict,
     "mb:raise": dict,
 }
+_TRANSITION: Mapping[str, type] = {"doc": str, "first": bool, "after": list}
 _RAISE: Mapping[str, type] = {"when": str, "as": str, "twin": str, "grade": str, "values": list}
 
 
@@ -54,11 +56,15 @@ def check_contract(schema: Mapping[str, Any]) -> None:
             raise NoContract(f"{name} is missing")
     _check(schema, _CONTRACT, "")
     _check(_given(schema), _OPTIONAL, "")
+    for name, row in schema["mb:transitions"].items():
+        _check(row, _TRANSITION, f"mb:transitions.{name}.")
+        _check_texts(row["after"], f"mb:transitions.{name}.after")
 
 
 def check_field(field: Mapping[str, Any], path: str) -> None:
     """Raises NoContract if an attribute of the field is of another kind."""
     _check(_given(field), _FIELD, f"{path}: ")
+    _check_texts(field.get("confluent:tags") or (), f"{path}: confluent:tags")
     _check(_given(field.get("mb:raise") or {}), _RAISE, f"{path}: mb:raise: ")
 
 
@@ -71,3 +77,8 @@ def _check(row: Mapping[str, Any], kinds: Mapping[str, type], where: str) -> Non
         # True is no number here, though Python says so
         if name in row and type(row[name]) is not kind:
             raise NoContract(f"{where}{name} is not {_WORDS[kind]}")
+
+
+def _check_texts(values: Iterable[Any], where: str) -> None:
+    if not all(isinstance(each, str) for each in values):
+        raise NoContract(f"{where} is not a list of texts")

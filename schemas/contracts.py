@@ -74,6 +74,7 @@ class FieldSpec:
     share, open: to whom it may go at all, and whether it may be published; as its grade
     says, or stricter. format: the form of a plain text that has no code list. scan: for a
     moderated text, what becomes of one in which personal data stands: `reject` or `raise`.
+    default: the JSON text of its default, None if it has none.
     """
 
     path: str
@@ -89,6 +90,7 @@ class FieldSpec:
     format: str = ""
     text: str = ""
     scan: str = ""
+    default: str | None = None
 
     @property
     def nullable(self) -> bool:
@@ -303,6 +305,7 @@ def _leaf(each: dict[str, Any], path: str, kind: Any) -> FieldSpec:
         format=each.get("mb:format", ""),
         text=text,
         scan=each.get("mb:scan", "reject" if text else ""),
+        default=json.dumps(each["default"]) if "default" in each else None,
     )
 
 

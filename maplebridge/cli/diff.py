@@ -11,9 +11,10 @@ import typer
 
 from maplebridge.cli.options import HOME, Home, Json
 from maplebridge.cli.output import console, print_json
-from maplebridge.effects import differences, uses
+from maplebridge.effects import uses
 from maplebridge.errors import InputError
 from maplebridge.schemas import RegistryClient, load_catalogue, load_regions
+from maplebridge.schemas.differences import differences
 from maplebridge.schemas.gate import Verdict, compare, line_of
 from maplebridge.schemas.gradings import load_gradings
 from maplebridge.schemas.history import read_contracts, registered
