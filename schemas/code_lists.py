@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, tzinfo
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
@@ -22,8 +22,8 @@ from maplebridge.schemas.validity import ALWAYS, Validity
 class CodeList:
     """One list: `codes` maps a code to its text; `urgent` codes may raise warnings.
 
-    dated: when those codes hold that do not always. grade: the least grade of a field with
-    the list. raises: the codes that raise a field's grade, and to which.
+    dated: when those codes hold that do not always, in days of `zone`. grade: the least grade
+    of a field with the list. raises: the codes that raise a field's grade, and to which.
     """
 
     name: str
@@ -33,6 +33,11 @@ class CodeList:
     dated: Mapping[str, Validity] = field(default_factory=dict)
     grade: int = 1
     raises: Mapping[str, int] = field(default_factory=dict)
+    zone: tzinfo = UTC
+
+    def days(self, code: str) -> tuple[date | None, date | None]:
+        """Return the first day of a code and the first without it; None for always and never."""
+        return self.dated.get(code, ALWAYS).days(self.zone)
 
     def __contains__(self, code: object) -> bool:
         return code in self.codes
@@ -94,6 +99,7 @@ def _code_list(name: str, row: Mapping[str, Any]) -> CodeList:
             {code: _validity(each, zone) for code, each in dated.items() if zone},
             GRADES[row.get("grade", "L1")],
             {code: GRADES[grade] for code, grade in row.get("raises", {}).items()},
+            zone or UTC,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise ContractRefused(

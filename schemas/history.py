@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from maplebridge.errors import ContractRefused, InputError
+from maplebridge.schemas.attributes import NoContract
 from maplebridge.schemas.catalogue import contract_paths, load_contract, load_inlined
 from maplebridge.schemas.contracts import INLINED, Contract, parse_contract
 from maplebridge.schemas.registry import RegistryClient
@@ -67,9 +68,8 @@ def registered(registry: RegistryClient, subjects: Iterable[str] | None = None) 
 def _contract(schema: dict[str, Any]) -> Contract:
     try:
         return parse_contract(schema, load_inlined())
-    except (ValueError, KeyError, TypeError) as exc:
+    except NoContract as exc:
         raise ContractRefused(
-            f"the registry holds a schema named {schema.get('name')} that is no contract"
-            f" ({type(exc).__name__}: {exc}).",
+            f"the registry holds a schema named {schema.get('name')} that is no contract ({exc}).",
             todo="It was registered past the gate; have it removed there.",
         ) from exc

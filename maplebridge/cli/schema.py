@@ -21,6 +21,7 @@ from maplebridge.schemas import (
 )
 from maplebridge.schemas.catalogue import contract_paths, load_inlined
 from maplebridge.schemas.history import contract_files
+from maplebridge.schemas.schema_files import read_text
 
 
 def commands() -> typer.Typer:
@@ -49,13 +50,7 @@ def lint(
     codes = load_code_lists()
     departments = load_catalogue().departments
     for path, inlined in files:
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as exc:
-            raise InputError(
-                f"{path} cannot be read ({type(exc).__name__}).", todo="Give a file in UTF-8."
-            ) from exc
-        findings = lint_schema(text, inlined, codes, departments=departments)
+        findings = lint_schema(read_text(path), inlined, codes, departments=departments)
         found += [(path, finding) for finding in findings]
     for path, finding in found:
         if as_json:
