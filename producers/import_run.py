@@ -118,6 +118,7 @@ class ImportRun:
             self._settle(_WINDOW_EVENTS)
             self._tell()
         self._settle(0)
+        self._flush()
 
     def _take(self, chunk: list[SourceRow]) -> None:
         plans = [self._plan(row) for row in chunk]
@@ -223,6 +224,17 @@ class ImportRun:
             else:
                 self._arrived(sent)
             waiting.popleft()
+
+    def _flush(self) -> None:
+        """Let out what lay in the spool before, too, unless Kafka is away."""
+        if not self._patience_s:
+            return
+        try:
+            self._target.flush(self._patience_s)
+        except Unavailable as exc:
+            self._unsent = exc
+        except EventTooLarge:
+            pass  # it was put aside, and its row was rejected
 
     def _arrived(self, sent: _Sent) -> None:
         ticket = sent.ticket
