@@ -140,6 +140,29 @@ class Lifecycles:
         case = self.case_of(event_id)
         return None if case is None else self._changed(Change(case, None, event_id))
 
+    def check_correction(self, target: str, *, event_type: str, transition: str) -> None:
+        """Raises EventInvalid if `target` is known to be of another type or transition."""
+        known = self._told(target)
+        if known is None or known == (event_type, transition):
+            return
+        path = "meta.corrects" if known[0] != event_type else "meta.transition"
+        raise EventInvalid(
+            f"the event corrected says {known[1]} of a case of {known[0]}.",
+            path=path,
+            todo="A correction keeps type and transition: retract the event, and publish the"
+            " right one anew.",
+        )
+
+    def _told(self, event_id: str) -> tuple[str, str] | None:
+        """Return the type and the transition of an event that was sent as a step of a case."""
+        for case, changes in self._unwritten.items():
+            for each in changes:
+                if each.step is not None and each.step.event_id == event_id:
+                    return case.event_type, each.step.transition
+        with self._store.reading() as db:
+            row = db.execute(SQL["told"], (event_id,)).fetchone()
+        return None if row is None else (str(row[0]), str(row[1]))
+
     def write(self, changes: Sequence[Change]) -> None:
         """Keep what was taken; within the transaction that accepts the events."""
         with self._store.transaction() as db:

@@ -29,6 +29,9 @@ SELECT event_type, case_ref, occurred_at, event_id, transition FROM lifecycle_st
 -- name: case
 SELECT event_type, case_ref FROM lifecycle_steps WHERE event_id = ? LIMIT 1;
 
+-- name: told
+SELECT event_type, transition FROM lifecycle_steps WHERE event_id = ? LIMIT 1;
+
 -- name: add
 INSERT OR IGNORE INTO lifecycle_steps VALUES (?, ?, ?, ?, ?);
 

@@ -186,10 +186,10 @@ def test_what_was_taken_back_is_no_step(hotline: Department) -> None:
         reason="entered_in_error",
         occurred_at=AT,
     )
-    publish(hotline, "dispatched", 2)
+    other = publish(hotline, "dispatched", 2)
     with pytest.raises(EventInvalid, match="reason"):
         hotline.retract(
-            wrong, event_type=TYPE, community=COMMUNITY, reason="a mood", occurred_at=AT
+            other, event_type=TYPE, community=COMMUNITY, reason="a mood", occurred_at=AT
         )
 
 
