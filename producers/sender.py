@@ -126,8 +126,9 @@ class Sender:
         else:
             error = self._kafka.explained(self._kafka.trouble() or self._kafka.silence())
             todo = error.todo
+        wait = "1 event waits" if self._waiting == 1 else f"{self._waiting:,} events wait"
         error.todo = (
-            f"{todo} {self._waiting:,} events wait in the spool, none is lost: they go out with"
+            f"{todo} {wait} in the spool, nothing is lost: that goes out with"
             " the next publisher, or by `maplebridge spool drain`."
         )
         return error

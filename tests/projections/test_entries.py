@@ -178,6 +178,25 @@ def test_a_cases_history_says_how_each_entry_stands_and_by_what(
     ]
 
 
+def test_a_case_that_is_void_as_a_whole_is_shown_by_name_with_its_history(
+    stores: tuple[ProjectionStore, psycopg.Connection[Any]],
+) -> None:
+    store, admin = stores
+    clear(admin)
+    inside = communities(TOWN)[0]
+    only = order(case_ref="V", event_id=event_id(1), community=inside, occurred_at=AT)
+    back = retraction(only, event_id=event_id(2), occurred_at=AT + 1)
+    write(store, [[only], [back]])
+    [row] = read_model(admin, catalogue(), "cases", prefix=TOWN[:9], case_ref="V")
+    assert (row["community"], row["state"], row["events"], row["parts"]) == (inside, None, 0, {})
+    assert [(step["transition"], step["standing"]) for step in row["history"]] == [
+        ("received", "retracted"),
+        ("retracted", "counted"),
+    ]
+    assert read_model(admin, catalogue(), "cases", prefix=TOWN[:9]) == []
+    assert read_model(admin, catalogue(), "cases", prefix=OTHER_TOWN[:9], case_ref="V") == []
+
+
 def test_a_department_is_answered_with_the_entry_that_was_there_already(city: Profile) -> None:
     """It reads the answer from Kafka with its own password, and nobody but the bus writes one."""
     case = f"ANSWER-{secrets.token_hex(4)}"
