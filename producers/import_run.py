@@ -260,7 +260,11 @@ class ImportRun:
             if sent.arrival.done and sent.arrival.error is None:
                 self._arrived(sent)
         if isinstance(error, MapleBridgeError):
-            done = f"{self._published:,} rows were published before that and are kept"
+            done = (
+                "1 row was published before that and is kept"
+                if self._published == 1
+                else f"{self._published:,} rows were published before that and are kept"
+            )
             again = "" if isinstance(error, AccessDenied) else "; run the import again to go on"
             error.todo = f"{error.todo} {done}{again}.".strip()
 

@@ -132,8 +132,9 @@ class Sender:
             todo = error.todo
             if self.has_ended:  # nothing changes it any more, and asking again takes its time
                 self._trouble = (error, todo)
+        wait = "1 event waits" if self._waiting == 1 else f"{self._waiting:,} events wait"
         error.todo = (
-            f"{todo} {self._waiting:,} events wait in the spool, none is lost: they go out with"
+            f"{todo} {wait} in the spool, nothing is lost: that goes out with"
             " the next publisher, or by `maplebridge spool drain`."
         )
         return error

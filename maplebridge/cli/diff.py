@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maplebridge.cli.options import HOME, Home, Json
-from maplebridge.cli.output import console, print_json
+from maplebridge.cli.output import console, counted, print_json
 from maplebridge.effects import uses
 from maplebridge.errors import InputError
 from maplebridge.schemas import RegistryClient, load_catalogue, load_regions
@@ -75,7 +75,7 @@ def diff(
     if as_json:
         print_json(summary)
     else:
-        console.print(f"{len(verdicts)} contracts, {len(refused)} refused")
+        console.print(f"{counted(len(verdicts), 'contract')}, {len(refused)} refused")
     if refused:
         raise typer.Exit(InputError.exit_code)
 

@@ -9,7 +9,7 @@ import typer
 
 from maplebridge.cli.import_progress import choose_show
 from maplebridge.cli.options import HOME, Home, Json, Limit, regions_of, settings_of
-from maplebridge.cli.output import complaints, console, print_json, print_table
+from maplebridge.cli.output import complaints, console, counted, print_json, print_table
 from maplebridge.errors import StackNotRunning
 from maplebridge.producers import Department, ImportResult, import_file
 from maplebridge.producers.department import store_path
@@ -165,13 +165,16 @@ def _summary(result: ImportResult) -> dict[str, Any]:
 def _print_sum(result: ImportResult, verb: str) -> None:
     before = result.already_published
     console.print(
-        f"{result.rows} rows = {result.published} {verb}"
+        f"{counted(result.rows, 'row')} = {result.published} {verb}"
         + (f" + {before} published before" if before else "")
         + f" + {result.rejected} rejected"
         + (f"; {result.waiting} events wait in the spool" if result.waiting else "")
     )
     if result.events != result.published or result.corrections:
-        corrections = f", {result.corrections} of them corrections" if result.corrections else ""
-        console.print(f"{result.events} events{corrections}")
+        corrections = ""
+        if result.corrections:
+            what = "a correction" if result.corrections == 1 else "corrections"
+            corrections = f", {result.corrections} of them {what}"
+        console.print(f"{counted(result.events, 'event')}{corrections}")
     if result.unseen:
         console.print(f"No row has: {', '.join(result.unseen)}", markup=False)

@@ -10,7 +10,7 @@ import typer
 from maplebridge.cli.diff import diff
 from maplebridge.cli.documents import docs, models
 from maplebridge.cli.options import HOME, Home, Json
-from maplebridge.cli.output import console, print_json, print_table
+from maplebridge.cli.output import console, counted, print_json, print_table
 from maplebridge.errors import InputError
 from maplebridge.schemas import (
     Finding,
@@ -69,7 +69,7 @@ def lint(
     if as_json:
         print_json({"contracts": len(files), "findings": len(found)})
     else:
-        console.print(f"{len(files)} contracts, {len(found)} findings")
+        console.print(f"{counted(len(files), 'contract')}, {counted(len(found), 'finding')}")
     if found:
         raise typer.Exit(InputError.exit_code)
 

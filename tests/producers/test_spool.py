@@ -290,7 +290,7 @@ def test_what_lies_in_the_spool_waits_whatever_becomes_of_the_process(alone: Set
 def test_with_nothing_there_the_wait_ends_with_its_reason(alone: Settings) -> None:
     with opened(alone) as department:
         delivery = department.publish(TYPE, order(), **envelope())
-        with pytest.raises(Unavailable, match="1 events wait"):
+        with pytest.raises(Unavailable, match="1 event waits"):
             delivery.result(1)
         with pytest.raises(Unavailable):
             department.flush(0.5)
