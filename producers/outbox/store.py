@@ -41,9 +41,10 @@ _OPTIONS = " ".join(
 
 @dataclass(frozen=True)
 class Rejected:
-    """A row that cannot be published as it is."""
+    """A row that cannot be published as it is; position: where it stood in the queue."""
 
     id: uuid.UUID
+    position: int
     path: str
     reason: str
 
@@ -118,7 +119,12 @@ class OutboxStore:
             for each in rejected:
                 self._db.execute(
                     self._queries["reject"],
-                    {"id": each.id, "path": each.path, "reason": each.reason},
+                    {
+                        "id": each.id,
+                        "position": each.position,
+                        "path": each.path,
+                        "reason": each.reason,
+                    },
                 )
             self._db.execute(self._queries["done"], {"positions": [row.position for row in rows]})
             if delete:
@@ -126,7 +132,7 @@ class OutboxStore:
                 self._db.execute(self._queries["remove"], {"ids": ids})
 
     def retry(self) -> int:
-        """Put the refused rows at the end of the queue again; return how many."""
+        """Put the refused rows at the end of the queue again, in their order; return how many."""
         with self._translated(self.address):
             return self._db.execute(self._queries["retry"]).rowcount
 

@@ -185,9 +185,9 @@ def event_text(**fields: Any) -> str:
     [
         ('{"fields": {}}', "meta.community"),
         ('{"fields": 5}', "fields"),
-        ("[1]", ""),
+        ("[1]", "payload"),
         (event_text(category=CANARY), "category"),
-        (event_text(**{CANARY: 1}), ""),
+        (event_text(**{CANARY: 1}), "payload"),
         ("[" * 20 + "]" * 20, "payload"),
         (event_text(content="x" * 100_000), "payload"),
     ],
@@ -289,6 +289,34 @@ def test_a_refused_row_is_taken_again_when_it_was_corrected(
     assert work.run_once().relayed == 1
     assert case_refs(bus, since) == ["mended"]
     assert database.rows("SELECT * FROM outbox_relay_reject") == []
+
+
+def test_rows_refused_together_are_taken_again_in_the_order_of_their_commits(
+    bus: Bus, database: DepartmentDatabase, plan: RelayPlan, hotline: Department
+) -> None:
+    since = bus.ends(TOPIC)
+    steps = ("received", "dispatched", "accepted")
+    cases = ("again-1", "again-2", "again-3", "again-4")
+    with database.connect() as connection:
+        for minute, transition in enumerate(steps):
+            for case_ref in cases:
+                payload = {
+                    "community": COMMUNITY,
+                    "case_ref": case_ref,
+                    "transition": transition,
+                    "occurred_at": f"2025-03-03T08:0{minute}:00+08:00",
+                    "fields": order(category="nonsense"),
+                }
+                insert_payload(connection, json.dumps(payload, ensure_ascii=False))
+                connection.commit()
+    work = relay(database, plan, hotline)
+    assert work.run_once().rejected == 12
+    database.run("UPDATE outbox SET payload = jsonb_set(payload, '{fields,category}', '\"gas\"')")
+    assert work.retry() == 12
+    assert work.run_once().relayed == 12, database.rows("SELECT * FROM outbox_relay_reject")
+    metas = [event["meta"] for event in bus.decode(bus.read(TOPIC, since))]
+    for case_ref in cases:
+        assert [m["transition"] for m in metas if m["case_ref"] == case_ref] == list(steps)
 
 
 def test_a_row_deleted_before_it_was_relayed_is_noted(
