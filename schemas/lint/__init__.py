@@ -70,7 +70,9 @@ def lint_schema(
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as exc:
         fix = "Compare it with a contract that passes: `maplebridge schema list` names them."
         found = [Finding("MB001", "", 1, f"not a contract ({type(exc).__name__}).", fix)]
-    return sorted({*doubled, *found}, key=lambda each: (each.line, each.code, each.path))
+    return sorted(
+        dict.fromkeys([*doubled, *found]), key=lambda each: (each.line, each.code, each.path)
+    )
 
 
 def _located(

@@ -126,7 +126,7 @@ def test_only_the_exact_name_says_that_a_sensor_is_in_a_dwelling(marker: str) ->
 )  # fmt: skip
 def test_a_scheme_is_known_by_its_name_and_its_doc(scheme: Field) -> None:
     assert codes(scheme, sealed("doc_no", "L3", "PI")) == ["MB111"]
-    assert codes(scheme, sealed("doc_no", "L4", "SPI") | L4) == []
+    assert codes(scheme, field("doc_no", "L4", "SPI", **L4)) == []
 
 
 L4 = {"type": "bytes", "mb:seal": {"type": ["null", "string"], "key": "case"}}
