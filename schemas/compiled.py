@@ -30,7 +30,7 @@ class Rule(NamedTuple):
     codes: frozenset[str] | None
     form: re.Pattern[str] | None
     doubted: re.Pattern[str] | None
-    bounds: tuple[int, int] | None
+    bounds: tuple[float, float] | None
     nullable: bool
     check: Check
 

@@ -124,8 +124,9 @@ def find_in_code(text: str) -> tuple[str, ...]:
 
 def is_personal_number(value: float) -> bool:
     """Tell whether a number is a mobile phone's or an identity number, without a text around."""
-    if value != value or not 13_000_000_000 <= value < 10**18 or value != int(value):
+    if not 13_000_000_000 <= value < 10**18:
         return False
+    # a fraction hides none
     digits = str(int(value))
     if len(digits) == 18:
         return is_identity_number(digits)

@@ -290,3 +290,13 @@ def test_a_code_is_refused_for_what_happened_when_it_was_not_in_use(tmp_path: Pa
     validator.check(at(midnight - 1))
     error = refusal(validator, at(midnight))
     assert (error.path, error.reason) == ("category", "the code was not in use then.")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), 10**400])
+def test_a_number_is_finite(value: float) -> None:
+    fields = {**CONTENT["sensor.alert"], "value": value}
+    validator = Validator(CATALOGUE.get("sensor.alert"), CODES, REGIONS)
+    event = whole("sensor.alert", fields)
+    event["meta"]["transition"] = next(iter(validator.contract.transitions))
+    error = refusal(validator, event)
+    assert (error.path, error.reason) == ("value", "out of the range of double.")
