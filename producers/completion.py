@@ -35,6 +35,8 @@ class Completer:
             for name, inner in arrays.items()
         }
         self._raised = _raised(contract, "")
+        self._refused = {*_OURS, *(twin for _, _, twin in self._raised)}
+        self._shown = {name: shown for name, shown, _ in self._raised if shown is not None}
         self._items_raised = {name: _raised(contract, f"{name}[].") for name in arrays}
 
     def complete(self, meta: dict[str, Any], fields: dict[str, Any]) -> Event:
@@ -42,7 +44,10 @@ class Completer:
 
         Raises EventInvalid if a field is Maple Bridge's own, or a time is naive.
         """
-        self._refuse_ours(fields)
+        if not self._refused.isdisjoint(fields) or (
+            self._shown and any(fields.get(name) == shown for name, shown in self._shown.items())
+        ):
+            self._refuse_ours(fields)
         event: Event = {**self._defaults, **fields, "meta": meta}
         for name in self._mutable:
             if name not in fields:

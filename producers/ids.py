@@ -7,13 +7,13 @@ import os
 import re
 import time
 from datetime import datetime
+from functools import lru_cache
 
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 _NS_PER_MS = 1_000_000
-_VARIANT = 0x8000_0000_0000_0000
-_RANDOM_62 = 0x3FFF_FFFF_FFFF_FFFF
 _MS_48 = (1 << 48) - 1
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def uuid7() -> str:
@@ -23,7 +23,7 @@ def uuid7() -> str:
     method 3), so ids made one after another by one process sort as they were made.
     """
     ms, rest = divmod(time.time_ns(), _NS_PER_MS)
-    return _text(ms, (rest << 12) // _NS_PER_MS, int.from_bytes(os.urandom(8), "big"))
+    return _text(ms, f"{(rest << 12) // _NS_PER_MS:03x}0{os.urandom(8).hex()}")
 
 
 def imported_id(
@@ -34,25 +34,35 @@ def imported_id(
     48 bits are the milliseconds of occurred_at (aware), 74 are of the SHA-256 of
     department, event type and row key, each part after its length.
     """
-    digest = hashlib.sha256()
-    for part in (department, event_type, *row_key):
-        encoded = part.encode("utf-8", "surrogateescape")
-        digest.update(len(encoded).to_bytes(4, "big") + encoded)
-    bits = int.from_bytes(digest.digest()[:10], "big")
-    ms = int(occurred_at.timestamp() * 1000) & _MS_48
-    return _text(ms, bits >> 68, bits)
+    digest = _begun(department, event_type).copy()
+    for part in row_key:
+        digest.update(_with_length(part))
+    return _text(int(occurred_at.timestamp() * 1000) & _MS_48, digest.hexdigest())
 
 
 def correction_id(event_id: str) -> str:
     """Return the id of what an import publishes in place of an event: the same in every run."""
-    bits = int.from_bytes(hashlib.sha256(f"correction of {event_id}".encode()).digest()[:10], "big")
-    return _text(int(event_id[:8] + event_id[9:13], 16), bits >> 68, bits)
+    digest = hashlib.sha256(f"correction of {event_id}".encode())
+    return _text(int(event_id[:8] + event_id[9:13], 16), digest.hexdigest())
 
 
-def _text(ms: int, twelve: int, low: int) -> str:
-    number = ms << 80 | 0x7000 << 64 | twelve << 64 | _VARIANT | low & _RANDOM_62
-    text = f"{number:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+@lru_cache
+def _begun(department: str, event_type: str) -> hashlib._Hash:
+    return hashlib.sha256(_with_length(department) + _with_length(event_type))
+
+
+def _with_length(text: str) -> bytes:
+    raw = text.encode("utf-8", "surrogateescape")
+    return len(raw).to_bytes(4, "big") + raw
+
+
+def _text(ms: int, digits: str) -> str:
+    """Return a UUIDv7's text from its time and 20 hexadecimal digits.
+
+    The fourth digit is left out, and half of the fifth: there stands the variant.
+    """
+    time = f"{ms:012x}"
+    return f"{time[:8]}-{time[8:]}-7{digits[:3]}-{_VARIANT[digits[4]]}{digits[5:8]}-{digits[8:20]}"
 
 
 def is_uuid7(text: object) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from typing import NamedTuple
 
@@ -27,6 +28,9 @@ _WINDOW_EVENTS = 5_000
 _CHUNK_ROWS = 500
 _RESULT_S = 30.0
 _LAST_FLUSH_S = 3.0
+
+# one event is taken or not as it is
+_ALONE = nullcontext()
 
 OnRow = Callable[[SourceRow, Sequence[RowEvent]], None]
 
@@ -133,8 +137,7 @@ class ImportRun:
             row_key=event.row_key,
             occurred_at=event.occurred_at,
         )
-        # all that the event says, in the contract's order
-        return RowEvent(row_id, row_id, self._state.digest(repr(event[2:])), event)
+        return RowEvent(row_id, row_id, self._state.digest(event.said), event)
 
     def _carry_out(self, plan: _Plan, batch: EventBatch) -> None:
         """Publish what is new of a row, or reject the row."""
@@ -151,7 +154,7 @@ class ImportRun:
                 changed = {each.row_id: each for each in news}
                 self._on_row(row, [changed.get(each.row_id, each) for each in plan.events])
             arrivals = []
-            with batch.together():
+            with batch.together() if len(news) > 1 else _ALONE:
                 for each in news:
                     number = each.event.number
                     arrivals.append(self._publish(each, batch))

@@ -22,6 +22,7 @@ class ImportState:
         with store.transaction() as db:
             db.execute(SQL["make_secret"], (os.urandom(32),))
             self._secret: bytes = db.execute(SQL["secret"]).fetchone()[0]
+        self._keyed = _keyed(self._secret)
         self._unwritten: dict[str, bytes] = {}
 
     def begin_as(self, other: ImportState) -> None:
@@ -29,12 +30,13 @@ class ImportState:
         with self._store.transaction() as db, other._store.reading() as source:
             db.execute(SQL["set_secret"], (other._secret,))
             db.executemany(SQL["add"], source.execute(SQL["every"]))
-        self._secret = other._secret
+        self._secret, self._keyed = other._secret, other._keyed
 
     def digest(self, said: str) -> bytes:
         """Return a digest of what a row says; keyed, so that it tells nobody else anything."""
-        text = said.encode("utf-8", "surrogateescape")
-        return hashlib.blake2b(text, key=self._secret, digest_size=_DIGEST_BYTES).digest()
+        keyed = self._keyed.copy()
+        keyed.update(said.encode("utf-8", "surrogateescape"))
+        return keyed.digest()
 
     def find(self, event_ids: Sequence[str]) -> dict[str, bytes]:
         """Return the digests under which events were taken, of those that were."""
@@ -105,6 +107,10 @@ class ImportState:
     def set_mark(self, source: bytes, mark: str) -> None:
         with self._store.transaction() as db:
             db.execute(SQL["set_mark"], (source, mark))
+
+
+def _keyed(secret: bytes) -> hashlib.blake2b:
+    return hashlib.blake2b(key=secret, digest_size=_DIGEST_BYTES)
 
 
 def _binary(event_id: str) -> bytes:

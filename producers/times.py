@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from maplebridge.errors import EventInvalid
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 
 
 def micros(moment: object, *, path: str) -> int:
@@ -18,10 +18,11 @@ def micros(moment: object, *, path: str) -> int:
     """
     if not isinstance(moment, datetime):
         raise EventInvalid(f"a datetime is needed, not a {type(moment).__name__}.", path=path)
-    if moment.tzinfo is None or moment.utcoffset() is None:
+    # UTC itself is not asked for its offset
+    if moment.tzinfo is not UTC and moment.utcoffset() is None:
         raise EventInvalid(
             "the time has no time zone.",
             path=path,
             todo="Give an aware datetime, such as datetime.now(tz=UTC).",
         )
-    return (moment - _EPOCH) // _MICROSECOND
+    return (moment - EPOCH) // MICROSECOND

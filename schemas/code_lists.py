@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from difflib import get_close_matches
@@ -69,6 +69,9 @@ class CodeLists:
 
     def __contains__(self, name: object) -> bool:
         return name in self._lists
+
+    def __iter__(self) -> Iterator[CodeList]:
+        return iter(self._lists.values())
 
 
 def load_code_lists(path: Path | None = None) -> CodeLists:

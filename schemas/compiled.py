@@ -21,15 +21,15 @@ RecordCheck = Callable[[Mapping[str, Any], str, int], None]
 class Rule(NamedTuple):
     """One field; `check` is the whole check, and the rest says what needs no such look.
 
-    kinds: the types that pass. codes, form: those of a text. doubted: where it matches, a
-    text of the form needs the whole check. bounds: those of a number.
+    kinds: the types that pass. codes, form: those of a text. doubted: whether a text of the
+    form needs the whole check. bounds: those of a number.
     """
 
     name: str
     kinds: frozenset[type]
     codes: frozenset[str] | None
     form: re.Pattern[str] | None
-    doubted: re.Pattern[str] | None
+    doubted: Callable[[str], bool] | None
     bounds: tuple[float, float] | None
     nullable: bool
     check: Check
@@ -70,8 +70,8 @@ def _doubt(rule: Rule, number: int, names: dict[str, Any]) -> str:
             names[f"fits_{number}"] = rule.form.fullmatch
             doubt = f"({doubt} or fits_{number}(value) is None"
             if rule.doubted is not None:
-                names[f"doubted_{number}"] = rule.doubted.search
-                doubt += f" or doubted_{number}(value) is not None"
+                names[f"doubted_{number}"] = rule.doubted
+                doubt += f" or doubted_{number}(value)"
             doubt += ")"
         elif kind in (int, float) and rule.bounds is not None:
             low, high = rule.bounds

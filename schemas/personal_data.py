@@ -24,12 +24,14 @@ _ON_PLATE = (
 # one look at the text as it stands; \d takes the decimal digits of every script
 _WORTH_A_LOOK = re.compile(rf"\d(?:[\W_]{{0,6}}\d){{5}}|{_ON_PLATE}")
 _SPELLED = re.compile(rf"[\d{SPELLED}](?:(?:[^\w{SPELLED}]|_){{0,6}}[\d{SPELLED}]){{5}}")
-WORTH_A_LOOK_IN_CODE = re.compile(
-    r"(?<!\d)(?:(?:\d\d)?[\W_]?\d{3}[\W_]?\d{4}[\W_]?\d{4}(?!\d)|\d{6}[\W_]?\d{8}[\W_]?\d{3}[\dXx])"
-    r"|\A(?:\(?\d{3,4}[\W_]\d{7}|\d{16}|(?:\d{4}[\W_]){3}\d{4}\Z)"
-    rf"|{_ON_PLATE}|[{SPELLED}]"
+# as it begins with a digit, only digits are looked at
+_WORTH_A_LOOK_IN_CODE = re.compile(
+    r"\d(?<!\d\d)(?:(?:\d[\W_]?\d{3}|\d\d)[\W_]?\d{4}[\W_]?\d{4}(?!\d)"
+    r"|\d{5}[\W_]?\d{8}[\W_]?\d{3}[\dXx])"
 )
-"""Where this matches nowhere, `find_in_code` finds nothing."""
+_WORTH_A_LOOK_AT_BEGIN = re.compile(r"\(?\d{3,4}[\W_]\d{7}|\d{16}|(?:\d{4}[\W_]){3}\d{4}\Z")
+_WORTH_A_LOOK_NOT_ASCII = re.compile(rf"{_ON_PLATE}|[{SPELLED}]")
+_SHORTEST_NUMBER = 11
 
 _DASH = r"\-\u2010-\u2015\u2212"
 _GAP = r"[\W_]{0,6}"
@@ -108,13 +110,26 @@ def find_personal_data(text: str) -> tuple[str, ...]:
     return tuple(kind for kind in KINDS if kind in found)
 
 
+def is_worth_a_look(text: str) -> bool:
+    """Tell at little cost where `find_in_code` has to look; elsewhere it finds nothing."""
+    if text.isascii():
+        if len(text) < _SHORTEST_NUMBER:
+            return False
+    elif _WORTH_A_LOOK_NOT_ASCII.search(text) is not None:
+        return True
+    return (
+        _WORTH_A_LOOK_IN_CODE.search(text) is not None
+        or _WORTH_A_LOOK_AT_BEGIN.match(text) is not None
+    )
+
+
 def find_in_code(text: str) -> tuple[str, ...]:
     """Return which of `KINDS` a number of a file or a code is, or has between its signs.
 
     Such texts are full of digits, so only what stands by itself counts: whole, or parted
     from the rest by a sign or by the word for a telephone or an identity card.
     """
-    if WORTH_A_LOOK_IN_CODE.search(text) is None:
+    if not is_worth_a_look(text):
         return ()
     found = _found(in_ascii(text, spelled=False), _FORMS_OF_CODES)
     if not text.isascii():

@@ -45,7 +45,10 @@ class Region:
 
 
 class Regions:
-    """All known places of all schemes, by code."""
+    """All known places of all schemes, by code.
+
+    communities: their codes. always_communities: those that are in use at any time.
+    """
 
     def __init__(self, regions: Iterable[Region]) -> None:
         self._by_code = {region.code: region for region in regions}
@@ -53,6 +56,7 @@ class Regions:
             region.code for region in self if region.level == "community"
         )
         self._dated = {r.code: r.validity for r in self if r.validity != ALWAYS}
+        self.always_communities = self.communities - self._dated.keys()
         self._replaced: dict[str, list[str]] = {}
         for region in self:
             for code in region.replaced_by:

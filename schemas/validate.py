@@ -15,10 +15,10 @@ from maplebridge.schemas.contracts import Contract, FieldSpec
 from maplebridge.schemas.formats import FORMATS, LONGEST_MODERATED
 from maplebridge.schemas.personal_data import (
     SAYS,
-    WORTH_A_LOOK_IN_CODE,
     find_in_code,
     find_personal_data,
     is_personal_number,
+    is_worth_a_look,
 )
 from maplebridge.schemas.regions import Regions
 
@@ -85,6 +85,8 @@ class Validator:
         self._lists = {spec.path.removesuffix("[]"): self._rule(spec, "") for spec in lists}
         top = [spec for spec in contract.fields if "." not in spec.path and "[]" not in spec.path]
         self._texts = [spec for spec in top if spec.text]
+        self._transitions = frozenset(contract.transitions)
+        self._places = frozenset[str]() if contract.is_of_service else regions.always_communities
         self._names = {*(each.path for each in top), *arrays, *self._lists, "meta", "proof"}
 
     def check(self, event: Event) -> None:
@@ -116,17 +118,21 @@ class Validator:
             self._scan(spec, event)
 
     def _meta_rules(self, meta: Mapping[str, Any]) -> None:
-        if self.contract.is_of_service:
-            self._regions.check_region(meta["community"])
-        else:
-            self._regions.check_community(meta["community"], at=meta["occurred_at"])
-        if meta["transition"] not in self.contract.transitions:
+        if meta["community"] not in self._places:
+            self._check_place(meta["community"], meta["occurred_at"])
+        if meta["transition"] not in self._transitions:
             listed = ", ".join(self.contract.transitions)
             raise EventInvalid(
                 "unknown transition.",
                 path="meta.transition",
                 todo=f"Transitions of {self.contract.event_type}: {listed}.",
             )
+
+    def _check_place(self, code: str, at: int) -> None:
+        if self.contract.is_of_service:
+            self._regions.check_region(code)
+        else:
+            self._regions.check_community(code, at=at)
 
     def _scan(self, spec: FieldSpec, event: Event) -> None:
         text = event[spec.path]
@@ -196,7 +202,7 @@ class Validator:
             frozenset(python),
             frozenset(codes.codes) - frozenset(codes.dated) if codes else None,
             form.pattern if form else None,
-            WORTH_A_LOOK_IN_CODE if scanned else None,
+            is_worth_a_look if scanned else None,
             _NUMBERS_NOT_DOUBTED if number else _RANGES.get(avro),
             nullable,
             check,

@@ -20,6 +20,7 @@ from maplebridge.schemas import (
     load_regions,
 )
 from maplebridge.schemas.catalogue import contract_paths, load_inlined
+from maplebridge.schemas.history import contract_files
 
 
 def commands() -> typer.Typer:
@@ -35,21 +36,25 @@ def commands() -> typer.Typer:
 
 def lint(
     contracts: Annotated[
-        list[Path] | None, typer.Argument(help="Schema files; the built-in ones if not given.")
+        list[Path] | None,
+        typer.Argument(help="Schema files, or folders of them; the built-in ones if not given."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Check contracts against the rules of docs/contracts.md. Exit code 3 if something is found."""
-    paths = contracts or contract_paths()
+    given = [file for each in contracts or () for file in contract_files(each)]
+    built_in = load_inlined()
+    files = given or [(path, built_in) for path in contract_paths()]
     found: list[tuple[Path, Finding]] = []
-    inlined = load_inlined()
     codes = load_code_lists()
     departments = load_catalogue().departments
-    for path in paths:
+    for path, inlined in files:
         try:
             text = path.read_text(encoding="utf-8")
-        except OSError as exc:
-            raise InputError(f"{path} cannot be read ({exc.strerror}).") from exc
+        except (OSError, UnicodeDecodeError) as exc:
+            raise InputError(
+                f"{path} cannot be read ({type(exc).__name__}).", todo="Give a file in UTF-8."
+            ) from exc
         findings = lint_schema(text, inlined, codes, departments=departments)
         found += [(path, finding) for finding in findings]
     for path, finding in found:
@@ -67,9 +72,9 @@ def lint(
         else:
             console.print(f"{path.name}:{finding}", markup=False)
     if as_json:
-        print_json({"contracts": len(paths), "findings": len(found)})
+        print_json({"contracts": len(files), "findings": len(found)})
     else:
-        console.print(f"{len(paths)} contracts, {len(found)} findings")
+        console.print(f"{len(files)} contracts, {len(found)} findings")
     if found:
         raise typer.Exit(InputError.exit_code)
 

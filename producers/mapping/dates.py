@@ -29,56 +29,53 @@ class DateParser:
     """Reads times in any of several forms; those without an offset are local to one zone.
 
     A local time that occurs twice, when clocks go back, is taken as the first of the
-    two; one that never was, when clocks went forward, is refused. Made once for a
-    column: it remembers what days and times of day said.
+    two; one that never was, when clocks went forward, is refused.
+
+    separator: what parts the day from the time of day, empty where they are not apart;
+    days, times: what their texts said so far, a day its beginning in UTC.
     """
 
     def __init__(self, forms: tuple[str, ...], zone: ZoneInfo) -> None:
         """forms: strptime's, or `iso`, `epoch` (seconds), `epoch_ms`; tried in turn."""
         self._forms = forms
         self._zone = zone
-        self._halves = _halves(forms[0])
-        self._days: dict[str, datetime | None] = {}
-        self._times: dict[str, timedelta] = {}
+        self.separator, self._day_form, self._time_form = _halves(forms[0])
+        self.days: dict[str, datetime] = {}
+        self.times: dict[str, timedelta] = {}
 
     def __call__(self, cell: Cell) -> datetime:
         """Return an aware datetime in UTC."""
         if type(cell) is str:
-            if self._halves is None:
+            if not self.separator:
                 return self._read(cell)
-            day_text, _, time_text = cell.partition(self._halves[0])
-            day, time = self._days.get(day_text), self._times.get(time_text)
-            if day is not None and time is not None:
-                return day + time
-            return self._learn(cell, *self._halves) or self._read(cell)
+            day, _, time = cell.partition(self.separator)
+            try:
+                return self.days[day] + self.times[time]
+            except KeyError:
+                return self._learn(day, time) or self._read(cell)
         if isinstance(cell, datetime):
             return self._utc(cell)
         if isinstance(cell, date):
             return self._utc(datetime(cell.year, cell.month, cell.day))
         return self._number(cell)
 
-    def _learn(self, cell: str, separator: str, day_form: str, time_form: str) -> datetime | None:
+    def _learn(self, day_text: str, time_text: str) -> datetime | None:
         """Return the moment by its day and its time of day, remembering both, else None."""
-        day_text, found, time_text = cell.partition(separator)
-        if not found:
-            return None
-        time = self._times.get(time_text)
         try:
-            if day_text not in self._days:
-                if len(self._days) >= _KNOWN_DAYS:
-                    self._days.clear()
-                self._days[day_text] = self._plain_day(datetime.strptime(day_text, day_form))
-            if time is None:
-                if len(self._times) >= _KNOWN_TIMES:
-                    self._times.clear()
-                moment = datetime.strptime(time_text, time_form)
-                time = self._times[time_text] = moment - moment.replace(
-                    hour=0, minute=0, second=0, microsecond=0
-                )
+            since = self.times.get(time_text) or _since_midnight(time_text, self._time_form)
+            day = self.days.get(day_text) or self._plain_day(
+                datetime.strptime(day_text, self._day_form)
+            )
         except ValueError:
             return None
-        day = self._days[day_text]
-        return None if day is None else day + time
+        if day is None:
+            return None
+        if len(self.days) >= _KNOWN_DAYS:
+            self.days.clear()
+        if len(self.times) >= _KNOWN_TIMES:
+            self.times.clear()
+        self.days[day_text], self.times[time_text] = day, since
+        return day + since
 
     def _plain_day(self, local: datetime) -> datetime | None:
         """Return a day's beginning in UTC, None if clocks are put back or forward on it."""
@@ -135,11 +132,16 @@ def _local(cell: str, form: str) -> datetime:
     return datetime.strptime(cell, form)
 
 
-def _halves(form: str) -> tuple[str, str, str] | None:
-    """Return separator, form of the day and form of the time of day, None if they mix."""
+def _since_midnight(text: str, form: str) -> timedelta:
+    moment = datetime.strptime(text, form)
+    return moment - moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _halves(form: str) -> tuple[str, str, str]:
+    """Return separator, form of the day and form of the time of day, all empty if they mix."""
     for separator in (" ", "T"):
         day, found, time = form.partition(separator)
         days, times = set(_DIRECTIVE.findall(day)), set(_DIRECTIVE.findall(time))
         if found and days and days <= _DAY and times and times <= _TIME:
             return separator, day, time
-    return None
+    return "", "", ""

@@ -4,37 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from maplebridge.errors import EventInvalid, MappingInvalid
 from maplebridge.producers.mapping.cells import Row, text_of
+from maplebridge.producers.mapping.compiled import compile_event
 from maplebridge.producers.mapping.document import Node, did_you_mean
+from maplebridge.producers.mapping.event import MappedEvent
 from maplebridge.producers.mapping.paths import follow, parse_path
-from maplebridge.producers.mapping.rules import Const, Derived, Positions, Rule
+from maplebridge.producers.mapping.rules import Derived, Positions, Rule
 from maplebridge.producers.mapping.source import Source
 from maplebridge.schemas import Contract
 from maplebridge.schemas.contracts import without_indexes
-
-
-class MappedEvent(NamedTuple):
-    """What a row says happened: its identity and the arguments of `Department.publish`.
-
-    row_key: the row's key; where a row has several events, with the transition.
-    number: which of the mapping's events it is.
-    """
-
-    row_key: tuple[str, ...]
-    number: int
-    fields: dict[str, Any]
-    community: str
-    transition: str
-    occurred_at: datetime
-    recorded_at: datetime | None
-    case_ref: str | None
-    grid: str | None
 
 
 @dataclass(frozen=True)
@@ -123,7 +106,7 @@ class BoundMapping:
     def __init__(self, mapping: RowMapping, at: Positions) -> None:
         self._keys = [(column, at[column]) for column in mapping.key]
         self._events = [
-            _bind(number, rules, at, split=mapping.split)
+            compile_event(number, rules.envelope, rules.fields, at, split=mapping.split)
             for number, rules in enumerate(mapping.rules)
         ]
         self._dated = mapping.rules[0].envelope["occurred_at"].columns
@@ -161,53 +144,3 @@ def _key_text(column: str, cell: Any) -> str:
         return text_of(cell)
     except ValueError as exc:
         raise EventInvalid(f"{column} {exc}", path=column) from None
-
-
-Make = Callable[[Row, tuple[str, ...]], MappedEvent | None]
-
-
-def _bind(number: int, rules: EventRules, at: Positions, *, split: bool) -> Make:
-    """Return the function that makes one event of a row, None where it has no date."""
-    start = {
-        name: rule.fixed if isinstance(rule, Const) else None for name, rule in rules.fields.items()
-    }
-    plain = [
-        (name, rule.bind(at))
-        for name, rule in rules.fields.items()
-        if not isinstance(rule, Const | Derived)
-    ]
-    derived = [
-        (name, rule.function) for name, rule in rules.fields.items() if isinstance(rule, Derived)
-    ]
-    envelope = rules.envelope
-    occurred = envelope["occurred_at"].bind(at)
-    community = envelope["community"].bind(at)
-    transition = envelope["transition"].bind(at)
-    recorded, case_ref, grid = (
-        envelope[name].bind(at) if name in envelope else None
-        for name in ("recorded_at", "case_ref", "grid")
-    )
-
-    def make(row: Row, key: tuple[str, ...]) -> MappedEvent | None:
-        occurred_at = occurred(row)
-        if occurred_at is None:
-            return None
-        what = transition(row)
-        fields = start.copy()
-        for name, read in plain:
-            fields[name] = read(row)
-        for name, function in derived:
-            fields[name] = function(fields, occurred_at)
-        return MappedEvent(
-            (*key, what) if split else key,
-            number,
-            fields,
-            community(row),
-            what,
-            occurred_at,
-            recorded(row) if recorded else None,
-            case_ref(row) if case_ref else None,
-            grid(row) if grid else None,
-        )
-
-    return make

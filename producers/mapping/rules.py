@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Protocol
 
 from maplebridge.errors import EventInvalid
@@ -101,8 +102,7 @@ class FirstOf:
     def bind(self, at: Positions) -> Read:
         places = [at[column] for column in self.columns]
         if len(places) == 1:
-            (place,) = places
-            return lambda row: row[place]
+            return itemgetter(*places)
 
         def read(row: Row) -> Cell:
             for each in places:
@@ -134,50 +134,21 @@ class Reading:
     def columns(self) -> tuple[str, ...]:
         return self.gather.columns
 
+    @property
+    def is_of_one(self) -> bool:
+        """True if it reads one column as it stands."""
+        return isinstance(self.gather, FirstOf) and len(self.columns) == 1
+
     def bind(self, at: Positions) -> Read:
         gather, translate, blank = self.gather.bind(at), self._translate(), self._blank
-        if isinstance(self.gather, FirstOf) and len(self.columns) == 1:
-            return self._bind_one(at[self.columns[0]], translate)
 
-        def read_gathered(row: Row) -> Any:
+        def read(row: Row) -> Any:
             try:
                 cell = gather(row)
                 return blank() if cell == "" else translate(cell)
             except ValueError as exc:
                 raise self._bad(exc) from None
 
-        return read_gathered
-
-    def _bind_one(self, place: int, translate: Callable[[Cell], Any]) -> Read:
-        """Return what reads one column: what most cells are is looked for first."""
-        blank = self._blank
-
-        def read(row: Row) -> Any:
-            cell = row[place]
-            if cell == "":
-                return blank()
-            try:
-                return translate(cell)
-            except ValueError as exc:
-                raise self._bad(exc) from None
-
-        if self.change is None and self.codes is not None:
-            known = {text: value for text, value in self.codes.items() if text}
-
-            def read_code(row: Row) -> Any:
-                cell = row[place]
-                if type(cell) is str and cell in known:
-                    return known[cell]
-                return read(row)
-
-            return read_code
-        if self.change is None and self.parse is text_of:
-
-            def read_text(row: Row) -> Any:
-                cell = row[place]
-                return cell if cell and type(cell) is str else read(row)
-
-            return read_text
         return read
 
     def _translate(self) -> Callable[[Cell], Any]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
+from hashlib import sha256
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +59,19 @@ def test_the_same_row_has_the_same_id_and_any_other_another() -> None:
         made(occurred_at=AT + timedelta(milliseconds=1)),
     ]
     assert len({made(), *others}) == 6
+
+
+@given(st.lists(st.text(), max_size=3), st.datetimes(timezones=st.just(UTC)))
+def test_the_id_of_a_row_is_as_it_is_told(key: list[str], at: datetime) -> None:
+    """Bit by bit: an id once given to a row must never become another."""
+    made = imported_id(department="d", event_type="d.e", row_key=tuple(key), occurred_at=at)
+    said = b"".join(
+        len(raw).to_bytes(4, "big") + raw for raw in (each.encode() for each in ("d", "d.e", *key))
+    )
+    bits = int.from_bytes(sha256(said).digest()[:10], "big")
+    low = 1 << 63 | bits & (1 << 62) - 1
+    ms = int(at.timestamp() * 1000) & (1 << 48) - 1
+    assert uuid.UUID(made).int == ms << 80 | 7 << 76 | bits >> 68 << 64 | low
 
 
 def test_only_canonical_text_is_taken_for_an_id() -> None:

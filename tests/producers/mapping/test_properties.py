@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from maplebridge.errors import EventInvalid
-from maplebridge.producers.mapping import RowMapping
+from maplebridge.producers.mapping import MappedEvent, RowMapping
 from maplebridge.producers.mapping.cells import NumberParser, text_of
 from maplebridge.producers.mapping.dates import DateParser
+from maplebridge.producers.mapping.rules import Derived
 from tests.producers.mapping.test_language import MEDIATION, SPLIT, mapping_of
 
 CELLS: st.SearchStrategy[Any] = st.one_of(
@@ -32,6 +36,17 @@ CELLS: st.SearchStrategy[Any] = st.one_of(
     st.lists(st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=3)), max_size=3),
     st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
 )
+TEXTS = ["1", "a=1 b='2'", "'", "虚构"]
+FITTING: dict[str, list[Any]] = {
+    "no": TEXTS,
+    "n": ["1", "1,000", 3],
+    "p": ["", [], [{"name": "1"}], [{"name": "'"}, {"name": "虚构"}]],
+    "x": ["", *TEXTS],
+    "y": ["", *TEXTS],
+    "z": ["", "1"],
+    "at": ["2025-03-03", "2025-03-03 08:00", "2025-03-03 08:01"],
+    "end": ["", "2025-03-04"],
+}
 WIDE: dict[str, Any] = {
     "mediator": {"join": ["x", "y"], "change": [{"replace": {"pattern": "a+", "with": "-"}}]},
     "amount_band": {"column": "z", "codes": {"1": "under_10k"}},
@@ -74,6 +89,83 @@ def test_any_row_maps_or_names_the_column_at_fault(
     assert all(event.occurred_at.tzinfo is UTC for event in events)
     assert repr(bound.events(row)) == repr(events)
     assert repr(mapping.bind(mapping.columns).events(row)) == repr(events)
+
+
+@settings(deadline=None, max_examples=300)
+@given(data=st.data())
+def test_the_compiled_code_says_what_the_rules_say_one_by_one(
+    mapping: RowMapping, data: st.DataObject
+) -> None:
+    bound = mapping.bind(mapping.columns)
+    for _ in range(2):
+        row = [data.draw(CELLS | st.sampled_from(FITTING[name])) for name in mapping.columns]
+        # what was seen once is looked up when it comes again
+        for _ in range(2):
+            assert told(bound.events, row) == told(partial(by_its_rules, mapping), row)
+
+
+def told(read: Callable[[Sequence[Any]], list[MappedEvent]], row: Sequence[Any]) -> str:
+    try:
+        return repr([event._replace(row_key=(), said="") for event in read(row)])
+    except EventInvalid as exc:
+        return f"{exc.path}: {exc}"
+
+
+def by_its_rules(mapping: RowMapping, row: Sequence[Any]) -> list[MappedEvent]:
+    """Read a row by asking each rule, in the order in which the first fault is told."""
+    at = {name: place for place, name in enumerate(mapping.columns)}
+    for column in mapping.key:
+        if row[at[column]] == "":
+            raise EventInvalid(
+                f"{column} is empty: the row cannot be told from others", path=column
+            )
+        try:
+            text_of(row[at[column]])
+        except ValueError as exc:
+            raise EventInvalid(f"{column} {exc}", path=column) from None
+    found = []
+    for number, rules in enumerate(mapping.rules):
+        said = {name: rule.bind(at) for name, rule in rules.envelope.items()}
+        occurred_at = said["occurred_at"](row)
+        if occurred_at is None:
+            continue
+        transition = said["transition"](row)
+        fields: dict[str, Any] = {
+            name: None if isinstance(rule, Derived) else rule.bind(at)(row)
+            for name, rule in rules.fields.items()
+        }
+        for name, rule in rules.fields.items():
+            if isinstance(rule, Derived):
+                fields[name] = rule.function(fields, occurred_at)
+        rest: dict[str, Any] = {
+            name: said[name](row) if name in said else None
+            for name in ("community", "recorded_at", "case_ref", "grid")
+        }
+        found.append(
+            MappedEvent(
+                row_key=(),
+                number=number,
+                fields=fields,
+                transition=transition,
+                occurred_at=occurred_at,
+                said="",
+                **rest,
+            )
+        )
+    if not found:
+        (dated, *_) = mapping.rules[0].envelope["occurred_at"].columns
+        raise EventInvalid(
+            "all of its dates are empty: it is not known when it happened", path=dated
+        )
+    return found
+
+
+def test_two_events_say_the_same_text_if_they_say_the_same(mapping: RowMapping) -> None:
+    bound = mapping.bind(list(FITTING))
+    rows = product(*FITTING.values())
+    said = {(event.said, repr(event[2:-1])) for row in rows for event in bound.events(row)}
+    assert len(said) > 1_000
+    assert len({text for text, _ in said}) == len({values for _, values in said}) == len(said)
 
 
 @settings(deadline=None, max_examples=200)
