@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +22,12 @@ from maplebridge.schemas.personal_data import (
 )
 from maplebridge.schemas.regions import Regions
 
-_RANGES = {"int": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
+# neither infinite nor no number: JSON has none, and no comparison holds for them
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "int": (-(2**31), 2**31 - 1),
+    "long": (-(2**63), 2**63 - 1),
+    "double": (-sys.float_info.max, sys.float_info.max),
+}
 # a mobile phone's number has eleven digits
 _NUMBERS_NOT_DOUBTED = (-(2**63), 12_999_999_999)
 _PYTHON: Mapping[str, tuple[type, ...]] = {

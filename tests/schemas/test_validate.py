@@ -184,9 +184,29 @@ def test_a_text_in_another_form_is_refused_with_its_form(name: str, value: str) 
 
 
 @pytest.mark.parametrize(
+    "value",
+    ["浙诸桥办〔2025〕12号", "(2025)浙0681民初123号", "（2025）浙0681民初123号", "〔2025〕3",
+     "诸暨市枫桥镇综治办〔2025〕12号", "ＺＪ－２０２５".replace("－", "-"), "ZJ_2025/0302#1"],
+)  # fmt: skip
+def test_the_number_of_a_chinese_office_has_its_characters(value: str) -> None:
+    ORDERS.check(whole_order(order_no=value))
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["张三李四为邻里纠纷打架张三住枫桥镇枫溪路五号楼3单元", "一二三四五六七八九十一2",
+     "김철수5", "Иванов5", "1é", "٣٤٥", "①②5"],
+)  # fmt: skip
+def test_a_text_is_no_number_of_a_file(value: str) -> None:
+    error = refusal(ORDERS, whole_order(order_no=value))
+    assert (error.path, error.reason) == ("order_no", "not in its form.")
+
+
+@pytest.mark.parametrize(
     ("event_type", "name", "value"),
     [
         ("org.activity", "org_id", SECRET),
+        ("hotline.order", "order_no", "138零零零零零零零零号"),
         ("hotline.order", "order_no", SECRET),
         ("hotline.order", "order_no", "2024-13800000000"),
         ("hotline.order", "order_no", "浙A12345"),
@@ -270,3 +290,13 @@ def test_a_code_is_refused_for_what_happened_when_it_was_not_in_use(tmp_path: Pa
     validator.check(at(midnight - 1))
     error = refusal(validator, at(midnight))
     assert (error.path, error.reason) == ("category", "the code was not in use then.")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), 10**400])
+def test_a_number_is_finite(value: float) -> None:
+    fields = {**CONTENT["sensor.alert"], "value": value}
+    validator = Validator(CATALOGUE.get("sensor.alert"), CODES, REGIONS)
+    event = whole("sensor.alert", fields)
+    event["meta"]["transition"] = next(iter(validator.contract.transitions))
+    error = refusal(validator, event)
+    assert (error.path, error.reason) == ("value", "out of the range of double.")
