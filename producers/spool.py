@@ -113,6 +113,7 @@ class Spool:
 
     def remove(self, seqs: Iterable[int], size: int) -> None:
         """Remove events that Kafka has acknowledged; size: the bytes of their bodies together."""
+        self._store.make_room()
         ranges = _ranges(sorted(seqs))
         with self._store.transaction() as db:
             db.executemany(SQL["remove"], ranges)

@@ -30,7 +30,7 @@ class Rule(NamedTuple):
     codes: frozenset[str] | None
     form: re.Pattern[str] | None
     doubted: Callable[[str], bool] | None
-    bounds: tuple[int, int] | None
+    bounds: tuple[float, float] | None
     nullable: bool
     check: Check
 

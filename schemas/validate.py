@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -13,7 +14,7 @@ from maplebridge.schemas.code_lists import CodeLists
 from maplebridge.schemas.codec import Event
 from maplebridge.schemas.compiled import Rule, compile_checks, missing
 from maplebridge.schemas.contracts import Contract, FieldSpec
-from maplebridge.schemas.formats import FORMATS
+from maplebridge.schemas.formats import FORMATS, LONGEST_MODERATED
 from maplebridge.schemas.personal_data import (
     SAYS,
     find_in_code,
@@ -23,7 +24,12 @@ from maplebridge.schemas.personal_data import (
 )
 from maplebridge.schemas.regions import Regions
 
-_RANGES = {"int": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
+# neither infinite nor no number: JSON has none, and no comparison holds for them
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "int": (-(2**31), 2**31 - 1),
+    "long": (-(2**63), 2**63 - 1),
+    "double": (-sys.float_info.max, sys.float_info.max),
+}
 # a mobile phone's number has eleven digits
 _NUMBERS_NOT_DOUBTED = (-(2**63), 12_999_999_999)
 _PYTHON: Mapping[str, tuple[type, ...]] = {
@@ -180,6 +186,12 @@ class Validator:
 
     def _scan(self, spec: FieldSpec, event: Event) -> None:
         text = event[spec.path]
+        if text and len(text) > LONGEST_MODERATED:
+            raise EventInvalid(
+                f"longer than {LONGEST_MODERATED:,} characters.",
+                path=spec.path,
+                todo="Shorten the text.",
+            )
         kinds = find_personal_data(text) if text else ()
         if not kinds:
             return

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from maplebridge.cli.options import HOME, Home, Json, settings_of
-from maplebridge.cli.output import complaints, console, print_json
+from maplebridge.cli.output import complaints, console, counted, print_json
 from maplebridge.errors import EventInvalid, InputError, Unavailable
 from maplebridge.producers import Department
 from maplebridge.producers.event_json import read_event, shown_path
@@ -159,7 +159,11 @@ def _conclude(summary: Mapping[str, Any], *, as_json: bool) -> None:
         return
     waiting = summary["waiting"]
     console.print(
-        f"{summary['rows']} rows = {summary['published']} published"
+        f"{counted(summary['rows'], 'row')} = {summary['published']} published"
         f" + {summary['rejected']} rejected"
-        + (f"; {waiting} of them wait in the spool" if waiting else "")
+        + (
+            f"; {waiting} of them {'waits' if waiting == 1 else 'wait'} in the spool"
+            if waiting
+            else ""
+        )
     )
