@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from maplebridge.certs import AUTHORITY, certificate_path, ensure_servers, key_path
 from maplebridge.errors import StackError
 from maplebridge.localstack import principals
-from maplebridge.localstack.ports import DEFAULT_PORTS, LOOPBACK, choose_ports
+from maplebridge.localstack.ports import DEFAULT_PORTS, LOOPBACK, choose_ports, is_free
 from maplebridge.localstack.supervisor import Supervisor
 from maplebridge.settings import PROFILE_NAME, Profile
 
@@ -65,9 +65,16 @@ def read_ports(home: Path) -> dict[str, int]:
 
 
 def settle_ports(
-    home: Path, supervisor: Supervisor, preferred: Mapping[str, int] | None
+    home: Path,
+    supervisor: Supervisor,
+    preferred: Mapping[str, int] | None,
+    *,
+    take: Callable[[int], bool] = is_free,
 ) -> dict[str, int]:
-    """Choose a port for every server and remember it; a running server keeps its own."""
+    """Choose a port for every server and remember it; a running server keeps its own.
+
+    take: tells whether a port may be had.
+    """
     remembered = read_ports(home)
     wanted = {**DEFAULT_PORTS, **(preferred or {}), **remembered}
     running = [
@@ -75,7 +82,7 @@ def settle_ports(
         for name in wanted
         if name in remembered and supervisor.find(SERVER_OF.get(name, name)) is not None
     ]
-    chosen = choose_ports(wanted, keep=running)
+    chosen = choose_ports(wanted, keep=running, take=take)
     partial = home / f"{LAYOUT_NAME}.partial"
     partial.write_text(json.dumps({"ports": chosen}))
     partial.replace(home / LAYOUT_NAME)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Self
 
 from maplebridge.errors import StackError
 
@@ -45,12 +47,51 @@ def port_of(address: str) -> int:
     return int(address.rstrip("/").rpartition(":")[2])
 
 
+class Reservations:
+    """Ports that were chosen and that no server listens on yet; other stacks pass them over.
+
+    A port is told to other processes by a socket's name in Linux's abstract namespace
+    (unix(7)), which goes with its holder, however that ends.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[socket.socket] = []
+
+    def take(self, port: int) -> bool:
+        """Return whether the port is free and now ours to listen on."""
+        held = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            held.bind(f"\0maplebridge-port-{port}")
+        except OSError:
+            held.close()
+            return False
+        self._held.append(held)
+        return is_free(port)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for each in self._held:
+            each.close()
+
+
 def choose_ports(
-    preferred: Mapping[str, int], *, keep: Iterable[str] = (), span: int = 2000
+    preferred: Mapping[str, int],
+    *,
+    keep: Iterable[str] = (),
+    span: int = 2000,
+    take: Callable[[int], bool] = is_free,
 ) -> dict[str, int]:
     """Return a port for every name: the preferred one, else the next free one above it.
 
     keep: names whose server of ours is running now; their ports are not probed.
+    take: tells whether a port may be had.
     Raises StackError if nothing is free within `span` ports.
     """
     kept = set(keep)
@@ -61,7 +102,7 @@ def choose_ports(
         taken = set(chosen.values()) | {p for n, p in preferred.items() if n != name}
         candidates = (wanted, *range(wanted + 1, min(wanted + span, 65_536)))
         for port in candidates:
-            if port not in taken and is_free(port):
+            if port not in taken and take(port):
                 chosen[name] = port
                 break
         else:

@@ -26,7 +26,7 @@ from maplebridge.localstack.layout import (
     settle_profile,
 )
 from maplebridge.localstack.locks import file_lock
-from maplebridge.localstack.ports import is_answering, port_of
+from maplebridge.localstack.ports import Reservations, is_answering, port_of
 from maplebridge.localstack.postgresql_tls import ensure_programs
 from maplebridge.localstack.progress import Progress, ProgressEvent
 from maplebridge.localstack.supervisor import Supervisor
@@ -94,12 +94,12 @@ class Stack:
         """
         progress = progress or Progress()
         claim(self.home)
-        with self._locked(progress):
+        with self._locked(progress), Reservations() as reservations:
             # again: a wipe may have come between
             claim(self.home)
             self.supervisor.cancelled.clear()
             before = {name for name in SERVERS if self.supervisor.find(name)}
-            chosen = settle_ports(self.home, self.supervisor, self._ports)
+            chosen = settle_ports(self.home, self.supervisor, self._ports, take=reservations.take)
             profile = settle_profile(self.home, chosen, tls=tls, is_running=bool(before))
             try:
                 self._start(profile, chosen, progress)

@@ -18,7 +18,6 @@ from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from maplebridge.errors import ContractRefused, EventInvalid
 from maplebridge.schemas.catalogue import Catalogue, load_inlined
 from maplebridge.schemas.contracts import Contract, fingerprint
-from maplebridge.schemas.encoder import NOT_PLAIN, compile_encoder
 from maplebridge.schemas.registry import RegistryClient
 
 MAGIC = 0
@@ -39,19 +38,10 @@ class AvroWriter:
     """Writes one schema, without a frame: what waits for its id in the registry."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        plain = plain_types(schema)
-        self._parsed = parse_schema(plain)
-        self._encode = compile_encoder(plain)
+        self._parsed = parse_schema(plain_types(schema))
 
     def write(self, event: Mapping[str, Any]) -> bytes:
         """Return Avro binary; raises EventInvalid if a value does not fit the schema."""
-        try:
-            return self._encode(event)
-        except NOT_PLAIN:
-            return self._write_any(event)
-
-    def _write_any(self, event: Mapping[str, Any]) -> bytes:
-        """Let fastavro take defaults, subclasses and long texts, and refuse the rest."""
         buffer = BytesIO()
         try:
             schemaless_writer(buffer, self._parsed, event)

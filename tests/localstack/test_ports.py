@@ -8,7 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from maplebridge.errors import StackError
-from maplebridge.localstack.ports import choose_ports, is_answering, is_free, port_of
+from maplebridge.localstack.ports import (
+    Reservations,
+    choose_ports,
+    is_answering,
+    is_free,
+    port_of,
+)
 
 
 @pytest.fixture
@@ -42,6 +48,15 @@ def test_no_two_servers_get_the_same_port(taken: int) -> None:
     chosen = choose_ports({"a": taken, "b": taken + 1, "c": taken + 2})
     assert len(set(chosen.values())) == 3
     assert taken not in chosen.values()
+
+
+def test_a_stack_that_starts_passes_over_what_another_has_chosen() -> None:
+    port = free_port()
+    with Reservations() as ours, Reservations() as theirs:
+        assert choose_ports({"kafka": port}, take=ours.take) == {"kafka": port}
+        assert choose_ports({"kafka": port}, take=theirs.take)["kafka"] > port
+    with Reservations() as later:
+        assert choose_ports({"kafka": port}, take=later.take) == {"kafka": port}
 
 
 def test_a_running_server_keeps_its_port(taken: int) -> None:

@@ -4,41 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import tracemalloc
-from io import BytesIO
-from typing import Any
 
 import pytest
-from fastavro import parse_schema, schemaless_writer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from maplebridge.access_policy.signatures import without_proof
 from maplebridge.errors import EventInvalid
-from maplebridge.schemas import AvroCodec, Contract, Event, load_catalogue
-from maplebridge.schemas.codec import HEADER, AvroWriter, ProofWriter, plain_types
-from maplebridge.schemas.encoder import compile_encoder, varint
+from maplebridge.schemas import AvroCodec, Contract, load_catalogue
+from maplebridge.schemas.codec import HEADER, ProofWriter
 from tests.schemas.generated import events_of
 
 CONTRACTS = list(load_catalogue())
 BY_TYPE = {contract.event_type: AvroCodec(contract.schema, 7) for contract in CONTRACTS}
-WRITERS = {contract.event_type: AvroWriter(contract.schema) for contract in CONTRACTS}
-PARSED = {each.event_type: parse_schema(plain_types(each.schema)) for each in CONTRACTS}
 BOMB_MAX_BYTES = 8_000_000
-ANYTHING: st.SearchStrategy[Any] = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.text(max_size=5),
-    st.just("long " * 1_000),
-    st.just("\ud800"),
-    st.binary(max_size=5).flatmap(lambda raw: st.sampled_from([raw, bytearray(raw)])),
-    st.lists(st.text(max_size=3) | st.none(), max_size=2),
-    st.tuples(st.just("string"), st.text(max_size=3)),
-    st.dictionaries(
-        st.text(max_size=3) | st.integers(), st.text(max_size=3) | st.integers(), max_size=2
-    ),
-)
 every_contract = pytest.mark.parametrize("contract", CONTRACTS, ids=lambda each: each.event_type)
 
 
@@ -48,52 +27,6 @@ def test_any_event_comes_back_as_it_went(contract: Contract, data: st.DataObject
     codec = BY_TYPE[contract.event_type]
     event = data.draw(events_of(contract))
     assert codec.decode(codec.encode(event)) == event
-
-
-@every_contract
-@given(data=st.data())
-def test_an_event_is_written_as_fastavro_writes_it(contract: Contract, data: st.DataObject) -> None:
-    event = data.draw(events_of(contract))
-    unproven = {**event, "proof": None}
-    encode = compile_encoder(plain_types(contract.schema))
-    assert encode(unproven) == by_fastavro(contract, unproven)
-    assert WRITERS[contract.event_type].write(event) == by_fastavro(contract, event)
-
-
-@every_contract
-@given(data=st.data())
-def test_what_is_of_another_type_is_written_or_refused_as_by_fastavro(
-    contract: Contract, data: st.DataObject
-) -> None:
-    event = data.draw(events_of(contract))
-    record = data.draw(st.sampled_from([event, event["meta"]]))
-    name = data.draw(st.sampled_from(sorted(record)))
-    if data.draw(st.booleans()):
-        record[name] = data.draw(ANYTHING)
-    else:
-        del record[name]
-    writer = WRITERS[contract.event_type]
-    try:
-        expected = by_fastavro(contract, event)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
-        with pytest.raises(EventInvalid):
-            writer.write(event)
-    else:
-        assert writer.write(event) == expected
-
-
-def by_fastavro(contract: Contract, event: Event) -> bytes:
-    buffer = BytesIO()
-    schemaless_writer(buffer, PARSED[contract.event_type], event)
-    return buffer.getvalue()
-
-
-@given(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 63).map(lambda bits: 1 << bits))
-def test_a_whole_number_is_written_as_fastavro_writes_it(number: int) -> None:
-    number = min(number, 2**63 - 1)
-    buffer = BytesIO()
-    schemaless_writer(buffer, "long", number)
-    assert varint(number) == buffer.getvalue()
 
 
 @every_contract
