@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -26,6 +26,8 @@ Sync = Literal["full", "normal"]
 _KEY_BYTES = 32
 _SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 _CHECKPOINT_PAGES = 4_000
+# enough to overwrite the largest event while it is removed
+_ROOM_BYTES = 1_100_000
 
 
 class DepartmentStore:
@@ -103,6 +105,36 @@ class DepartmentStore:
         """Do `work` once the transaction that is open now has been committed."""
         self._after_commit.append(work)
 
+    def make_room(self, size: int = 0) -> bool:
+        """Return whether `size` bytes may be added so that all that lies here can be removed.
+
+        Removing needs room too: whatever lies in the write-ahead log may need its place in
+        the database once more, and what is removed is overwritten by way of the log.
+        """
+        free, log = self._disk_bytes()
+        if free >= log + 2 * size + _ROOM_BYTES:
+            return True
+        with self.mutex:
+            # if there is no room to do it in, there is none to be made by it
+            with suppress(sqlite3.Error):
+                self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            free, log = self._disk_bytes()
+            (page,) = self.db.execute("PRAGMA page_size").fetchone()
+            (pages,) = self.db.execute("PRAGMA freelist_count").fetchone()
+        # the file never shrinks: what was removed leaves its room in it
+        left = free - log - size
+        return left >= size and left + page * pages >= _ROOM_BYTES
+
+    def _disk_bytes(self) -> tuple[int, int]:
+        """Return what is free on the disk, and the size of the write-ahead log."""
+        disk = os.fstatvfs(self._wal)
+        return disk.f_bavail * disk.f_frsize, os.fstat(self._wal).st_size
+
+    def check_room(self, size: int) -> None:
+        """Raises DepartmentStoreUnavailable if the disk has no room for `size` more bytes."""
+        if not self.make_room(size):
+            raise self._unavailable("the disk is full")
+
     def make_durable(self) -> None:
         """Have all that was committed outlast a power failure, without holding the lock."""
         os.fsync(self._wal)
@@ -139,9 +171,12 @@ class DepartmentStore:
 
     def unavailable(self, error: sqlite3.Error) -> DepartmentStoreUnavailable:
         """Return what a caller is told of an error of SQLite."""
+        return self._unavailable(getattr(error, "sqlite_errorname", type(error).__name__))
+
+    def _unavailable(self, reason: str) -> DepartmentStoreUnavailable:
         return DepartmentStoreUnavailable(
             str(self.path),
-            getattr(error, "sqlite_errorname", type(error).__name__),
+            reason,
             todo="Free space on its disk or make it writable, then publish again.",
         )
 

@@ -25,7 +25,7 @@ class ViewChange:
 
     communities: one of each class of communities that the policies may tell apart.
     records: those that raised their own grade, those that did not, or all. rule: what
-    decides the form that hides more, of the old version or of the new one.
+    decides the new version's form.
     """
 
     app: str
@@ -103,11 +103,10 @@ def _changes(
     paths = {path: None for plan in (old, new) if plan for path in plan.forms}
     event_type = next(plan.event_type for plan in (new, old) if plan)
     for path in paths:
-        before, before_rule = _form(old, path)
-        after, after_rule = _form(new, path)
+        before, _ = _form(old, path)
+        after, rule = _form(new, path)
         if before != after:
-            hides = after_rule if _ORDER.index(after) < _ORDER.index(before) else before_rule
-            yield ViewChange(app, purpose, event_type, path, before, after, hides, "all", ())
+            yield ViewChange(app, purpose, event_type, path, before, after, rule, "all", ())
 
 
 def _form(plan: ViewPlan | None, path: str) -> tuple[Form, str]:

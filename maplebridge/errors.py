@@ -32,9 +32,11 @@ Maple Bridge itself, 2 a wrong use of a command.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Self
 
+_FAULTS_MAX = 20
 _START = "Run `maplebridge status`; `maplebridge up` starts what is down."
 _MAKE_ROOM = "Make room there; nothing is lost, and what waits goes on by itself."
 
@@ -58,12 +60,26 @@ class InputError(MapleBridgeError):
 
 
 class EventInvalid(InputError):
-    """An event breaks its contract; `path` is the failing field, never its value."""
+    """An event breaks its contract; `path` is the failing field, never its value.
+
+    others: further faults of the same event, as far as it could be looked at.
+    """
 
     def __init__(self, message: str, *, path: str, todo: str = "") -> None:
         super().__init__(f"{path}: {message}" if path else message, todo=todo)
         self.path = path
         self.reason = message
+        self.others: tuple[EventInvalid, ...] = ()
+
+    def with_others(self, found: Iterable[EventInvalid]) -> Self:
+        """Add faults of other paths, up to 20 in all."""
+        known: dict[str, EventInvalid] = {self.path: self}
+        known |= {each.path: each for each in self.others}
+        for each in found:
+            for one in (each, *each.others):
+                known.setdefault(one.path, one)
+        self.others = tuple(known.values())[1:_FAULTS_MAX]
+        return self
 
 
 class EventTooLarge(InputError):

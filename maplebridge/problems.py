@@ -122,7 +122,11 @@ def answer_errors(
     def http(request: Request, error: HTTPException) -> Response:
         status = error.status_code
         kind = _OF_STATUS.get(status, "defect" if status >= 500 else "malformed")
-        return Problem(kind).response()
+        detail = "There is nothing at this path." if status == 404 else ""
+        response = Problem(kind, detail).response()
+        # such as Allow, which a 405 must have
+        response.headers.update(error.headers or {})
+        return response
 
     @app.exception_handler(Exception)
     def defect(request: Request, error: Exception) -> Response:
@@ -132,10 +136,10 @@ def answer_errors(
 def _unfit(faults: Sequence[Any]) -> Problem:
     """Return what is wrong with a request: its path, its parameters, or places of its body."""
     places = {str(each["loc"][0]) for each in faults}
+    names = sorted({str(each["loc"][-1]) for each in faults})
     if "path" in places:
-        return Problem("not-found")
+        return Problem("not-found", f"Not in its form: {', '.join(names)} in the path.")
     if "body" not in places:
-        names = sorted({str(each["loc"][-1]) for each in faults})
         return Problem("malformed", f"Unfit: {', '.join(names)}.")
     errors = [
         {"pointer": "".join(f"/{part}" for part in each["loc"][1:]), "detail": each["msg"]}

@@ -32,7 +32,6 @@ from maplebridge.access_policy.signing_keys import SigningKeyDirectory, enrol
 from maplebridge.approvals import approved_gradings
 from maplebridge.department_access import end_overlaps
 from maplebridge.errors import KafkaUnavailable
-from maplebridge.projections.answers import SCHEMA as ANSWERS_SCHEMA
 from maplebridge.projections.migrate import migrate
 from maplebridge.projections.store import connect
 from maplebridge.schemas import (
@@ -42,6 +41,7 @@ from maplebridge.schemas import (
     load_regions,
     load_schema,
 )
+from maplebridge.schemas.recognised import RECOGNISED
 from maplebridge.schemas.registration import register_contracts
 from maplebridge.settings import Profile, Settings
 from maplebridge.tls import explained
@@ -133,7 +133,7 @@ def register_schemas(settings: Settings, catalogue: Catalogue, apps: Iterable[st
     plumbing = {
         f"{KEYS_TOPIC}-value": load_schema("control/keys.master.created.v1"),
         f"{SIGNING_TOPIC}-value": load_schema(SIGNING_SCHEMA),
-        f"{ANSWERS_TOPIC}-value": load_schema(ANSWERS_SCHEMA),
+        f"{ANSWERS_TOPIC}-value": load_schema(RECOGNISED),
     }
     plumbing |= {f"{out_topic(app)}-value": load_schema("out/view.v1") for app in apps}
     registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)

@@ -19,11 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from maplebridge.errors import InputError, StackNotRunning
+from maplebridge.kafka_log import log_error
 
 PROFILE_NAME = "profile.json"
 Mechanism = Literal["SCRAM-SHA-256", "SCRAM-SHA-512"]
 _OF_KEY_BROKER = {"key_broker_certificate", "key_broker_certificate_key"}
-SERVICE_KAFKA_LOG_LEVEL = 3
+SERVICE_KAFKA_LOG_LEVEL = 2
+"""Critical: errors come to `log_error`; librdkafka itself would log every failed attempt."""
 _OFFICERS = {"secrets", "signing_keys", "root_passphrase", "handovers"}
 """What a profile holds and no process is told whole."""
 
@@ -153,6 +155,12 @@ class Settings(BaseSettings):
             "sasl.password": self.secret.get_secret_value(),
             "client.id": f"maplebridge-{self.principal}",
             "log_level": self.kafka_log_level,
+            # a connection that Kafka closes as idle is no error; one that it refuses is
+            **(
+                {"error_cb": log_error, "log.connection.close": False}
+                if self.kafka_log_level
+                else {}
+            ),
             **more,
         }
 

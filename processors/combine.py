@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from maplebridge.errors import ContractRefused, EventInvalid, KafkaUnavailable
+from maplebridge.kafka_log import log_error
 from maplebridge.processors.judge import Judge, reason_of
 from maplebridge.projections.letters import DeadLetter
 from maplebridge.projections.store import (
@@ -171,6 +172,8 @@ class Combine:
             self._is_waiting = True
             address = self._settings.kafka_bootstrap
             log.warning("Kafka at %s does not answer; combine waits for it", address)
+        elif error.code() not in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT):
+            log_error(error)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for each in partitions:

@@ -30,6 +30,7 @@ from maplebridge.access_policy.keyclient import KeyClient
 from maplebridge.access_policy.plans import ViewPlan, at_stream
 from maplebridge.access_policy.policy import Policies
 from maplebridge.errors import ContractRefused, EventInvalid, KafkaUnavailable
+from maplebridge.kafka_log import log_error
 from maplebridge.processors.views import Projection, is_restricted
 from maplebridge.projections.standing import RETRACTION
 from maplebridge.schemas import AvroCodec, Codec, Decoded
@@ -124,6 +125,8 @@ class Deliver:
     def _on_error(self, error: KafkaError) -> None:
         if error.code() in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
             self._lost = error
+        else:
+            log_error(error)
 
     def _consumer(self) -> Consumer:
         return Consumer(

@@ -221,4 +221,4 @@ def _kind(value: Any) -> str:
             return f"text of {len(value)} characters"
         case bytes():
             return f"{len(value)} bytes"
-    return f"{len(value)} entries"
+    return "1 entry" if len(value) == 1 else f"{len(value)} entries"

@@ -6,6 +6,7 @@ from maplebridge.producers.ids import imported_id, uuid7
 from maplebridge.producers.import_result import ImportProgress, ImportResult
 from maplebridge.producers.importer import import_file
 from maplebridge.producers.mapping import RowMapping, load_mapping
+from maplebridge.producers.recognised import read_answers
 
 __all__ = [
     "Delivery",
@@ -17,5 +18,6 @@ __all__ = [
     "import_file",
     "imported_id",
     "load_mapping",
+    "read_answers",
     "uuid7",
 ]

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from maplebridge.access_policy.department_store import DepartmentStore
+from maplebridge.errors import EventInvalid
 from maplebridge.sql import load_queries
 
 SQL = load_queries("maplebridge.producers", "amendments.sql")
@@ -34,6 +35,7 @@ class Amendments:
         store.make_tables(SQL["schema"])
         self._targets: dict[str, str] = {}
         self._corrected_by: dict[str, str] = {}
+        self._retracted_by: dict[str, str] = {}
 
     def chain(self, event_id: str) -> list[str]:
         """Return an event, what corrected it, what corrected that, and so on; the last stands."""
@@ -42,19 +44,29 @@ class Amendments:
             found.append(event_id)
         return found
 
-    def target(self, named: str, amending_id: str | None) -> str:
+    def target(self, named: str, amending_id: str | None, *, path: str) -> str:
         """Return what an event has to name so as to amend `named`, which it was told to.
 
         The same as before if it was taken before, so that a repeated event says the same.
+        path: of the field that names it. Raises EventInvalid if it was retracted before.
         """
         before = None if amending_id is None else self._target(amending_id)
-        return before or self.chain(named)[-1]
+        if before:
+            return before
+        standing = self.chain(named)[-1]
+        retraction = self._retracted_by.get(standing) or self._written("retracted_by", standing)
+        if retraction:
+            raise EventInvalid(
+                f"event {standing} was retracted before, by {retraction}.",
+                path=path,
+                todo="If it was a fact after all, publish it anew under a new id.",
+            )
+        return standing
 
     def take(self, amendment: Amendment) -> Amendment:
         """Know an amendment from now on; `write` keeps it, `forget` takes it back."""
         self._targets[amendment.amending_id] = amendment.target_id
-        if not amendment.retracts:
-            self._corrected_by[amendment.target_id] = amendment.amending_id
+        self._amended_by(amendment)[amendment.target_id] = amendment.amending_id
         return amendment
 
     def write(self, amendments: Sequence[Amendment]) -> None:
@@ -67,8 +79,9 @@ class Amendments:
         """Drop what was taken; what was written stays."""
         for each in amendments:
             self._targets.pop(each.amending_id, None)
-            if self._corrected_by.get(each.target_id) == each.amending_id:
-                del self._corrected_by[each.target_id]
+            amended_by = self._amended_by(each)
+            if amended_by.get(each.target_id) == each.amending_id:
+                del amended_by[each.target_id]
 
     def every(self) -> list[Amendment]:
         """Return all that are written and hold, in the order in which they were taken."""
@@ -93,6 +106,9 @@ class Amendments:
     def _set_aside(self, amending_id: str, aside: int) -> None:
         with self._store.transaction() as db:
             db.execute(SQL["set_aside"], (aside, amending_id))
+
+    def _amended_by(self, amendment: Amendment) -> dict[str, str]:
+        return self._retracted_by if amendment.retracts else self._corrected_by
 
     def _next(self, event_id: str) -> str:
         return self._corrected_by.get(event_id) or self._written("corrected_by", event_id)

@@ -13,6 +13,9 @@ CREATE INDEX IF NOT EXISTS amendments_target ON amendments (target_id);
 SELECT amending_id FROM amendments
 WHERE target_id = ? AND NOT retracts AND NOT aside ORDER BY rowid DESC LIMIT 1;
 
+-- name: retracted_by
+SELECT amending_id FROM amendments WHERE target_id = ? AND retracts AND NOT aside LIMIT 1;
+
 -- name: target
 SELECT target_id FROM amendments WHERE amending_id = ?;
 

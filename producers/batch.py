@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from maplebridge.errors import EventInvalid
+from maplebridge.errors import EventInvalid, InputError
 from maplebridge.producers.amendments import Amendment
 from maplebridge.producers.delivery import Delivery
 from maplebridge.producers.intake import Entry
@@ -19,11 +20,15 @@ RETRACTION = "event.retraction"
 
 
 class Batch:
-    """Events that are taken together at the end of a `with` block; none if it fails."""
+    """Events that are taken together at the end of a `with` block; none if it fails.
+
+    `async with` does the same beside an event loop.
+    """
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._entries: list[Entry] = []
+        self._is_open = False
 
     def publish(
         self,
@@ -33,7 +38,9 @@ class Batch:
         import_digest: bytes | None = None,
         **envelope: Unpack[Envelope],
     ) -> Delivery:
-        """Check and seal one event; the block's end takes it. Raises as `Department.publish`.
+        """Check and seal one event; the block's end takes it.
+
+        Raises as `Department.publish`, and InputError outside the block.
 
         What corrects or retracts an event names in the end what stands in its place by now.
         A retraction takes the step of its event back from its case, and goes to that case
@@ -41,6 +48,8 @@ class Batch:
         found in `Department.imports`.
         """
         parts = self._parts
+        if not self._is_open:
+            raise _not_open()
         parts.intake.wait_for_room(len(self._entries))
         amendment = None
         if event_type == RETRACTION:
@@ -53,8 +62,20 @@ class Batch:
         if import_digest is not None:
             parts.imports.take(prepared.event_id, import_digest)
         delivery = Delivery(prepared.event_id, prepared.topic, parts.sender)
-        self._entries.append(Entry(prepared, delivery, change, import_digest, amendment))
-        return delivery
+        entry = Entry(prepared, delivery, change, import_digest, amendment)
+        with parts.store.mutex:
+            if self._is_open:
+                self._entries.append(entry)
+                return delivery
+        # the block was given up while another thread prepared the event
+        parts.intake.forget([entry])
+        raise _not_open()
+
+    async def publish_async(
+        self, event_type: str, fields: Mapping[str, Any], **envelope: Unpack[Envelope]
+    ) -> Delivery:
+        """Do as `publish`, beside the event loop."""
+        return await asyncio.to_thread(self.publish, event_type, fields, **envelope)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -71,29 +92,39 @@ class Batch:
             raise
 
     def _step(self, prepared: Prepared, envelope: Envelope) -> Change | None:
-        """Take what an event says of its case, if it is of one."""
-        case_ref = envelope.get("case_ref")
-        if case_ref is None:
-            return None
+        """Take what an event says of its case and of that of the event it corrects."""
+        case_ref, corrects = envelope.get("case_ref"), envelope.get("corrects")
+        lifecycles = self._parts.lifecycles
         with self._parts.store.mutex:
-            return self._parts.lifecycles.take(
+            if case_ref is None:
+                return None if corrects is None else lifecycles.withdraw(corrects)
+            return lifecycles.take(
                 prepared.contract,
                 case_ref,
                 Step(prepared.occurred_at, prepared.event_id, envelope["transition"]),
-                replaces=envelope.get("corrects"),
+                replaces=corrects,
                 judged=not envelope.get("backfill", False),
             )
 
     def _corrected(
         self, event_type: str, fields: Mapping[str, Any], envelope: Envelope
     ) -> tuple[Prepared, Change | None, Amendment]:
-        """Prepare what takes the place of another event."""
+        """Prepare what takes the place of another event.
+
+        Raises EventInvalid if that was retracted, or is of another type or transition.
+        """
         amendments = self._parts.amendments
         # nobody else may correct it in between: two corrections of one event would both count
         with self._parts.store.mutex:
-            target = amendments.target(str(envelope.get("corrects")), envelope.get("event_id"))
+            event_id = envelope.get("event_id")
+            target = amendments.target(
+                str(envelope.get("corrects")), event_id, path="meta.corrects"
+            )
             envelope["corrects"] = target
             prepared = self._prepare(event_type, fields, envelope)
+            self._parts.lifecycles.check_correction(
+                target, event_type=event_type, transition=envelope["transition"]
+            )
             change = self._step(prepared, envelope)
             return prepared, change, amendments.take(Amendment(prepared.event_id, target, False))
 
@@ -102,12 +133,14 @@ class Batch:
     ) -> tuple[Prepared, Change | None, Amendment]:
         """Prepare a retraction: no step itself, it takes one back where that is known.
 
-        Raises EventInvalid if the event taken back is known to be of another type.
+        Raises EventInvalid if the event taken back is known to be of another type, or was
+        taken back before.
         """
         amendments, lifecycles = self._parts.amendments, self._parts.lifecycles
         told = dict(fields) if isinstance(fields, Mapping) else {}
         with self._parts.store.mutex:
-            target = amendments.target(str(told.get("retracts")), envelope.get("event_id"))
+            event_id = envelope.get("event_id")
+            target = amendments.target(str(told.get("retracts")), event_id, path="retracts")
             if "retracts" in told:
                 told["retracts"] = target
             case = lifecycles.case_of(target)
@@ -118,7 +151,7 @@ class Batch:
                 raise EventInvalid(
                     f"the event taken back is one of {case.event_type}.", path="retracts_type"
                 )
-            change = None if case is None else lifecycles.retract(case, target)
+            change = lifecycles.withdraw(target)
             return prepared, change, amendments.take(Amendment(prepared.event_id, target, True))
 
     def _prepare(self, event_type: str, fields: Mapping[str, Any], envelope: Envelope) -> Prepared:
@@ -129,6 +162,7 @@ class Batch:
         return prepared
 
     def __enter__(self) -> Self:
+        self._is_open = True
         return self
 
     def __exit__(
@@ -137,9 +171,30 @@ class Batch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self._entries:
+        with self._parts.store.mutex:
+            self._is_open = False
+            entries, self._entries = self._entries, []
+        if not entries:
             return
         if error is not None:
-            self._parts.intake.forget(self._entries)
+            self._parts.intake.forget(entries)
             return
-        self._parts.intake.take(self._entries)
+        self._parts.intake.take(entries)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await asyncio.to_thread(self.__exit__, kind, error, trace)
+
+
+def _not_open() -> InputError:
+    return InputError(
+        "the batch is not open, so nothing would take the event.",
+        todo="Publish within its block: `with department.batch() as batch`.",
+    )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from maplebridge.access_policy.keyclient import KeyClient
 from maplebridge.access_policy.keytransport import BrokerPublicKey, epoch_of
-from maplebridge.errors import MapleBridgeError
+from maplebridge.errors import DepartmentStoreUnavailable, MapleBridgeError
 from maplebridge.producers.spool import Spool
 from maplebridge.settings import Settings
 
@@ -55,5 +56,6 @@ class BrokerKey:
                 if key.epoch == week:
                     return key
             raise
-        self._spool.remember(_REMEMBERED, key.encode())
+        with suppress(DepartmentStoreUnavailable):  # the broker is asked again after a restart
+            self._spool.remember(_REMEMBERED, key.encode())
         return key

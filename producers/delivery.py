@@ -25,6 +25,10 @@ class Receipt:
 class Carrier(Protocol):
     """What brings events from the spool to Kafka."""
 
+    @property
+    def has_ended(self) -> bool: ...
+
+    def awaited(self, delivery: Delivery) -> None: ...
     def settled(self, delivery: Delivery, error: KafkaError | None) -> None: ...
     def wait(self, ready: Callable[[], bool], timeout_s: float) -> bool: ...
     def why_waiting(self) -> MapleBridgeError: ...
@@ -71,14 +75,18 @@ class Delivery:
         """Wait for Kafka's acknowledgement.
 
         Raises what the event was refused for: AccessDenied, ContractRefused, EventTooLarge.
-        Raises Unavailable if it still waits after `timeout_s`; it stays in the spool then.
+        Raises Unavailable if it still waits after `timeout_s`, or when the department is
+        closed; it stays in the spool then.
         """
         if not self._carrier.wait(lambda: self.done, timeout_s):
             raise self._carrier.why_waiting()
         return self._receipt()
 
     def __await__(self) -> Generator[Any, None, Receipt]:
-        """Wait for Kafka's acknowledgement without end; raises as `result` does."""
+        """Wait for Kafka's acknowledgement until the department is closed.
+
+        Raises as `result` does.
+        """
         loop = asyncio.get_running_loop()
         arrived = loop.create_future()
 
@@ -95,12 +103,16 @@ class Delivery:
             self._callbacks = []
         self._callbacks.append(wake)
         try:
-            if self.done:  # it may have been settled before the callback was there
+            self._carrier.awaited(self)
+            # it may have been settled before the callback was there
+            if self.done or self._carrier.has_ended:
                 tell()
             yield from arrived
         finally:
             # who gave up waiting leaves nothing behind
             self._callbacks.remove(wake)
+        if not self.done:
+            raise self._carrier.why_waiting()
         return self._receipt()
 
     def __call__(self, error: KafkaError | None, message: Message) -> None:

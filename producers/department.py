@@ -11,13 +11,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from maplebridge.errors import InputError, MapleBridgeError
+from maplebridge.errors import EventInvalid, InputError, MapleBridgeError
 from maplebridge.producers.amendments import Amendments
 from maplebridge.producers.batch import RETRACTION, Batch
 from maplebridge.producers.delivery import Delivery
 from maplebridge.producers.import_state import ImportState
 from maplebridge.producers.parts import Parts, make_parts
 from maplebridge.producers.preparation import Envelope
+from maplebridge.producers.spool import Spool
 from maplebridge.schemas import (
     Catalogue,
     CodeLists,
@@ -125,6 +126,17 @@ class Department:
         envelope["corrects"] = event_id
         return self.publish(event_type, fields, **envelope)
 
+    async def correct_async(
+        self,
+        event_id: str,
+        /,
+        event_type: str,
+        fields: Mapping[str, Any],
+        **envelope: Unpack[Envelope],
+    ) -> Delivery:
+        """Do as `correct`, beside the event loop."""
+        return await asyncio.to_thread(self.correct, event_id, event_type, fields, **envelope)
+
     def retract(
         self,
         event_id: str,
@@ -155,17 +167,54 @@ class Department:
             case_ref=case_ref,
         )
 
+    def field_faults(self, event_type: str, fields: Mapping[str, Any]) -> list[EventInvalid]:
+        """Return what is wrong with the fields of an event that is refused anyway."""
+        return self._open_parts.preparation.field_faults(event_type, fields)
+
+    async def retract_async(
+        self,
+        event_id: str,
+        *,
+        event_type: str,
+        community: str,
+        reason: str,
+        occurred_at: datetime,
+        case_ref: str | None = None,
+        purpose: str = "case_handling",
+        legal_basis: str = "statutory_duty",
+    ) -> Delivery:
+        """Do as `retract`, beside the event loop."""
+        return await asyncio.to_thread(
+            self.retract,
+            event_id,
+            event_type=event_type,
+            community=community,
+            reason=reason,
+            occurred_at=occurred_at,
+            case_ref=case_ref,
+            purpose=purpose,
+            legal_basis=legal_basis,
+        )
+
     def batch(self) -> Batch:
-        """Return a block whose events are taken together, in one commit, at its end."""
+        """Return a block whose events are taken together, in one commit, at its end.
+
+        Use it with `with`, or `async with` beside an event loop.
+        """
         return Batch(self._open_parts)
 
     def publish_many(self, events: Iterable[Mapping[str, Any]]) -> list[Delivery]:
         """Take events together, all or none; each is a mapping of `publish`'s arguments.
 
-        Raises what the first unfit event is refused for, and takes none then.
+        Raises what the first unfit event is refused for, and takes none then; InputError
+        if one is no mapping.
         """
         with self.batch() as batch:
-            return [batch.publish(**event) for event in events]
+            return [batch.publish(**_arguments(event)) for event in events]
+
+    async def publish_many_async(self, events: Iterable[Mapping[str, Any]]) -> list[Delivery]:
+        """Do as `publish_many`, beside the event loop."""
+        return await asyncio.to_thread(self.publish_many, events)
 
     async def publish_async(
         self, event_type: str, fields: Mapping[str, Any], **envelope: Unpack[Envelope]
@@ -199,6 +248,11 @@ class Department:
         SpoolFull or DepartmentStoreUnavailable; how long it waits for room: as `publish`.
         """
         self._open_parts.intake.check()
+
+    @property
+    def spool(self) -> Spool:
+        """What waits for Kafka, and what was refused."""
+        return self._open_parts.spool
 
     @property
     def imports(self) -> ImportState:
@@ -268,6 +322,16 @@ class Department:
             log.warning("%s %s: %s found %d times", event_type, path, kind, count)
         self._parts = None
         self._held.close()
+
+
+def _arguments(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(event, Mapping):
+        raise InputError(
+            f"an event of publish_many is a mapping of publish's arguments, not a"
+            f" {type(event).__name__}.",
+            todo='Give each as {"event_type": ..., "fields": ..., "community": ..., ...}.',
+        )
+    return event
 
 
 def store_path(settings: Settings, department: str) -> Path:

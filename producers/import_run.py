@@ -14,6 +14,7 @@ from maplebridge.errors import (
     EventTooLarge,
     IntegrityError,
     MapleBridgeError,
+    Unavailable,
 )
 from maplebridge.producers.collection import rarely_collected
 from maplebridge.producers.ids import imported_id
@@ -26,7 +27,7 @@ from maplebridge.producers.sources import RowSource, SourceRow
 
 _WINDOW_EVENTS = 5_000
 _CHUNK_ROWS = 500
-_RESULT_S = 30.0
+PATIENCE_S = 5.0
 _LAST_FLUSH_S = 3.0
 
 # one event is taken or not as it is
@@ -72,10 +73,14 @@ class ImportRun:
         *,
         backfill: bool = False,
         correct: bool = False,
+        patience_s: float = PATIENCE_S,
         on_row: OnRow | None = None,
         on_progress: Callable[[ImportProgress], None] | None = None,
     ) -> None:
-        """Raises MappingInvalid if the source lacks a column."""
+        """patience_s: how long to wait for Kafka, after which the spool is enough.
+
+        Raises MappingInvalid if the source lacks a column.
+        """
         self._source = rows
         self._mapping = mapping
         self._bound: BoundMapping = mapping.bind(rows.header)
@@ -86,6 +91,8 @@ class ImportRun:
         )
         self._rejects = rejects
         self._backfill = backfill or mapping.backfill
+        self._patience_s = patience_s
+        self._unsent: Unavailable | None = None
         self._on_row = on_row
         self._on_progress = on_progress
         self._rows = 0
@@ -111,6 +118,7 @@ class ImportRun:
             self._settle(_WINDOW_EVENTS)
             self._tell()
         self._settle(0)
+        self._flush()
 
     def _take(self, chunk: list[SourceRow]) -> None:
         plans = [self._plan(row) for row in chunk]
@@ -196,19 +204,37 @@ class ImportRun:
         )
 
     def _settle(self, window: int) -> None:
-        """Take in what Kafka has acknowledged; wait until at most `window` events are left."""
+        """Take in what Kafka has acknowledged; wait until at most `window` events are left.
+
+        While Kafka is away what lies in the spool is taken as well, and not waited for.
+        """
         waiting = self._on_their_way
         while waiting and (len(waiting) > window or waiting[0].arrival.done):
             sent = waiting[0]
             try:
-                sent.arrival.result(_RESULT_S)
+                sent.arrival.result(self._patience_s)
             except EventTooLarge as exc:
                 if not sent.ticket.failed:
                     sent.ticket.failed = True
                     self._reject(sent.ticket.row, "", str(exc))
+            except Unavailable as exc:
+                if self._patience_s:
+                    self._unsent, self._patience_s = exc, 0.0
+                self._arrived(sent)
             else:
                 self._arrived(sent)
             waiting.popleft()
+
+    def _flush(self) -> None:
+        """Let out what lay in the spool before, too, unless Kafka is away."""
+        if not self._patience_s:
+            return
+        try:
+            self._target.flush(self._patience_s)
+        except Unavailable as exc:
+            self._unsent = exc
+        except EventTooLarge:
+            pass  # it was put aside, and its row was rejected
 
     def _arrived(self, sent: _Sent) -> None:
         ticket = sent.ticket
@@ -234,7 +260,11 @@ class ImportRun:
             if sent.arrival.done and sent.arrival.error is None:
                 self._arrived(sent)
         if isinstance(error, MapleBridgeError):
-            done = f"{self._published:,} rows were published before that and are kept"
+            done = (
+                "1 row was published before that and is kept"
+                if self._published == 1
+                else f"{self._published:,} rows were published before that and are kept"
+            )
             again = "" if isinstance(error, AccessDenied) else "; run the import again to go on"
             error.todo = f"{error.todo} {done}{again}.".strip()
 
@@ -259,6 +289,7 @@ class ImportRun:
                 f" {self._already:,} published before and {self._rejects.rows:,} rejected.",
                 todo="Run the import again, and report this.",
             )
+        waiting = self._target.waiting
         return ImportResult(
             rows=self._rows,
             published=self._published,
@@ -267,6 +298,8 @@ class ImportRun:
             events=self._events,
             corrections=self._corrections,
             reject_path=self._rejects.finish(),
+            waiting=waiting,
+            unsent=self._unsent if waiting else None,
             unseen=self._source.unseen if self._rows else (),
         )
 

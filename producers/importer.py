@@ -11,7 +11,7 @@ from pathlib import Path
 from maplebridge.errors import InputError
 from maplebridge.producers.department import Department
 from maplebridge.producers.import_result import ImportProgress, ImportResult
-from maplebridge.producers.import_run import ImportRun
+from maplebridge.producers.import_run import PATIENCE_S, ImportRun
 from maplebridge.producers.mapping import RowMapping, load_mapping
 from maplebridge.producers.sources import open_rows
 
@@ -24,6 +24,7 @@ def import_file(
     reject_path: Path | None = None,
     backfill: bool = False,
     correct: bool = False,
+    patience_s: float = PATIENCE_S,
     on_progress: Callable[[ImportProgress], None] | None = None,
 ) -> ImportResult:
     """Publish the rows of a file, a query or a service as events of `department`, which is open.
@@ -31,12 +32,15 @@ def import_file(
     path: None where the mapping names a query or a service; else the file, or a corrected
     reject file. reject_path: beside the file if not given. backfill: mark every event as
     history, whatever the mapping says. correct: publish a row that has changed since an
-    earlier import as a correction; without it such a row is rejected. Run it again after
-    any failure: events that Kafka acknowledged are not published twice.
+    earlier import as a correction; without it such a row is rejected. patience_s: how long
+    to wait for Kafka; after that, and at once if it is 0, events in the spool are enough,
+    and the result tells how many wait there. Run it again after any failure: events that
+    were taken are not published twice.
 
     Raises MappingInvalid before any row is read; AccessDenied if the events are
-    another department's; KafkaUnavailable and other Unavailable in mid-run, saying how
-    many rows were published until then; IntegrityError if the sum does not come out.
+    another department's or Kafka refuses its name; SpoolFull, DepartmentStoreUnavailable in
+    mid-run, saying how many rows were published until then; IntegrityError if the sum does
+    not come out.
     """
     rules = mapping
     if not isinstance(rules, RowMapping):
@@ -66,6 +70,7 @@ def import_file(
             rows.rejects(rejects_at),
             backfill=backfill,
             correct=correct,
+            patience_s=patience_s,
             on_progress=on_progress,
         )
         result = run.run()

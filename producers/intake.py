@@ -25,6 +25,8 @@ from maplebridge.producers.sender import Sender
 from maplebridge.producers.spool import Spool, Spooled
 from maplebridge.settings import Settings
 
+_BESIDES_BYTES = 2_000
+
 
 class Entry(NamedTuple):
     """One event to be taken, with what is kept beside it."""
@@ -123,6 +125,8 @@ class Intake:
         entries = [each for group in groups for each in group.entries]
         error: BaseException | None = None
         try:
+            size = sum(len(each.prepared.body) + _BESIDES_BYTES for each in entries)
+            self._store.check_room(size)
             rows = self._write(entries)
         except BaseException as exc:  # every thread that shares the commit is told
             error = exc

@@ -57,7 +57,9 @@ def translate(
         return AccessDenied(
             f"Kafka at {address} does not accept the name and secret of {principal}.",
             rule="kafka-authentication",
-            todo="Check MAPLEBRIDGE_PRINCIPAL and MAPLEBRIDGE_SECRET.",
+            todo="If they came in a bundle, ask the city's officer whether the login was revoked or"
+            " renewed, and for a new bundle; else check MAPLEBRIDGE_PRINCIPAL and"
+            " MAPLEBRIDGE_SECRET.",
         )
     if code in _REFUSED:
         return AccessDenied(

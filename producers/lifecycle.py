@@ -36,17 +36,25 @@ class Case(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What taking an event changes in what is remembered of its case."""
+    """What taking an event changes in what is remembered of its case.
+
+    left: the case of the step that is replaced, if that is another one.
+    """
 
     case: Case
     step: Step | None
     replaces: str | None
+    left: Case | None = None
 
-    def apply(self, steps: list[Step]) -> None:
-        """Make the change in the sorted steps of its case."""
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        return (self.case,) if self.left is None else (self.case, self.left)
+
+    def apply(self, case: Case, steps: list[Step]) -> None:
+        """Make the change in the sorted steps of one of its cases."""
         if self.replaces is not None:
             steps[:] = [each for each in steps if each.event_id != self.replaces]
-        if self.step is not None and self.step not in steps:
+        if case == self.case and self.step is not None and self.step not in steps:
             insort(steps, self.step)
 
 
@@ -108,34 +116,59 @@ class Lifecycles:
         judged: False for history, which may have gaps; it is remembered all the same.
         """
         case = Case(contract.event_type, case_ref)
+        replaced_in = None if replaces is None else self.case_of(replaces)
         if judged:
             others = self._of(case)
             if replaces is not None:
                 others = [each for each in others if each.event_id != replaces]
             check_step(contract, others, step)
-        return self._changed(Change(case, step, replaces))
+        left = None if replaced_in == case else replaced_in
+        return self._changed(Change(case, step, replaces, left))
 
     def case_of(self, event_id: str) -> Case | None:
         """Return the case of which an event that was sent is a step, if it is of one."""
-        for case, changes in self._unwritten.items():
-            if any(each.step is not None and each.step.event_id == event_id for each in changes):
-                return case
+        for changes in self._unwritten.values():
+            for each in changes:
+                if each.step is not None and each.step.event_id == event_id:
+                    return each.case
         with self._store.reading() as db:
             row = db.execute(SQL["case"], (event_id,)).fetchone()
         return None if row is None else Case(*row)
 
-    def retract(self, case: Case, event_id: str) -> Change:
-        """Let an event be no step of its case any more; `write` and `forget` as of `take`."""
-        return self._changed(Change(case, None, event_id))
+    def withdraw(self, event_id: str) -> Change | None:
+        """Let an event be no step any more, if it is one; `write` and `forget` as of `take`."""
+        case = self.case_of(event_id)
+        return None if case is None else self._changed(Change(case, None, event_id))
+
+    def check_correction(self, target: str, *, event_type: str, transition: str) -> None:
+        """Raises EventInvalid if `target` is known to be of another type or transition."""
+        known = self._told(target)
+        if known is None or known == (event_type, transition):
+            return
+        path = "meta.corrects" if known[0] != event_type else "meta.transition"
+        raise EventInvalid(
+            f"the event corrected says {known[1]} of a case of {known[0]}.",
+            path=path,
+            todo="A correction keeps type and transition: retract the event, and publish the"
+            " right one anew.",
+        )
+
+    def _told(self, event_id: str) -> tuple[str, str] | None:
+        """Return the type and the transition of an event that was sent as a step of a case."""
+        for case, changes in self._unwritten.items():
+            for each in changes:
+                if each.step is not None and each.step.event_id == event_id:
+                    return case.event_type, each.step.transition
+        with self._store.reading() as db:
+            row = db.execute(SQL["told"], (event_id,)).fetchone()
+        return None if row is None else (str(row[0]), str(row[1]))
 
     def write(self, changes: Sequence[Change]) -> None:
         """Keep what was taken; within the transaction that accepts the events."""
         with self._store.transaction() as db:
             # in this order, since an event may be replaced in the very batch it is of
             db.executemany(SQL["add"], [(*each.case, *each.step) for each in changes if each.step])
-            db.executemany(
-                SQL["remove"], [(*each.case, each.replaces) for each in changes if each.replaces]
-            )
+            db.executemany(SQL["remove"], [(each.replaces,) for each in changes if each.replaces])
             self._store.after_commit(lambda: self._written(changes))
 
     def forget(self, changes: Sequence[Change]) -> None:
@@ -147,7 +180,7 @@ class Lifecycles:
         """Let an event that was refused for good be no step until `bring_back`."""
         with self._store.transaction() as db:
             db.execute(SQL["put_aside"], (event_id,))
-            db.execute(SQL["remove_event"], (event_id,))
+            db.execute(SQL["remove"], (event_id,))
             self._store.after_commit(self._known.clear)
 
     def bring_back(self, event_id: str) -> None:
@@ -163,8 +196,9 @@ class Lifecycles:
             db.execute(SQL["discard"], (event_id,))
 
     def _changed(self, change: Change) -> Change:
-        change.apply(self._of(change.case))
-        self._unwritten.setdefault(change.case, []).append(change)
+        for case in change.cases:
+            change.apply(case, self._of(case))
+            self._unwritten.setdefault(case, []).append(change)
         return change
 
     def _of(self, case: Case) -> list[Step]:
@@ -175,7 +209,7 @@ class Lifecycles:
                 rows = db.execute(SQL["steps"], case).fetchall()
             found = self._known[case] = [Step(*row) for row in rows]
             for change in self._unwritten.get(case, ()):
-                change.apply(found)
+                change.apply(case, found)
         return found
 
     def _written(self, changes: Sequence[Change]) -> None:
@@ -186,7 +220,7 @@ class Lifecycles:
     def _settle(self, changes: Sequence[Change]) -> Iterable[Case]:
         """Drop changes from those that are unwritten; return their cases."""
         settled = {id(each) for each in changes}
-        cases = {each.case for each in changes}
+        cases = {case for each in changes for case in each.cases}
         for case in cases:
             left = [each for each in self._unwritten.pop(case, ()) if id(each) not in settled]
             if left:

@@ -29,13 +29,13 @@ SELECT event_type, case_ref, occurred_at, event_id, transition FROM lifecycle_st
 -- name: case
 SELECT event_type, case_ref FROM lifecycle_steps WHERE event_id = ? LIMIT 1;
 
+-- name: told
+SELECT event_type, transition FROM lifecycle_steps WHERE event_id = ? LIMIT 1;
+
 -- name: add
 INSERT OR IGNORE INTO lifecycle_steps VALUES (?, ?, ?, ?, ?);
 
 -- name: remove
-DELETE FROM lifecycle_steps WHERE event_type = ? AND case_ref = ? AND event_id = ?;
-
--- name: remove_event
 DELETE FROM lifecycle_steps WHERE event_id = ?;
 
 -- name: put_aside

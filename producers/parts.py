@@ -31,6 +31,7 @@ class Parts:
     """What an open department works with."""
 
     store: DepartmentStore
+    spool: Spool
     preparation: Preparation
     lifecycles: Lifecycles
     imports: ImportState
@@ -92,4 +93,6 @@ def make_parts(
         amendments=amendments,
         sender=sender,
     )
-    return Parts(store, preparation, lifecycles, imports, amendments, refusals, intake, sender)
+    return Parts(
+        store, spool, preparation, lifecycles, imports, amendments, refusals, intake, sender
+    )

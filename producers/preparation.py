@@ -122,19 +122,11 @@ class Preparation:
             fields = _as_dict(fields)
         check_size(fields, self._max_bytes)
         now = time.time_ns() // 1000
-        at = micros(occurred_at, path=OCCURRED)
-        if at > now + self._ahead_limit_us:
-            raise EventInvalid(
-                f"the time lies more than {self._ahead_limit_s:g} s ahead.",
-                path=OCCURRED,
-                todo="Check its time zone and this machine's clock.",
-            )
-        if event_id is None:
-            identity = uuid7()
-        elif is_uuid7(event_id):
-            identity = event_id
-        else:
-            raise EventInvalid("not a UUIDv7 in lower-case text form.", path="meta.event_id")
+        try:
+            at = self._moment(occurred_at, now)
+            identity = _identity(event_id)
+        except EventInvalid as first:
+            raise first.with_others(self.field_faults(event_type, fields)) from None
         meta = {
             "event_id": identity,
             "event_type": event_type,
@@ -165,6 +157,31 @@ class Preparation:
         return Prepared(
             path.contract, path.topic, path.stream, identity, case_ref or identity, at, body
         )
+
+    def field_faults(self, event_type: str, fields: Mapping[str, Any]) -> list[EventInvalid]:
+        """Return what is wrong with the fields of an event that is refused anyway.
+
+        Codes and places are judged as of now.
+        """
+        path = self._paths.get(event_type) or self._make_path(event_type)
+        try:
+            check_size(dict(fields), self._max_bytes)
+            event = path.completer.complete({}, dict(fields))
+        except EventTooLarge:
+            return []
+        except EventInvalid as fault:
+            return [fault]
+        return path.validator.field_faults(event, at=time.time_ns() // 1000)
+
+    def _moment(self, occurred_at: datetime, now: int) -> int:
+        at = micros(occurred_at, path=OCCURRED)
+        if at > now + self._ahead_limit_us:
+            raise EventInvalid(
+                f"the time lies more than {self._ahead_limit_s:g} s ahead.",
+                path=OCCURRED,
+                todo="Check its time zone and this machine's clock.",
+            )
+        return at
 
     def contract(self, event_type: str) -> Contract:
         """Raises ContractRefused if there is none, AccessDenied if it is another department's."""
@@ -201,6 +218,14 @@ class Preparation:
             AvroWriter(contract.schema),
         )
         return path
+
+
+def _identity(event_id: str | None) -> str:
+    if event_id is None:
+        return uuid7()
+    if is_uuid7(event_id):
+        return event_id
+    raise EventInvalid("not a UUIDv7 in lower-case text form.", path="meta.event_id")
 
 
 def _as_dict(fields: object) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
+from maplebridge.errors import DepartmentStoreUnavailable
 from maplebridge.producers.spool import Spool, Stream
 from maplebridge.schemas import RegistryClient
 from maplebridge.schemas.contracts import fingerprint
@@ -23,7 +25,9 @@ class SchemaIds:
         """
         if stream.schema_id is None:
             found = self._registry.id_of(f"{stream.topic}-value", stream.schema)
-            self._spool.set_schema_id(stream, found)
+            stream.schema_id = found
+            with suppress(DepartmentStoreUnavailable):  # it is asked for again after a restart
+                self._spool.set_schema_id(stream, found)
             return found
         return stream.schema_id
 
@@ -33,5 +37,6 @@ class SchemaIds:
         remembered = self._spool.recall(known)
         if remembered is None:
             remembered = str(self._registry.id_of(f"{topic}-value", schema))
-            self._spool.remember(known, remembered)
+            with suppress(DepartmentStoreUnavailable):
+                self._spool.remember(known, remembered)
         return int(remembered)

@@ -13,12 +13,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from itertools import islice
+from weakref import WeakSet
 
 from confluent_kafka import KafkaError, KafkaException
 
 from maplebridge.access_policy.signatures import BATCH_MAX_EVENTS
-from maplebridge.errors import MapleBridgeError, SenderFailed
+from maplebridge.errors import DepartmentStoreUnavailable, MapleBridgeError, SenderFailed
 from maplebridge.producers.backlog import Backlog, Fresh
 from maplebridge.producers.delivery import Delivery
 from maplebridge.producers.framing import Framer
@@ -60,15 +61,18 @@ class Sender:
         self._waiting: int = spool.count
         self._settled = 0
         self._in_flight: dict[int, Delivery] = {}
-        self._acknowledged: list[Delivery] = []
+        self._acknowledged: dict[int, Delivery] = {}
         self._refusals: deque[tuple[Delivery, MapleBridgeError]] = deque()
         self._news: list[Delivery] = []
         self._removed_at = 0.0
+        self._removable = _REMOVE_EVENTS
+        self._writes_again_at = 0.0
         self._send_again = False
         self._pushed = False
         self._trouble: tuple[MapleBridgeError, str] | None = None
         self._failures = 0
-        self._ended = False
+        self._awaited: WeakSet[Delivery] = WeakSet()
+        self.has_ended = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="maplebridge-sender", daemon=True)
 
@@ -91,7 +95,7 @@ class Sender:
 
         Raises SenderFailed if nothing will bring them to Kafka any more.
         """
-        if self._ended:
+        if self.has_ended:
             raise self.why_waiting()
         return self._waiting
 
@@ -116,7 +120,7 @@ class Sender:
                 return True
             self._pushed = True
             self.changed.notify_all()
-            self.changed.wait_for(lambda: ready() or self._ended, timeout_s)
+            self.changed.wait_for(lambda: ready() or self.has_ended, timeout_s)
             return ready()
 
     def why_waiting(self) -> MapleBridgeError:
@@ -126,17 +130,25 @@ class Sender:
         else:
             error = self._kafka.explained(self._kafka.trouble() or self._kafka.silence())
             todo = error.todo
+            if self.has_ended:  # nothing changes it any more, and asking again takes its time
+                self._trouble = (error, todo)
+        wait = "1 event waits" if self._waiting == 1 else f"{self._waiting:,} events wait"
         error.todo = (
-            f"{todo} {self._waiting:,} events wait in the spool, none is lost: they go out with"
+            f"{todo} {wait} in the spool, nothing is lost: that goes out with"
             " the next publisher, or by `maplebridge spool drain`."
         )
         return error
+
+    def awaited(self, delivery: Delivery) -> None:
+        """Wake who awaits a delivery at the end, if it is not settled before."""
+        with self.changed:
+            self._awaited.add(delivery)
 
     def settled(self, delivery: Delivery, error: KafkaError | None) -> None:
         """Take Kafka's report of an event; called while polling."""
         if error is None:
             if self._in_flight.pop(delivery.seq, None) is not None:
-                self._acknowledged.append(delivery)
+                self._acknowledged[delivery.seq] = delivery
                 self._news.append(delivery)
         elif is_final(error):
             self._refusals.append((delivery, self._kafka.translated(error, delivery.topic)))
@@ -152,9 +164,9 @@ class Sender:
             self._thread.join()
         self._kafka.let_go()
         self._tell()
-        # if the disk is full they are sent again, which is harmless
-        with suppress(MapleBridgeError):
-            self._remove()
+        self._writes_again_at = 0.0
+        self._remove()
+        self._end()
 
     def _run(self) -> None:
         try:
@@ -172,11 +184,18 @@ class Sender:
                     self._send_again = True
                     self._back_off(SenderFailed(type(exc).__name__))
         finally:
-            self._ended = not self._closing.is_set()
-            if self._ended:
+            if not self._closing.is_set():
                 self._troubled(SenderFailed("its thread has ended"))
-            with self.changed:
-                self.changed.notify_all()
+                self._end()
+
+    def _end(self) -> None:
+        """Tell all who still wait that nothing will be settled any more."""
+        with self.changed:
+            self.has_ended = True
+            awaited = list(self._awaited)
+            self.changed.notify_all()
+        for each in awaited:
+            each.tell()
 
     def _step(self) -> None:
         reports = self._kafka.poll(0)
@@ -219,6 +238,12 @@ class Sender:
 
     def _send(self, batch: Sequence[Fresh]) -> None:
         """Frame and sign a batch and hand it over to Kafka's client."""
+        read = len(batch)
+        # what could not be removed when it had arrived is read again with what had not
+        batch = [each for each in batch if each.event.seq not in self._acknowledged]
+        if not batch:
+            self._backlog.drop(read)
+            return
         events = [each.event for each in batch]
         refused = self._framer.refused(events)
         known = events
@@ -229,7 +254,7 @@ class Sender:
                     self._refusals.append((each.delivery, refused[each.event.stream]))
         records = self._framer.records(known) if known else []
         deliveries = {each.event.seq: each.delivery for each in batch}
-        self._backlog.drop(len(batch))
+        self._backlog.drop(read)
         self._in_flight.update(deliveries)
         for event, topic, value, headers in records:
             delivery = deliveries[event.seq]
@@ -254,24 +279,47 @@ class Sender:
             raise trouble
 
     def _refuse(self) -> None:
-        """Take out of the way what no waiting can mend."""
-        while self._refusals:
+        """Take out of the way what no waiting can mend, as soon as that can be written."""
+        while self._refusals and time.monotonic() >= self._writes_again_at:
             delivery, error = self._refusals[0]
             if delivery.seq in self._in_flight:
-                self._refused.put_aside(delivery, error)
+                try:
+                    self._refused.put_aside(delivery, error)
+                except DepartmentStoreUnavailable as full:
+                    self._write_later(full)
+                    return
                 del self._in_flight[delivery.seq]
                 delivery.refused(error)
                 self._news.append(delivery)
             self._refusals.popleft()
 
     def _remove(self) -> None:
-        """Remove from the spool what Kafka has acknowledged."""
-        if self._acknowledged:
-            size = sum(each.size for each in self._acknowledged)
-            self._spool.remove([each.seq for each in self._acknowledged], size)
-            self._acknowledged.clear()
+        """Remove from the spool what Kafka has acknowledged.
+
+        What a full disk keeps from being removed is left for later, and sending goes on:
+        at worst it is sent again under the same id, which is harmless.
+        """
+        while self._acknowledged and time.monotonic() >= self._writes_again_at:
+            arrived = list(islice(self._acknowledged.values(), self._removable))
+            try:
+                self._spool.remove([each.seq for each in arrived], sum(e.size for e in arrived))
+            except DepartmentStoreUnavailable as full:
+                if self._removable == 1:
+                    self._write_later(full)
+                    return
+                # fewer at once need less room in the write-ahead log
+                self._removable = max(1, self._removable // 4)
+                continue
+            self._removable = min(2 * self._removable, _REMOVE_EVENTS)
+            for each in arrived:
+                del self._acknowledged[each.seq]
             with self.changed:
                 self.changed.notify_all()
+
+    def _write_later(self, full: DepartmentStoreUnavailable) -> None:
+        """Keep off the disk for a while; who waits for what needs it is told of the cause."""
+        self._troubled(full)
+        self._writes_again_at = time.monotonic() + _REMOVE_S
 
     def _tell(self) -> None:
         """Wake all who wait for what has been settled."""

@@ -113,6 +113,7 @@ class Spool:
 
     def remove(self, seqs: Iterable[int], size: int) -> None:
         """Remove events that Kafka has acknowledged; size: the bytes of their bodies together."""
+        self._store.make_room()
         ranges = _ranges(sorted(seqs))
         with self._store.transaction() as db:
             db.executemany(SQL["remove"], ranges)
@@ -139,6 +140,24 @@ class Spool:
         """Return the numbers under which an event lies among the refused."""
         with self._store.reading() as db:
             return [seq for (seq,) in db.execute(SQL["refused_with_id"], (event_id,))]
+
+    def find(self, event_ids: Sequence[str]) -> list[int]:
+        """Return the numbers of those events that wait; reads the whole spool."""
+        with self._store.reading() as db:
+            return [seq for (seq,) in db.execute(SQL["find"], (json.dumps(event_ids),))]
+
+    def holds(self, seqs: Sequence[int]) -> bool:
+        """Tell whether any of these events still waits."""
+        with self._store.reading() as db:
+            return bool(db.execute(SQL["holds"], (json.dumps(seqs),)).fetchone()[0])
+
+    def fates(self, event_ids: Sequence[str]) -> dict[str, str | None]:
+        """Return None for an event that waits, and why for one that was refused.
+
+        Of events that were taken, all others were acknowledged. Reads the whole spool.
+        """
+        with self._store.reading() as db:
+            return dict(db.execute(SQL["fates"], {"ids": json.dumps(event_ids)}))
 
     def waiting(self) -> dict[str, int]:
         """Return how many events wait, by event type."""

@@ -82,6 +82,18 @@ GROUP BY s.event_type ORDER BY s.event_type;
 -- name: refused_with_id
 SELECT seq FROM spool_refused WHERE event_id = ?;
 
+-- name: find
+SELECT seq FROM spool WHERE event_id IN (SELECT value FROM json_each(?));
+
+-- name: holds
+SELECT EXISTS (SELECT 1 FROM spool WHERE seq IN (SELECT value FROM json_each(?)));
+
+-- name: fates
+SELECT event_id, NULL FROM spool WHERE event_id IN (SELECT value FROM json_each(:ids))
+UNION ALL
+SELECT event_id, reason FROM spool_refused
+WHERE event_id IN (SELECT value FROM json_each(:ids));
+
 -- name: retry
 INSERT INTO spool
 SELECT ?, stream, event_id, event_key, occurred_at, body FROM spool_refused WHERE seq = ?;

@@ -52,16 +52,24 @@ class TrialBatch:
         **envelope: Unpack[Envelope],
     ) -> Taken:
         """Raises EventInvalid and EventTooLarge where a department would."""
-        prepared = self._of.preparation.prepare(event_type, fields, **envelope)
         case_ref, corrects = envelope.get("case_ref"), envelope.get("corrects")
+        lifecycles, change = self._of.lifecycles, None
+        if corrects is not None:
+            self._of.amendments.target(corrects, envelope.get("event_id"), path="meta.corrects")
+            self._of.lifecycles.check_correction(
+                corrects, event_type=event_type, transition=envelope["transition"]
+            )
+        prepared = self._of.preparation.prepare(event_type, fields, **envelope)
         if case_ref is not None:
             step = Step(prepared.occurred_at, prepared.event_id, envelope["transition"])
             judged = not envelope.get("backfill", False)
-            self._changes.append(
-                self._of.lifecycles.take(
-                    prepared.contract, case_ref, step, replaces=corrects, judged=judged
-                )
+            change = lifecycles.take(
+                prepared.contract, case_ref, step, replaces=corrects, judged=judged
             )
+        elif corrects is not None:
+            change = lifecycles.withdraw(corrects)
+        if change is not None:
+            self._changes.append(change)
         if import_digest is not None:
             self._of.imports.take(prepared.event_id, import_digest)
             self._digests.append((prepared.event_id, import_digest))
@@ -142,6 +150,11 @@ class TrialDepartment:
             self.lifecycles.begin_as(Lifecycles(own))
             self.imports.begin_as(ImportState(own))
             self.amendments.write(Amendments(own).every())
+
+    @property
+    def waiting(self) -> int:
+        """None: an event on trial goes nowhere."""
+        return 0
 
     def batch(self) -> TrialBatch:
         return TrialBatch(self)

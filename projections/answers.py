@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from maplebridge.access_policy.acl import ANSWERS_TOPIC
 from maplebridge.schemas import AvroCodec, RegistryClient, load_schema
-
-SCHEMA = "control/entry.recognised.v1"
-
-
-@dataclass(frozen=True, slots=True)
-class Recognised:
-    """An entry and the one it repeats; None where it repeats none any more."""
-
-    event_id: str
-    event_type: str
-    department: str
-    repeats: str | None
-    repeats_department: str | None
+from maplebridge.schemas.recognised import RECOGNISED, Recognised
 
 
 class Answers:
@@ -31,6 +19,6 @@ class Answers:
     def encode(self, answer: Recognised) -> bytes:
         """Raises RegistryUnavailable at the first answer."""
         if self._codec is None:
-            schema = load_schema(SCHEMA)
+            schema = load_schema(RECOGNISED)
             self._codec = AvroCodec(schema, self._registry.id_of(f"{ANSWERS_TOPIC}-value", schema))
         return self._codec.encode(asdict(answer))

@@ -43,7 +43,8 @@ def read_model(
 
     former: other codes under which events of these communities stand, from before a split
     or a merger.
-    limit: None for all. case_ref: one case only, with its history. since, until: hours of
+    limit: None for all. case_ref: one case only, with its history, even if no entry of it
+    counts any more: it has no state, time or parts then. since, until: hours of
     the tallies, half open.
     Raises InputError if there is no such read model.
     """
@@ -61,6 +62,9 @@ def read_model(
     }
     rows = _rows(connection, READ_MODELS[name], wanted)
     if name == "cases" and case_ref is not None:
+        if not rows:
+            types = [each.event_type for each in catalogue if is_of_cases(each)]
+            rows = _rows(connection, "void_case", {**wanted, "types": types})
         for row in rows:
             row["history"] = _history(connection, catalogue, row["case_ref"], prefix, former)
     return rows

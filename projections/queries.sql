@@ -15,6 +15,16 @@ GROUP BY case_ref
 ORDER BY changed_at DESC, case_ref
 LIMIT %(limit)s
 
+-- name: void_case
+SELECT case_ref,
+       (array_agg(community ORDER BY occurred_at DESC, event_id DESC, event_type))[1] AS community,
+       NULL AS state, NULL AS opened_at, NULL AS changed_at, 0 AS events, '{}'::jsonb AS parts
+FROM events
+WHERE case_ref = %(case_ref)s AND event_type = ANY(%(types)s::text[])
+  AND (community LIKE %(prefix)s || '%%' OR community = ANY(%(former)s::text[]))
+  AND NOT EXISTS (SELECT FROM case_parts WHERE case_ref = %(case_ref)s)
+GROUP BY case_ref
+
 -- name: history
 SELECT e.occurred_at, e.department, e.community, e.event_type, e.transition, e.state, e.unit,
        e.event_id, e.counted, e.repeats,

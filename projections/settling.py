@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from maplebridge.projections.answers import Recognised
 from maplebridge.projections.folds import HOUR_US, CasePart, Change
 from maplebridge.projections.standing import Amendment, Entry, Identity, columns, repeated
 from maplebridge.schemas import Catalogue
 from maplebridge.schemas.contracts import SERVICES
+from maplebridge.schemas.recognised import Recognised
 from maplebridge.sql import load_queries
 
 SQL = load_queries("maplebridge.projections", "settling.sql")

@@ -16,7 +16,7 @@ from psycopg.sql import Identifier
 
 from maplebridge.access_policy.acl import ANSWERS_TOPIC
 from maplebridge.errors import MapleBridgeError, StoreUnavailable
-from maplebridge.projections.answers import Answers, Recognised
+from maplebridge.projections.answers import Answers
 from maplebridge.projections.folds import fold_all
 from maplebridge.projections.letters import DeadLetter, set_aside
 from maplebridge.projections.notices import Notices, moved
@@ -24,6 +24,7 @@ from maplebridge.projections.settling import Settling
 from maplebridge.projections.standing import Identity, amendment_of, identity_of
 from maplebridge.projections.tables import Tables
 from maplebridge.schemas import Catalogue, Contract, Event
+from maplebridge.schemas.recognised import Recognised
 from maplebridge.settings import Settings
 from maplebridge.sql import is_disk_full, load_queries
 from maplebridge.tls import explained

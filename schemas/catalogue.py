@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from maplebridge.errors import ContractRefused
+from maplebridge.schemas.attributes import NoContract
 from maplebridge.schemas.contracts import (
     EVERY_DEPARTMENT,
     INLINED,
@@ -19,6 +19,7 @@ from maplebridge.schemas.contracts import (
     inline,
     parse_contract,
 )
+from maplebridge.schemas.schema_files import is_plumbing, read_schema
 
 
 @dataclass(frozen=True)
@@ -96,28 +97,28 @@ def _is_control(contract: Contract) -> bool:
 
 
 def contract_paths(root: Path | None = None) -> list[Path]:
-    """Return the files of all contracts; plumbing has a schema, but no transitions."""
+    """Return every .avsc file below a folder, but the bus's own plumbing.
+
+    What is not understood is given too, for whoever reads it to refuse.
+    Raises ContractRefused if a file cannot be read.
+    """
     folder = root or Path(str(files("maplebridge.schemas")))
-    found = sorted(folder.glob("*/*.v*.avsc"))
-    return [path for path in found if '"mb:transitions"' in path.read_text(encoding="utf-8")]
+    return [path for path in sorted(folder.rglob("*.avsc")) if not is_plumbing(read_schema(path))]
 
 
 def load_inlined(root: Path | None = None) -> dict[str, dict[str, Any]]:
     """Return the named types that contracts refer to, by name."""
     folder = root or Path(str(files("maplebridge.schemas")))
-    return {
-        name: json.loads((folder / f"{file}.avsc").read_text(encoding="utf-8"))
-        for name, file in INLINED.items()
-    }
+    return {name: read_schema(folder / f"{file}.avsc") for name, file in INLINED.items()}
 
 
 def load_contract(path: Path, inlined: Mapping[str, Any]) -> Contract:
+    """Raises ContractRefused if the file is no contract."""
     try:
-        schema = json.loads(path.read_text(encoding="utf-8"))
-        return parse_contract(schema, inlined)
-    except (ValueError, KeyError, TypeError) as exc:
+        return parse_contract(read_schema(path), inlined)
+    except NoContract as exc:
         raise ContractRefused(
-            f"{path.name} is not a contract ({type(exc).__name__}: {exc}).",
+            f"{path.name} is not a contract ({exc}).",
             todo="Run `maplebridge schema lint` on it.",
         ) from exc
 
@@ -125,4 +126,4 @@ def load_contract(path: Path, inlined: Mapping[str, Any]) -> Contract:
 def load_schema(name: str) -> dict[str, Any]:
     """Return a schema of the bus's own plumbing, such as `out/view.v1`."""
     path = files("maplebridge.schemas").joinpath(f"{name}.avsc")
-    return inline(json.loads(path.read_text(encoding="utf-8")), load_inlined())
+    return inline(read_schema(Path(str(path))), load_inlined())

@@ -30,7 +30,7 @@ class Rule(NamedTuple):
     codes: frozenset[str] | None
     form: re.Pattern[str] | None
     doubted: Callable[[str], bool] | None
-    bounds: tuple[int, int] | None
+    bounds: tuple[float, float] | None
     nullable: bool
     check: Check
 
@@ -41,7 +41,7 @@ def compile_checks(rules: Sequence[Rule]) -> RecordCheck:
     Raises EventInvalid as the checks do, or if a field is missing.
     """
     lines = ["def check_record(record, prefix, at):", "    try:"]
-    names: dict[str, Any] = {"missing": _missing, "fields": [rule.name for rule in rules]}
+    names: dict[str, Any] = {"missing": missing, "fields": [rule.name for rule in rules]}
     for number, rule in enumerate(rules):
         lines += [
             f"        value = record[{rule.name!r}]",
@@ -82,7 +82,8 @@ def _doubt(rule: Rule, number: int, names: dict[str, Any]) -> str:
     return " and ".join(doubts)
 
 
-def _missing(record: Mapping[str, Any], prefix: str, fields: Sequence[str]) -> None:
+def missing(record: Mapping[str, Any], prefix: str, fields: Sequence[str]) -> None:
+    """Raises EventInvalid for the first of the fields that a record lacks."""
     for name in fields:
         if name not in record:
             raise EventInvalid("the field is missing.", path=prefix + name)

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from maplebridge.errors import ContractRefused
+from maplebridge.schemas.attributes import NoContract, check_contract, check_field
 
 GRADES = {"L1": 1, "L2": 2, "L3": 3, "L4": 4}
 CATEGORIES = ("STAFF", "PI", "SPI", "TEXT", "PLACE")
@@ -73,6 +74,7 @@ class FieldSpec:
     share, open: to whom it may go at all, and whether it may be published; as its grade
     says, or stricter. format: the form of a plain text that has no code list. scan: for a
     moderated text, what becomes of one in which personal data stands: `reject` or `raise`.
+    default: the JSON text of its default, None if it has none.
     """
 
     path: str
@@ -88,6 +90,7 @@ class FieldSpec:
     format: str = ""
     text: str = ""
     scan: str = ""
+    default: str | None = None
 
     @property
     def nullable(self) -> bool:
@@ -210,7 +213,20 @@ def fingerprint(schema: Mapping[str, Any]) -> str:
 
 
 def parse_contract(schema: dict[str, Any], inlined: Mapping[str, Any]) -> Contract:
-    """Return the contract of a parsed schema file, the named types put in where they stand."""
+    """Return the contract of a parsed schema file, the named types put in where they stand.
+
+    Raises NoContract if an attribute is missing or of another kind.
+    """
+    try:
+        check_contract(schema)
+        return _contract(schema, inlined)
+    except NoContract:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as exc:
+        raise NoContract(f"{type(exc).__name__}: {exc}") from exc
+
+
+def _contract(schema: dict[str, Any], inlined: Mapping[str, Any]) -> Contract:
     whole = inline(schema, inlined)
     owner = schema["mb:department"]
     others = schema.get("mb:publishers", [])
@@ -270,6 +286,7 @@ def _leaves(fields: list[dict[str, Any]], prefix: str) -> Iterator[FieldSpec]:
 
 
 def _leaf(each: dict[str, Any], path: str, kind: Any) -> FieldSpec:
+    check_field(each, path)
     tags = each.get("confluent:tags", [])
     seal, raised = each.get("mb:seal"), each.get("mb:raise")
     text = each.get("mb:text", "")
@@ -288,6 +305,7 @@ def _leaf(each: dict[str, Any], path: str, kind: Any) -> FieldSpec:
         format=each.get("mb:format", ""),
         text=text,
         scan=each.get("mb:scan", "reject" if text else ""),
+        default=json.dumps(each["default"]) if "default" in each else None,
     )
 
 
@@ -295,7 +313,8 @@ def _raise(raised: Mapping[str, Any], path: str) -> Raise:
     """Fields that a raise names stand in the same record as the field."""
     prefix = path[: -len(path.rpartition(".")[2])]
     return Raise(
-        values=tuple(raised["values"]),
+        # a fault here, not where sets are made of them
+        values=tuple(dict.fromkeys(raised["values"])),
         grade=GRADES[raised["grade"]],
         shown=raised["as"],
         twin=prefix + raised["twin"],

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from itertools import chain
 
 _CHINESE = {
     each: str(value)
     for value, forms in enumerate(
-        ("〇零", "一壹幺", "二贰", "三叁", "四肆", "五伍", "六陆", "七柒", "八捌", "九玖")
+        (
+            "〇零",
+            "一壹幺",
+            "二贰貳两兩",
+            "三叁叄參",
+            "四肆",
+            "五伍",
+            "六陆陸",
+            "七柒",
+            "八捌",
+            "九玖",
+        )
     )
     for each in forms
 }
@@ -19,7 +31,13 @@ _SIGNS = {
                       range(0x1F100, 0x1F10B))
     if unicodedata.digit(chr(code), None) is not None
 }  # fmt: skip
-SPELLED = "".join((*_CHINESE, *_SIGNS))
+# beside a Chinese numeral a circle is its zero; elsewhere it hides a digit, or numbers an item
+_CIRCLES = "\u25cb\u25ef"
+_ZEROS = re.compile(
+    f"(?<=[{''.join(_CHINESE)}])[{_CIRCLES}]+"
+    f"|(?<![{_CIRCLES}])[{_CIRCLES}]+(?=[{''.join(_CHINESE)}])"
+)
+SPELLED = "".join((*_CHINESE, *_SIGNS, _CIRCLES))
 """The signs that stand for a digit, and are none to `str.isdecimal`."""
 _SAID = str.maketrans({**_CHINESE, **_SIGNS})
 # a sign that numbers the items of a list stands right before a number that is not its own
@@ -34,6 +52,8 @@ def in_ascii(text: str, *, spelled: bool) -> str:
     """
     if text.isascii():
         return text.upper()
+    if spelled:
+        text = _ZEROS.sub(lambda found: "0" * len(found[0]), text)
     seen = text.translate(_SAID if spelled else _APART)
     wide = unicodedata.normalize("NFKC", seen)
     return "".join(map(_ascii, wide)).upper()

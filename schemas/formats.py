@@ -6,6 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+LONGEST_MODERATED = 10_000
+"""Characters of a moderated text: some ten pages of Chinese."""
+
 
 @dataclass(frozen=True)
 class Format:
@@ -23,11 +26,17 @@ def _format(pattern: str, says: str, *, scanned: bool = True) -> Format:
     return Format(re.compile(pattern), says, scanned)
 
 
+_HAN = r"\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_IN_NUMBER = rf"0-9A-Za-z_\uff10-\uff19\uff21-\uff3a\uff41-\uff5a{_HAN}"
+
 FORMATS: Mapping[str, Format] = {
-    # letters of any script: numbers of files in Chinese offices have characters in them
+    # numbers of files in Chinese offices have the office's characters in them, as in
+    # 浙诸桥办〔2025〕12号; many characters would be a text
     "identifier": _format(
-        r"(?=.*\d)\w[\w.:/#()\u3014\u3015\uff08\uff09-]{0,63}",
-        "up to 64 letters, digits and . : / # - ( ) without a blank, a digit among them",
+        rf"(?=.*[0-9\uff10-\uff19])(?!(?:[^{_HAN}]*[{_HAN}]){{11}})[{_IN_NUMBER}(\u3014\uff08]"
+        rf"[{_IN_NUMBER}.:/#()\u3014\u3015\uff08\uff09-]{{0,63}}",
+        "up to 64 Latin letters, digits and _ . : / # - ( ) without a blank, a digit among them, "
+        "and up to 10 Chinese characters",
     ),
     "code": _format(
         r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,31}",

@@ -77,7 +77,11 @@ def load_gradings(paths: Iterable[Path]) -> list[Grading]:
             content = json.loads(path.read_text(encoding="utf-8"))
             rows = content if isinstance(content, list) else [content]
             found += [Grading.parse(each) for each in rows]
-        except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        except OSError as exc:
+            raise InputError(
+                f"{path} cannot be read ({exc.strerror}).", todo="Give a file of a grading."
+            ) from exc
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
             raise InputError(
                 f"{path.name} is not a grading ({type(exc).__name__}: {exc}).",
                 todo="It needs event_type, from_version, to_version, changes and approved_by.",

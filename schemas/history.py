@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from maplebridge.errors import ContractRefused, InputError
+from maplebridge.schemas.attributes import NoContract
 from maplebridge.schemas.catalogue import contract_paths, load_contract, load_inlined
 from maplebridge.schemas.contracts import INLINED, Contract, parse_contract
 from maplebridge.schemas.registry import RegistryClient
@@ -26,17 +27,24 @@ def versions_of(contracts: Iterable[Contract]) -> Versions:
     }
 
 
-def read_contracts(path: Path) -> list[tuple[Path, Contract]]:
-    """Return the contract of a file, or all below a folder, each with its file.
+def contract_files(path: Path) -> list[tuple[Path, Mapping[str, Any]]]:
+    """Return a file, or those of all contracts below a folder, with the named types of each.
 
     The named types come from the folder, or from beside the file, where they are there;
-    else they are the built-in ones.
-    Raises InputError if there is nothing to read, ContractRefused if a file is no contract.
+    else they are the built-in ones. Raises InputError if there is nothing to read.
     """
     paths = contract_paths(path) if path.is_dir() else [path]
     if not paths or not path.exists():
         raise InputError(f"no contract in {path}.", todo="Give an .avsc file, or a folder of them.")
-    return [(each, load_contract(each, _inlined_at(path, each))) for each in paths]
+    return [(each, _inlined_at(path, each)) for each in paths]
+
+
+def read_contracts(path: Path) -> list[tuple[Path, Contract]]:
+    """Return the contract of a file, or all below a folder, each with its file.
+
+    Raises InputError if there is nothing to read, ContractRefused if a file is no contract.
+    """
+    return [(file, load_contract(file, inlined)) for file, inlined in contract_files(path)]
 
 
 def _inlined_at(given: Path, file: Path) -> Mapping[str, Any]:
@@ -60,9 +68,8 @@ def registered(registry: RegistryClient, subjects: Iterable[str] | None = None) 
 def _contract(schema: dict[str, Any]) -> Contract:
     try:
         return parse_contract(schema, load_inlined())
-    except (ValueError, KeyError, TypeError) as exc:
+    except NoContract as exc:
         raise ContractRefused(
-            f"the registry holds a schema named {schema.get('name')} that is no contract"
-            f" ({type(exc).__name__}: {exc}).",
+            f"the registry holds a schema named {schema.get('name')} that is no contract ({exc}).",
             todo="It was registered past the gate; have it removed there.",
         ) from exc

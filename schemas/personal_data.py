@@ -8,7 +8,7 @@ What a text holds is told as kinds, never as the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 
 from maplebridge.schemas.digits import SPELLED, in_ascii
@@ -17,7 +17,10 @@ IDENTITY, CARD, PHONE, PLATE = "identity number", "bank card", "phone number", "
 KINDS = (IDENTITY, CARD, PHONE, PLATE)
 
 _PLATE_PROVINCES = "京津冀晋蒙辽吉黑沪苏浙皖闽赣鲁豫鄂湘粤桂琼渝川贵云藏陕甘青宁新"
-_ON_PLATE = rf"[{_PLATE_PROVINCES}]\W{{0,3}}[A-Za-z\uff21-\uff5a]"
+_ON_PLATE = (
+    rf"[{_PLATE_PROVINCES}][\W_]{{0,3}}[A-Za-z\uff21-\uff5a]"
+    rf"|[Ww\uff37\uff57][\W_]{{0,3}}[Jj\uff2a\uff4a][\W_]{{0,3}}[{_PLATE_PROVINCES}]"
+)
 # one look at the text as it stands; \d takes the decimal digits of every script
 _WORTH_A_LOOK = re.compile(rf"\d(?:[\W_]{{0,6}}\d){{5}}|{_ON_PLATE}")
 _SPELLED = re.compile(rf"[\d{SPELLED}](?:(?:[^\w{SPELLED}]|_){{0,6}}[\d{SPELLED}]){{5}}")
@@ -27,38 +30,59 @@ _WORTH_A_LOOK_IN_CODE = re.compile(
     r"|\d{5}[\W_]?\d{8}[\W_]?\d{3}[\dXx])"
 )
 _WORTH_A_LOOK_AT_BEGIN = re.compile(r"\(?\d{3,4}[\W_]\d{7}|\d{16}|(?:\d{4}[\W_]){3}\d{4}\Z")
-_WORTH_A_LOOK_AS_PLATE = re.compile(_ON_PLATE)
+_WORTH_A_LOOK_NOT_ASCII = re.compile(rf"{_ON_PLATE}|[{SPELLED}]")
 _SHORTEST_NUMBER = 11
 
 _DASH = r"\-\u2010-\u2015\u2212"
-_SIGN = rf"[\s{_DASH}_.,/()、。·•]"
-_GAP = rf"{_SIGN}{{0,3}}"
+_GAP = r"[\W_]{0,6}"
 # a number is not found in the middle of a longer one or of a decimal
 _BEFORE = r"(?<![0-9])(?<![0-9]\.)"
 _AFTER = r"(?![0-9])(?!\.[0-9])"
 # an old identity number and a landline have no more than a date to be known by
 _APART = rf"(?<![0-9A-Z_])(?<![0-9][.{_DASH}])"
+# the last place of an identity number: X as it is typed, Cyrillic, Greek, or the sign of times
+_LIKE_X = "X\u0425\u03a7\u00d7\u2715\u2716\u2573"
 _CHINA = rf"(?:(?:\+|00)?86{_GAP})?"
 
 # in a lookahead: what begins inside another candidate is tried as well
-_IDENTITY_18 = rf"(?=({_BEFORE}[1-9](?:{_GAP}[0-9]){{16}}{_GAP}[0-9X])(?![0-9]))"
+_IN_IDENTITY = r"[\W_年月日]{0,6}"
+_IDENTITY_18 = (
+    rf"(?=({_BEFORE}[1-9](?:{_IN_IDENTITY}[0-9]){{16}}{_IN_IDENTITY}[0-9{_LIKE_X}])(?![0-9]))"
+)
 _IDENTITY_15 = rf"{_APART}([1-9][0-9]{{14}})(?![0-9A-Z_])"
 _CARD = rf"(?=({_BEFORE}[2-9](?:{_GAP}[0-9]){{12,18}}){_AFTER})"
 _MOBILE = rf"(?={_BEFORE}{_CHINA}\(?(1{_GAP}[3-9](?:{_GAP}[0-9]){{9}}){_AFTER})"
 _SOFT = rf"[\s{_DASH}_()]{{0,3}}"
 _TOLD = r"(?:(?<=TEL)|(?<=PHONE)|(?<=CALL))"
 _LANDLINE = (
-    rf"(?:{_APART}|{_TOLD})(?:\(?0|(?:\+|00)86{_SOFT}0?)(?:10|2[0-9]|[3-9][0-9]{{2}}){_SOFT}"
+    rf"(?:{_APART}|{_TOLD})(?:\(?0|(?:\+|00)86{_SOFT}0?)(?:10|2[0-9]|[3-9][0-9]{{2}}){_GAP}"
     rf"([2-9](?:{_SOFT}[0-9]){{6,7}}){_AFTER}"
 )
-_PLATE = (
-    rf"([{_PLATE_PROVINCES}]\s{{0,3}}[A-HJ-NP-Z][\s{_DASH}·•.]{{0,3}}"
-    r"(?:[A-HJ-NP-Z0-9]{4}[A-HJ-NP-Z0-9警学港澳挂领]|[A-HJK][A-HJ-NP-Z0-9][0-9]{4}|[0-9]{5}[A-HJK]))"
-    r"(?![0-9A-Z])"
-)
+_PLATE_END = r"(?![0-9A-Z])"
+
+
+def _plate(after_letter: str, within: str) -> str:
+    """Return the pattern of a plate with such signs after its letter and in its serial."""
+    letter, sign = "[A-HJ-NP-Z]", "[A-HJ-NP-Z0-9]"
+    return (
+        rf"([{_PLATE_PROVINCES}][\s{_DASH}·•._]{{0,3}}{letter}{after_letter}"
+        rf"(?:(?:{sign}{within}){{4}}[A-HJ-NP-Z0-9警学港澳挂领]"
+        rf"|[A-HJK]{within}{sign}(?:{within}[0-9]){{4}}|(?:[0-9]{within}){{5}}[A-HJK])){_PLATE_END}"
+    )
+
+
+# a number of a document has its year in brackets
+_PLATE = _plate(_GAP, r"(?:[^\w()\[\]〔〕【】]|_){0,3}")
+_PLATE_IN_CODE = _plate(rf"[\s{_DASH}·•.]{{0,3}}", "")
+_PLATE_OF_POLICE = rf"(WJ{_GAP}[{_PLATE_PROVINCES}]{_GAP}[0-9]{{4}}[0-9A-Z]){_PLATE_END}"
+_SERIAL_APART = re.compile(rf"[A-Z0-9](?:[\s{_DASH}·•._]+[A-Z0-9])+")
 # numbers in a row are not one in groups
 _MOBILE_GROUPS = frozenset([(11,), (3, 4, 4), (3, 8), (7, 4), (3, 3, 5), (5, 6)])
 _CARD_GROUPS = re.compile(r"(?:4 ){3,4}[1-4] |(?:4 ){3,4}|4 6 5 |4 6 4 |6 1?[0-9] |1?[0-9] ")
+# each digit by itself: one sign between all, or blanks and dashes
+_EACH_APART = re.compile(
+    rf"[0-9]([\W_]{{1,6}})[0-9](?:\1[0-9])*|[0-9](?:[\s{_DASH}_.]{{1,6}}[0-9])+"
+)
 _SUM_OF_MONEY = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+")
 _SINGLE_SOFT_GAPS = re.compile(r"[0-9]+(?:[ \-.\u2010-\u2015_)][0-9]+)*")
 
@@ -91,7 +115,7 @@ def is_worth_a_look(text: str) -> bool:
     if text.isascii():
         if len(text) < _SHORTEST_NUMBER:
             return False
-    elif _WORTH_A_LOOK_AS_PLATE.search(text) is not None:
+    elif _WORTH_A_LOOK_NOT_ASCII.search(text) is not None:
         return True
     return (
         _WORTH_A_LOOK_IN_CODE.search(text) is not None
@@ -108,13 +132,16 @@ def find_in_code(text: str) -> tuple[str, ...]:
     if not is_worth_a_look(text):
         return ()
     found = _found(in_ascii(text, spelled=False), _FORMS_OF_CODES)
+    if not text.isascii():
+        found |= _found(in_ascii(text, spelled=True), _FORMS_OF_CODES)
     return tuple(kind for kind in KINDS if kind in found)
 
 
 def is_personal_number(value: float) -> bool:
     """Tell whether a number is a mobile phone's or an identity number, without a text around."""
-    if value != value or not 13_000_000_000 <= value < 10**18 or value != int(value):
+    if not 13_000_000_000 <= value < 10**18:
         return False
+    # a fraction hides none
     digits = str(int(value))
     if len(digits) == 18:
         return is_identity_number(digits)
@@ -125,12 +152,20 @@ def _found(left: str, forms: _Forms) -> set[str]:
     found = set()
     for kind, pattern, is_one in forms:
         spans = [m.span(1) for m in pattern.finditer(left) if is_one(m[1])]
-        for start, end in spans:
-            # a card inside an identity number is none
-            left = left[:start] + "\0" * (end - start) + left[end:]
         if spans:
             found.add(kind)
+            left = _without(left, spans)
     return found
+
+
+def _without(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    """Blank spans that begin in order: a card inside an identity number is none."""
+    parts, done = [], 0
+    for start, end in spans:
+        if end > done:
+            parts += [text[done:start], "\0" * (end - max(start, done))]
+            done = end
+    return "".join([*parts, text[done:]])
 
 
 def is_identity_number(number: str) -> bool:
@@ -155,22 +190,22 @@ def is_card_number(number: str) -> bool:
 
 
 def _is_spaced_identity_number(text: str) -> bool:
-    return is_identity_number(_bare(text))
+    last = "X" if text[-1] in _LIKE_X else text[-1]
+    return is_identity_number(_bare(text[:-1]) + last)
 
 
 def _is_spaced_card_number(text: str) -> bool:
-    groups = _groups(text)
-    shape = "".join(f"{each} " for each in groups)
-    return bool(set(groups) == {1} or _CARD_GROUPS.fullmatch(shape)) and is_card_number(_bare(text))
+    shape = "".join(f"{each} " for each in _groups(text))
+    fits = _CARD_GROUPS.fullmatch(shape) or _EACH_APART.fullmatch(text)
+    return fits is not None and is_card_number(_bare(text))
 
 
 def _is_spaced_mobile(text: str) -> bool:
     if _SUM_OF_MONEY.fullmatch(text):
         return False
-    groups = _groups(text)
     return (
-        groups in _MOBILE_GROUPS
-        or set(groups) == {1}
+        _groups(text) in _MOBILE_GROUPS
+        or _EACH_APART.fullmatch(text) is not None
         or _SINGLE_SOFT_GAPS.fullmatch(text) is not None
     )
 
@@ -184,7 +219,10 @@ def _is_old_identity_number(number: str) -> bool:
 
 
 def _is_plate(plate: str) -> bool:
-    return sum(each.isdigit() for each in plate) >= 2
+    serial = re.sub(r"^.[\W_]*[A-Z][\W_]*", "", plate)
+    # two parts, or each sign apart: an enumeration is none
+    whole = len(re.findall(r"[^\W_]+", serial)) <= 2 or _SERIAL_APART.fullmatch(serial)
+    return bool(whole) and sum(each.isdigit() for each in serial) >= 2
 
 
 def _is_day(digits: str, *, oldest: int) -> bool:
@@ -210,6 +248,7 @@ _FORMS: _Forms = (
     (PHONE, re.compile(_MOBILE), _is_spaced_mobile),
     (PHONE, re.compile(_LANDLINE), _always),
     (PLATE, re.compile(_PLATE), _is_plate),
+    (PLATE, re.compile(_PLATE_OF_POLICE), _always),
 )
 _SIGNED = (
     r"(?:(?<![0-9A-Z])|(?<=ID)|(?<=SFZ)|(?<=TEL)|(?<=PHONE)|(?<=MOBILE)|(?<=VX)|(?<=WX)"
@@ -241,7 +280,8 @@ _FORMS_OF_CODES: _Forms = (
         re.compile(r"\A([2-9][0-9]{15}(?:[0-9]{3})?|[2-9][0-9]{3}(?:[\-._/:][0-9]{4}){3})\Z"),
         _is_spaced_card_number,
     ),
-    (PLATE, re.compile(_PLATE), _is_plate),
+    (PLATE, re.compile(_PLATE_IN_CODE), _is_plate),
+    (PLATE, re.compile(_PLATE_OF_POLICE), _always),
 )
 
 SAYS: Mapping[str, str] = {

@@ -7,6 +7,7 @@ of a grade. Raising a grade, adding fields and adding protection are free.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,7 @@ KINDS: Mapping[str, str] = {
     "resubjected": "another value says whose key seals it",
     "reowned": "it belongs to another department",
     "republished": "more departments may publish it, and settle what others' entries hold",
+    "undefaulted": "left out, it raises a grade no longer",
 }
 """Every kind of weakening, and what it means."""
 
@@ -72,6 +74,8 @@ def weakenings(old: Contract, new: Contract) -> tuple[Weakening, ...]:
         after = new.by_path.get(spec.path)
         if after is not None:
             found += [_weakening(kind, spec, after) for kind in _field(spec, after)]
+            if _is_undefaulted(spec, after, old):
+                found.append(_weakening("undefaulted", spec, after))
         elif is_guarded(spec):
             found.append(_gone(spec, added, new))
     return tuple(sorted(found))
@@ -105,7 +109,8 @@ def _field(old: FieldSpec, new: FieldSpec) -> Iterator[str]:
         _weaker(SHARE_ORDER, old.share, new.share) or _weaker(OPEN_ORDER, old.open, new.open)
     ):
         yield "reshared"
-    if not sealed_now and _looser(old, old.code_list, new.code_list):
+    # another list takes other values at any grade, which the registry cannot tell
+    if not sealed_now and old.code_list not in (None, new.code_list):
         yield "uncoded"
     # another form takes other texts at any grade; a code list takes fewer than any form
     if not sealed_now and new.code_list is None and old.format not in ("", new.format):
@@ -113,6 +118,18 @@ def _field(old: FieldSpec, new: FieldSpec) -> Iterator[str]:
     scanned = bool(new.text and new.scan)
     if old.text and not scanned and not sealed_now:
         yield "unscanned"
+
+
+def _is_undefaulted(old: FieldSpec, new: FieldSpec, contract: Contract) -> bool:
+    """Tell whether a field that raises grades, left out, did so or had to be given, and no more."""
+    raising = [
+        {json.dumps(value) for value in each.raises.values}
+        for each in contract.fields
+        if each.raises and each.raises.when == old.path
+    ]
+    return new.default is not None and any(
+        new.default not in held and (old.default is None or old.default in held) for held in raising
+    )
 
 
 def _seals_alike(old: FieldSpec, new: FieldSpec) -> bool:
@@ -138,11 +155,6 @@ def _shared_by_grade(spec: FieldSpec) -> bool:
     """Tell whether sharing and opening follow from the grade, and change with it alone."""
     grade = f"L{spec.grade}"
     return (spec.share, spec.open) == (SHARES.get(grade, ""), OPENS.get(grade, ""))
-
-
-def _looser(old: FieldSpec, before: str | None, after: str | None) -> bool:
-    """Tell whether more could stand in a field: a guarded one keeps its very list or form."""
-    return bool(before) and (not after or (is_guarded(old) and after != before))
 
 
 def _weaker(order: tuple[str, ...], old: str, new: str) -> bool:

@@ -13,6 +13,7 @@ midnight there.
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -166,19 +167,39 @@ def read_scheme(path: Path) -> list[Region]:
         digits: Mapping[str, int] = scheme["digits"]
         zone = ZoneInfo(scheme["timezone"])
         with (path.parent / scheme["file"]).open(encoding="utf-8", newline="") as file:
-            regions = [_region(row, digits, zone) for row in csv.DictReader(file)]
-    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as exc:
+            reader = csv.DictReader(file)
+            regions = [
+                _region(row, digits, zone, f"{scheme['file']} line {reader.line_num}")
+                for row in reader
+            ]
+    except (OSError, KeyError, TypeError, ValueError, csv.Error, yaml.YAMLError) as exc:
         raise ContractRefused(
             f"{path.name} is not a region scheme ({type(exc).__name__}: {exc}).",
             todo="It needs scheme, source, timezone, width, digits and file.",
         ) from exc
     known = {region.code: region for region in regions}
+    again = [code for code, times in Counter(each.code for each in regions).items() if times > 1]
+    if again:
+        raise ContractRefused(
+            f"{path.name}: region code {again[0]} stands there twice.",
+            todo="Keep one row of it in the scheme's file.",
+        )
     for region in regions:
         _check(region, known, digits, scheme["width"])
     return regions
 
 
-def _region(row: Mapping[str, Any], digits: Mapping[str, int], zone: ZoneInfo) -> Region:
+def _region(
+    row: Mapping[str, Any], digits: Mapping[str, int], zone: ZoneInfo, where: str
+) -> Region:
+    """Raises ContractRefused if the row is short or long, or its level is unknown."""
+    fault = ""
+    if None in row or None in row.values():
+        fault = "has not as many cells as the first line"
+    elif row["level"] not in digits:
+        fault = f"has a level that is none of {', '.join(digits)}"
+    if fault:
+        raise ContractRefused(f"{where} {fault}.", todo="Correct it in the scheme's file.")
     return Region(
         code=row["code"],
         name=row["name"],
@@ -204,13 +225,29 @@ def _check(
         fault = f"has digits beyond those of a {region.level}"
     elif region.parent and region.parent not in known:
         fault = "has a parent that is not in the file"
+    elif region.parent and digits[known[region.parent].level] >= digits[region.level]:
+        fault = "has a parent that is not of a level above its own"
+    elif region.validity.start >= region.validity.end:
+        fault = "has a valid_to that is not after its valid_from"
     elif region.parent and not region.code.startswith(known[region.parent].prefix):
         fault = "does not begin like its parent's code"
     elif any(each not in known or each == region.code for each in region.replaced_by):
         fault = "is replaced by a code that is not another one of the file"
     elif region.replaced_by and region.validity.end == ALWAYS.end:
         fault = "is replaced, but has no valid_to"
+    elif any(known[each].level != region.level for each in region.replaced_by):
+        fault = "is replaced by a code of another level"
+    elif _follows_itself(region, known):
+        fault = "is replaced by a code that it replaces itself"
     if fault:
         raise ContractRefused(
             f"region code {region.code} {fault}.", todo="Correct it in the scheme's file."
         )
+
+
+def _follows_itself(region: Region, known: Mapping[str, Region]) -> bool:
+    later = list(dict.fromkeys(region.replaced_by))
+    for code in later:
+        if code in known:
+            later += [each for each in known[code].replaced_by if each not in later]
+    return region.code in later

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from maplebridge.errors import EventInvalid
 from maplebridge.schemas.code_lists import CodeLists
 from maplebridge.schemas.codec import Event
-from maplebridge.schemas.compiled import Rule, compile_checks
+from maplebridge.schemas.compiled import Rule, compile_checks, missing
 from maplebridge.schemas.contracts import Contract, FieldSpec
-from maplebridge.schemas.formats import FORMATS
+from maplebridge.schemas.formats import FORMATS, LONGEST_MODERATED
 from maplebridge.schemas.personal_data import (
     SAYS,
     find_in_code,
@@ -21,7 +24,12 @@ from maplebridge.schemas.personal_data import (
 )
 from maplebridge.schemas.regions import Regions
 
-_RANGES = {"int": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
+# neither infinite nor no number: JSON has none, and no comparison holds for them
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "int": (-(2**31), 2**31 - 1),
+    "long": (-(2**63), 2**63 - 1),
+    "double": (-sys.float_info.max, sys.float_info.max),
+}
 # a mobile phone's number has eleven digits
 _NUMBERS_NOT_DOUBTED = (-(2**63), 12_999_999_999)
 _PYTHON: Mapping[str, tuple[type, ...]] = {
@@ -57,6 +65,10 @@ _CHECKED_APART = frozenset(
 """What the publisher makes itself, or a check of its own looks at."""
 
 
+_Look = tuple[str, Callable[[], object]]
+"""a path, and a check of what stands there"""
+
+
 class Validator:
     """Checks events of one contract; made once, used for every event.
 
@@ -71,8 +83,9 @@ class Validator:
         self._regions = regions
         paths = [spec.path for spec in contract.fields]
         arrays = sorted({path.partition("[]")[0] for path in paths if "[]." in path})
-        self._check_meta = compile_checks(self._rules("meta."))
-        self._check_top = compile_checks(self._rules(""))
+        self._of_meta, self._of_top = self._rules("meta."), self._rules("")
+        self._check_meta = compile_checks(self._of_meta)
+        self._check_top = compile_checks(self._of_top)
         self._items = {name: self._rules(f"{name}[].") for name in arrays}
         self._check_item = {name: compile_checks(rules) for name, rules in self._items.items()}
         lists = [spec for spec in contract.fields if spec.path.endswith("[]")]
@@ -87,8 +100,52 @@ class Validator:
         """Pass a whole event.
 
         A text in which personal data stands is moved into its twin, if the contract says so.
-        Raises EventInvalid, which names the first failing field and never its value.
+        Raises EventInvalid, which names the first failing field and never its value; the
+        others are its `others`.
         """
+        try:
+            self._check(event)
+        except EventInvalid as first:
+            meta, at = event["meta"], event["meta"].get("occurred_at")
+            if type(at) is int:
+                looks = chain(self._looks_at_meta(meta, at), self._looks_at_fields(event, at))
+                first.with_others(_faults(looks, first.path))
+            raise
+
+    def field_faults(self, event: Event, *, at: int) -> list[EventInvalid]:
+        """Return what is wrong with an event's fields, its `meta` left aside.
+
+        at: when it happened, microseconds since 1970 in UTC.
+        """
+        return list(_faults(self._looks_at_fields(event, at), ""))
+
+    def _looks_at_meta(self, meta: Mapping[str, Any], at: int) -> Iterator[_Look]:
+        """Give every check of its own, by path: slow, and asked once an event has failed."""
+        yield from _looks_at_record(self._of_meta, meta, "meta.", at)
+        yield "meta.community", partial(self._check_place, meta.get("community", ""), at)
+        yield "meta.transition", partial(self._check_transition, meta.get("transition"))
+
+    def _looks_at_fields(self, event: Event, at: int) -> Iterator[_Look]:
+        yield from _looks_at_record(self._of_top, event, "", at)
+        for name, rules in self._items.items():
+            yield name, partial(_list, event, name)
+            known = {rule.name for rule in rules}
+            for index, item in enumerate(_items(event, name)):
+                place = f"{name}[{index}]"
+                yield place, partial(_object, item, place)
+                if isinstance(item, Mapping):
+                    yield from _looks_at_record(rules, item, f"{place}.", at)
+                    yield from _looks_at_names(item, known, f"{place}.")
+        for name, rule in self._lists.items():
+            yield name, partial(_list, event, name)
+            for index, value in enumerate(_items(event, name)):
+                yield f"{name}[{index}]", partial(rule.check, value, f"{name}[{index}]", at)
+        yield from _looks_at_names(event, self._names, "")
+        for spec in self._texts:
+            if isinstance(event.get(spec.path), str):
+                yield spec.path, partial(self._scan, spec, event)
+
+    def _check(self, event: Event) -> None:
         meta = event["meta"]
         self._check_meta(meta, "meta.", 0)
         at = meta["occurred_at"]
@@ -96,8 +153,7 @@ class Validator:
         for name, rules in self._items.items():
             check = self._check_item[name]
             for index, item in enumerate(_list(event, name)):
-                if not isinstance(item, Mapping):
-                    raise EventInvalid("an object is needed.", path=f"{name}[{index}]")
+                _object(item, f"{name}[{index}]")
                 check(item, f"{name}[{index}].", at)
                 if len(item) != len(rules):
                     known = {rule.name for rule in rules}
@@ -107,14 +163,14 @@ class Validator:
                 rule.check(value, f"{name}[{index}]", at)
         if not self._names.issuperset(event):
             raise _unknown(set(event) - self._names, self._names, "")
-        self._meta_rules(meta)
+        if meta["community"] not in self._places:
+            self._check_place(meta["community"], meta["occurred_at"])
+        self._check_transition(meta["transition"])
         for spec in self._texts:
             self._scan(spec, event)
 
-    def _meta_rules(self, meta: Mapping[str, Any]) -> None:
-        if meta["community"] not in self._places:
-            self._check_place(meta["community"], meta["occurred_at"])
-        if meta["transition"] not in self._transitions:
+    def _check_transition(self, transition: object) -> None:
+        if transition not in self._transitions:
             listed = ", ".join(self.contract.transitions)
             raise EventInvalid(
                 "unknown transition.",
@@ -130,6 +186,12 @@ class Validator:
 
     def _scan(self, spec: FieldSpec, event: Event) -> None:
         text = event[spec.path]
+        if text and len(text) > LONGEST_MODERATED:
+            raise EventInvalid(
+                f"longer than {LONGEST_MODERATED:,} characters.",
+                path=spec.path,
+                todo="Shorten the text.",
+            )
         kinds = find_personal_data(text) if text else ()
         if not kinds:
             return
@@ -202,6 +264,48 @@ def _list(event: Event, name: str) -> list[Any]:
     if not isinstance(items, list):
         raise EventInvalid("a list is needed.", path=name)
     return items
+
+
+def _items(event: Event, name: str) -> list[Any]:
+    items = event.get(name)
+    return items if isinstance(items, list) else []
+
+
+def _object(item: object, path: str) -> None:
+    if not isinstance(item, Mapping):
+        raise EventInvalid("an object is needed.", path=path)
+
+
+def _looks_at_record(
+    rules: Sequence[Rule], record: Mapping[str, Any], prefix: str, at: int
+) -> Iterator[_Look]:
+    for rule in rules:
+        path = prefix + rule.name
+        if rule.name in record:
+            yield path, partial(rule.check, record[rule.name], path, at)
+        else:
+            yield path, partial(missing, record, prefix, [rule.name])
+
+
+def _looks_at_names(record: Mapping[str, Any], known: set[str], prefix: str) -> Iterator[_Look]:
+    def refuse(name: str) -> None:
+        raise _unknown({name}, known, prefix)
+
+    for name in sorted(set(record) - known):
+        yield prefix + name, partial(refuse, name)
+
+
+def _faults(looks: Iterable[_Look], besides: str) -> Iterator[EventInvalid]:
+    """Give what the checks raise; one fault a path, and none of the path `besides`."""
+    told = {besides}
+    for path, look in looks:
+        if path in told:
+            continue
+        try:
+            look()
+        except EventInvalid as fault:
+            told.add(path)
+            yield fault
 
 
 def _personal(path: str, what: str) -> EventInvalid:

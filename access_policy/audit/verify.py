@@ -55,8 +55,10 @@ class Report:
     def text(self) -> str:
         """Return the report for a person, one fact per line."""
         witnessed = f"witnessed by {self.witnesses}" if self.witnesses else "unwitnessed"
+        leaves = "leaf" if self.size == 1 else "leaves"
+        checkpoints = "checkpoint" if self.checkpoints == 1 else "checkpoints"
         lines = [
-            f"{self.size} leaves, {self.signed} behind {self.checkpoints} signed checkpoints,"
+            f"{self.size} {leaves}, {self.signed} behind {self.checkpoints} signed {checkpoints},"
             f" {witnessed}",
             f"root {self.root.hex()}",
         ]

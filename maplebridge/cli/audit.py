@@ -13,7 +13,7 @@ from maplebridge.access_policy.audit import (
     verify_export,
 )
 from maplebridge.cli.options import HOME, App, Home, Json, Limit, Purpose
-from maplebridge.cli.output import console, moment, print_json, print_table
+from maplebridge.cli.output import console, counted, moment, print_json, print_table
 from maplebridge.errors import AuditCorrupt
 from maplebridge.reading import held_notes, make_reader, verify_running
 from maplebridge.settings import Profile
@@ -144,4 +144,4 @@ def export(
     if as_json:
         print_json({"leaves": count, "file": str(file)})
     else:
-        console.print(f"{count} leaves written to {file}")
+        console.print(f"{counted(count, 'leaf', 'leaves')} written to {file}")

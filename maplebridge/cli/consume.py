@@ -11,7 +11,7 @@ import typer
 
 from maplebridge import city
 from maplebridge.cli.options import HOME, App, Home, Json, Limit, Purpose
-from maplebridge.cli.output import console, print_json, print_table, text_of
+from maplebridge.cli.output import console, counted, print_json, print_table, text_of
 from maplebridge.cli.views import asks, print_view
 from maplebridge.errors import AccessDenied
 from maplebridge.processors.subscriber import Subscriber
@@ -131,7 +131,7 @@ def query(
             history = [{name: each[name] for name in HISTORY} for each in row["history"]]
             print_table("history", HISTORY, [tuple(each.values()) for each in history])
     if len(rows) == limit:
-        console.print(f"The first {limit} rows; --limit shows more.")
+        console.print(f"The first {counted(limit, 'row')}; --limit shows more.")
 
 
 def _shown(model: str, row: Row, names: Mapping[str, str]) -> Row:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from maplebridge.cli.options import HOME, Home, Json, settings_of
-from maplebridge.cli.output import complaints, console, print_json
+from maplebridge.cli.output import complaints, console, counted, print_json
 from maplebridge.errors import EventInvalid, InputError, Unavailable
 from maplebridge.producers import Department
 from maplebridge.producers.event_json import read_event, shown_path
@@ -56,7 +56,7 @@ def publish(
                 continue
             rows += 1
             try:
-                event = read_event(parse(line, limits), contract)
+                event = read_event(parse(line, limits), contract, look_on=dept.field_faults)
                 dept.publish(event_type, event.fields, **event.envelope)
             except InputError as error:
                 rejected += 1
@@ -136,15 +136,21 @@ def _lines(file: Path, max_bytes: int) -> Iterator[bytes]:
 
 
 def _reject(number: int, error: InputError, *, as_json: bool) -> None:
-    message = error.message
-    if isinstance(error, EventInvalid):
-        # a name that no contract has might say anything
-        path = shown_path(error.path)
-        message = f"{path}: {error.reason}" if path else error.reason
+    others = error.others if isinstance(error, EventInvalid) else ()
+    told = [{"message": _message(each), "todo": each.todo} for each in (error, *others)]
     if as_json:
-        print_json({"line": number, "message": message, "todo": error.todo})
-    else:
-        complaints.print(f"line {number}: {message} {error.todo}".rstrip(), markup=False)
+        print_json({"line": number, **told[0], "others": told[1:]})
+        return
+    for each in told:
+        complaints.print(f"line {number}: {each['message']} {each['todo']}".rstrip(), markup=False)
+
+
+def _message(error: InputError) -> str:
+    if not isinstance(error, EventInvalid):
+        return error.message
+    # a name that no contract has might say anything
+    path = shown_path(error.path)
+    return f"{path}: {error.reason}" if path else error.reason
 
 
 def _conclude(summary: Mapping[str, Any], *, as_json: bool) -> None:
@@ -153,7 +159,11 @@ def _conclude(summary: Mapping[str, Any], *, as_json: bool) -> None:
         return
     waiting = summary["waiting"]
     console.print(
-        f"{summary['rows']} rows = {summary['published']} published"
+        f"{counted(summary['rows'], 'row')} = {summary['published']} published"
         f" + {summary['rejected']} rejected"
-        + (f"; {waiting} of them wait in the spool" if waiting else "")
+        + (
+            f"; {waiting} of them {'waits' if waiting == 1 else 'wait'} in the spool"
+            if waiting
+            else ""
+        )
     )

@@ -14,7 +14,7 @@ import typer
 
 from maplebridge import city
 from maplebridge.cli.options import HOME, Home, Json, Limit
-from maplebridge.cli.output import complaints, console, print_json, print_table
+from maplebridge.cli.output import complaints, console, counted, print_json, print_table
 from maplebridge.errors import InputError
 from maplebridge.processors.letters import DeadLetters
 from maplebridge.projections.letters import OPEN, Letter, LetterPlace, letters
@@ -198,7 +198,7 @@ def _each(
     if as_json:
         print_json({what: done, "refused": len(refused), "letters": len(places)})
     else:
-        console.print(f"{done} of {len(places)} letters {what}")
+        console.print(f"{done} of {counted(len(places), 'letter')} {what}")
     if refused:
         raise typer.Exit(InputError.exit_code)
 

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maplebridge.cli.options import HOME, Home, Json
-from maplebridge.cli.output import console, print_json
-from maplebridge.effects import differences, uses
+from maplebridge.cli.output import console, counted, print_json
+from maplebridge.effects import uses
 from maplebridge.errors import InputError
 from maplebridge.schemas import RegistryClient, load_catalogue, load_regions
+from maplebridge.schemas.differences import differences
 from maplebridge.schemas.gate import Verdict, compare, line_of
 from maplebridge.schemas.gradings import load_gradings
 from maplebridge.schemas.history import read_contracts, registered
+from maplebridge.schemas.schema_files import read_text
 from maplebridge.settings import Profile
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ def diff(
     if as_json:
         print_json(summary)
     else:
-        console.print(f"{len(verdicts)} contracts, {len(refused)} refused")
+        console.print(f"{counted(len(verdicts), 'contract')}, {len(refused)} refused")
     if refused:
         raise typer.Exit(InputError.exit_code)
 
@@ -125,7 +127,7 @@ def _told(
     verdict: Verdict, path: Path | None, policies: Policies | None
 ) -> Iterator[dict[str, Any]]:
     old, new = verdict.old, verdict.new
-    text = path.read_text("utf-8") if path else ""
+    text = read_text(path) if path else ""
     for obstacle in verdict.obstacles:
         line = line_of(text, obstacle.path)
         yield {"kind": "obstacle", "file": path.name if path else "", "line": line} | asdict(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from maplebridge.cli.options import Json
-from maplebridge.cli.output import console, print_json
+from maplebridge.cli.output import console, counted, print_json
 from maplebridge.errors import InputError
 from maplebridge.schemas import load_catalogue, load_code_lists, load_regions
 
@@ -37,7 +37,9 @@ def docs(
     if as_json:
         print_json({"files": len(files), "out": str(out)})
     else:
-        console.print(f"{len(files)} files in {out}; begin with {out / 'index.html'}", markup=False)
+        console.print(
+            f"{counted(len(files), 'file')} in {out}; begin with {out / 'index.html'}", markup=False
+        )
 
 
 def models(
@@ -63,4 +65,4 @@ def models(
     if as_json:
         print_json({"contracts": len(contracts), "out": str(out)})
     else:
-        console.print(f"{len(contracts)} contracts in {out}", markup=False)
+        console.print(f"{counted(len(contracts), 'contract')} in {out}", markup=False)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import psycopg
 import typer
 
 from maplebridge import city
-from maplebridge.cli.options import HOME, Home, Json, Limit
+from maplebridge.cli.options import HOME, Home, Json, Limit, settings_of
 from maplebridge.cli.output import console, print_json, print_table
+from maplebridge.producers import read_answers
 from maplebridge.projections.entries import (
     EVER,
     Row,
@@ -33,6 +35,7 @@ def commands() -> typer.Typer:
     app.command("list")(list_)
     app.command("saved")(saved)
     app.command("misplaced")(misplaced)
+    app.command("answers")(answers)
     return app
 
 
@@ -85,6 +88,20 @@ def misplaced(
     )
 
 
+def answers(
+    department: Annotated[str, typer.Option("--as", help="The department that asks.")],
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """List the answers to a department's entries that repeat another, with its own login.
+
+    Read from Kafka, so that a department's own home is enough. One line an entry: what holds
+    now. Where `repeats` is empty the entry counts after all.
+    """
+    told = read_answers(department, settings_of(f"dept-{department}", home))
+    _show(f"Answers to {department}", [asdict(each) for each in told], as_json=as_json)
+
+
 def _print(
     title: str,
     read: Callable[[psycopg.Connection[Any]], list[Row]],
@@ -95,6 +112,10 @@ def _print(
     settings = city.running_profile(home, needs=(city.POSTGRESQL,)).settings("query")
     with translated(settings), connect(settings) as connection:
         rows = read(connection)
+    _show(title, rows, as_json=as_json)
+
+
+def _show(title: str, rows: list[Row], *, as_json: bool) -> None:
     if as_json:
         for row in rows:
             print_json(row)

@@ -93,7 +93,8 @@ def choose_show(console: Console, *, as_json: bool) -> ImportShow:
 def pace_of(progress: ImportProgress, passed_s: float) -> str:
     """Return rows, rate and the time that is left, as far as they can be known."""
     done = "" if progress.share is None else f"{progress.share:.0%}  "
-    told = f"{done}{progress.rows:,} rows, {progress.rejected:,} rejected"
+    rows = "row" if progress.rows == 1 else "rows"
+    told = f"{done}{progress.rows:,} {rows}, {progress.rejected:,} rejected"
     if passed_s < _MEASURED_S:
         return told
     told += f", {progress.rows / passed_s:,.0f} rows/s"

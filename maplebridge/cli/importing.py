@@ -9,11 +9,12 @@ import typer
 
 from maplebridge.cli.import_progress import choose_show
 from maplebridge.cli.options import HOME, Home, Json, Limit, regions_of, settings_of
-from maplebridge.cli.output import complaints, console, print_json, print_table
+from maplebridge.cli.output import complaints, console, counted, print_json, print_table
 from maplebridge.errors import StackNotRunning
 from maplebridge.producers import Department, ImportResult, import_file
 from maplebridge.producers.department import store_path
 from maplebridge.producers.dry_run import DryRun, dry_run
+from maplebridge.producers.import_run import PATIENCE_S
 from maplebridge.producers.mapping import load_mapping
 from maplebridge.schemas import load_catalogue, load_code_lists
 
@@ -43,6 +44,9 @@ def import_(
             help="Publish rows that have changed since an earlier import as corrections.",
         ),
     ] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Do not wait for Kafka; the spool is enough.")
+    ] = False,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
@@ -50,7 +54,8 @@ def import_(
 
     Every row ends as published, published before, or in the reject file, which names
     row, column and reason; that is no failure of the import, so its exit code is 0.
-    Correct the reject file and import it with the same mapping.
+    Correct the reject file and import it with the same mapping. With Kafka down the
+    events wait in the department's spool; exit code 5 then.
     """
     regions = regions_of(home)
     rules = load_mapping(
@@ -69,11 +74,12 @@ def import_(
                 on_progress=show.progress,
             )
         else:
-            with Department(
+            department = Department(
                 rules.department,
                 settings=settings_of(f"dept-{rules.department}", home),
                 regions=regions,
-            ) as department:
+            ).open()
+            try:
                 result = import_file(
                     file,
                     rules,
@@ -81,12 +87,17 @@ def import_(
                     reject_path=rejects,
                     backfill=backfill,
                     correct=correct,
+                    patience_s=0 if no_wait else PATIENCE_S,
                     on_progress=show.progress,
                 )
+            finally:
+                department.close(0)
     if trial:
         _show_trial(done, as_json=as_json)
     else:
         _conclude(result, as_json=as_json)
+        if result.unsent is not None:
+            raise result.unsent
 
 
 def _own_store(department: str, home: Path) -> Path | None:
@@ -143,6 +154,7 @@ def _summary(result: ImportResult) -> dict[str, Any]:
         "published": result.published,
         "already_published": result.already_published,
         "rejected": result.rejected,
+        "waiting": result.waiting,
         "events": result.events,
         "corrections": result.corrections,
         "rejects": str(result.reject_path) if result.reject_path else None,
@@ -153,12 +165,16 @@ def _summary(result: ImportResult) -> dict[str, Any]:
 def _print_sum(result: ImportResult, verb: str) -> None:
     before = result.already_published
     console.print(
-        f"{result.rows} rows = {result.published} {verb}"
+        f"{counted(result.rows, 'row')} = {result.published} {verb}"
         + (f" + {before} published before" if before else "")
         + f" + {result.rejected} rejected"
+        + (f"; {result.waiting} events wait in the spool" if result.waiting else "")
     )
     if result.events != result.published or result.corrections:
-        corrections = f", {result.corrections} of them corrections" if result.corrections else ""
-        console.print(f"{result.events} events{corrections}")
+        corrections = ""
+        if result.corrections:
+            what = "a correction" if result.corrections == 1 else "corrections"
+            corrections = f", {result.corrections} of them {what}"
+        console.print(f"{counted(result.events, 'event')}{corrections}")
     if result.unseen:
         console.print(f"No row has: {', '.join(result.unseen)}", markup=False)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from maplebridge.cli.options import HOME, Home, Json, regions_of
-from maplebridge.cli.output import console, print_json
+from maplebridge.cli.output import console, counted, print_json
 from maplebridge.errors import InputError
 from maplebridge.producers.mapping import load_mapping
 from maplebridge.producers.proposal import propose, take_sample
@@ -84,6 +84,7 @@ def check(
         return
     console.print(
         f"{file}: {found.contract.event_type} of {found.department}, "
-        f"{len(found.columns)} columns, {', '.join(transitions) or 'transitions by column'}",
+        f"{counted(len(found.columns), 'column')}, "
+        f"{', '.join(transitions) or 'transitions by column'}",
         markup=False,
     )

@@ -47,6 +47,11 @@ def show(table: Table) -> None:
     (console if console.is_terminal else to_file).print(table)
 
 
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: `1 row`, `2 rows`."""
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
 def text_of(value: Any) -> str:
     """Return a value as a person reads it."""
     if value is None:

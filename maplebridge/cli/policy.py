@@ -11,7 +11,7 @@ from maplebridge import city
 from maplebridge.access_policy.acl import sync_rules, wanted_rules
 from maplebridge.access_policy.policy import Policies
 from maplebridge.cli.options import HOME, App, Home, Json, Purpose
-from maplebridge.cli.output import console, print_json
+from maplebridge.cli.output import console, counted, print_json
 from maplebridge.department_access import end_overlaps
 from maplebridge.provision import served_apps
 from maplebridge.schemas import load_catalogue, load_regions, without_indexes
@@ -66,7 +66,9 @@ def check(as_json: Json = False) -> None:
     if as_json:
         print_json({"version": policies.version, "rules": sorted(policies.rules.by_id)})
     else:
-        console.print(f"{len(policies.rules.by_id)} rules hold, version {policies.version[:16]}")
+        console.print(
+            f"{counted(len(policies.rules.by_id), 'rule')} hold, version {policies.version[:16]}"
+        )
 
 
 def acl_sync(home: Home = HOME, as_json: Json = False) -> None:
@@ -83,4 +85,7 @@ def acl_sync(home: Home = HOME, as_json: Json = False) -> None:
     if as_json:
         print_json({"added": added, "removed": removed, "logins_ended": ended})
     else:
-        console.print(f"{added} rules added, {removed} removed; {len(ended)} old logins ended")
+        console.print(
+            f"{counted(added, 'rule')} added, {removed} removed;"
+            f" {counted(len(ended), 'old login')} ended"
+        )

@@ -8,7 +8,7 @@ import typer
 
 from maplebridge import city
 from maplebridge.cli.options import HOME, Home, Json
-from maplebridge.cli.output import console, print_json, print_table
+from maplebridge.cli.output import console, counted, print_json, print_table
 from maplebridge.errors import IntegrityError
 from maplebridge.projections.queries import totals
 from maplebridge.projections.store import connect, state_hash, translated
@@ -66,7 +66,7 @@ def rebuild(
             }
         )
     else:
-        console.print(f"{told.records} records in {told.seconds:.1f} s")
+        console.print(f"{counted(told.records, 'record')} in {told.seconds:.1f} s")
         console.print(f"live    {told.live_hash}\nrebuilt {told.rebuilt_hash}")
         console.print("The same state." if same else "The states differ.")
         if told.replaced:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from maplebridge.cli.options import HOME, Home, Json, regions_of, settings_of
-from maplebridge.cli.output import complaints, console, print_json
+from maplebridge.cli.output import complaints, console, counted, print_json
 from maplebridge.errors import InputError, Unavailable
 from maplebridge.producers import Department
 from maplebridge.producers.outbox import OutboxRelay, OutboxStore, RelayProgress, load_plan
@@ -129,7 +129,8 @@ def _shown(progress: RelayProgress) -> dict[str, object]:
 
 
 def _sentence(progress: RelayProgress) -> str:
+    waited = f", the first for {progress.lag_s:.1f} s" if progress.waiting else ""
     return (
-        f"{progress.relayed} rows relayed, {progress.rejected} refused,"
-        f" {progress.waiting} waiting, the first for {progress.lag_s:.1f} s"
+        f"{counted(progress.relayed, 'row')} relayed, {progress.rejected} refused,"
+        f" {progress.waiting} waiting{waited}"
     )

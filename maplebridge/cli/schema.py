@@ -10,7 +10,7 @@ import typer
 from maplebridge.cli.diff import diff
 from maplebridge.cli.documents import docs, models
 from maplebridge.cli.options import HOME, Home, Json
-from maplebridge.cli.output import console, print_json, print_table
+from maplebridge.cli.output import console, counted, print_json, print_table
 from maplebridge.errors import InputError
 from maplebridge.schemas import (
     Finding,
@@ -20,6 +20,8 @@ from maplebridge.schemas import (
     load_regions,
 )
 from maplebridge.schemas.catalogue import contract_paths, load_inlined
+from maplebridge.schemas.history import contract_files
+from maplebridge.schemas.schema_files import read_text
 
 
 def commands() -> typer.Typer:
@@ -35,22 +37,20 @@ def commands() -> typer.Typer:
 
 def lint(
     contracts: Annotated[
-        list[Path] | None, typer.Argument(help="Schema files; the built-in ones if not given.")
+        list[Path] | None,
+        typer.Argument(help="Schema files, or folders of them; the built-in ones if not given."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Check contracts against the rules of docs/contracts.md. Exit code 3 if something is found."""
-    paths = contracts or contract_paths()
+    given = [file for each in contracts or () for file in contract_files(each)]
+    built_in = load_inlined()
+    files = given or [(path, built_in) for path in contract_paths()]
     found: list[tuple[Path, Finding]] = []
-    inlined = load_inlined()
     codes = load_code_lists()
     departments = load_catalogue().departments
-    for path in paths:
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as exc:
-            raise InputError(f"{path} cannot be read ({exc.strerror}).") from exc
-        findings = lint_schema(text, inlined, codes, departments=departments)
+    for path, inlined in files:
+        findings = lint_schema(read_text(path), inlined, codes, departments=departments)
         found += [(path, finding) for finding in findings]
     for path, finding in found:
         if as_json:
@@ -67,9 +67,9 @@ def lint(
         else:
             console.print(f"{path.name}:{finding}", markup=False)
     if as_json:
-        print_json({"contracts": len(paths), "findings": len(found)})
+        print_json({"contracts": len(files), "findings": len(found)})
     else:
-        console.print(f"{len(paths)} contracts, {len(found)} findings")
+        console.print(f"{counted(len(files), 'contract')}, {counted(len(found), 'finding')}")
     if found:
         raise typer.Exit(InputError.exit_code)
 

@@ -9,7 +9,7 @@ import typer
 
 from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.cli.options import HOME, Home, Json, Limit, settings_of
-from maplebridge.cli.output import console, print_json
+from maplebridge.cli.output import console, counted, print_json
 from maplebridge.errors import InputError
 from maplebridge.producers import Department
 from maplebridge.producers.amendments import Amendments
@@ -47,7 +47,10 @@ def status(department: Name, home: Home = HOME, as_json: Json = False) -> None:
         told = {"waiting": waiting, "bytes": size, "refused": refused, "by_type": by_type}
         print_json(told)
         return
-    console.print(f"{waiting} events wait ({size} bytes), {refused} were refused")
+    console.print(
+        f"{counted(waiting, 'event')} {'waits' if waiting == 1 else 'wait'}"
+        f" ({counted(size, 'byte')}), {refused} {'was' if refused == 1 else 'were'} refused"
+    )
     for event_type, count in by_type.items():
         console.print(f"  {event_type}: {count}")
 
@@ -145,4 +148,4 @@ def _tell(done: str, count: int, *, as_json: bool) -> None:
     if as_json:
         print_json({done: count})
     else:
-        console.print(f"{count} events {done}")
+        console.print(f"{counted(count, 'event')} {done}")

@@ -16,6 +16,7 @@ from maplebridge import city
 from maplebridge.cli.options import HOME, Home, Json, settings_of
 from maplebridge.cli.output import console, print_json, print_table
 from maplebridge.errors import InputError
+from maplebridge.kafka_log import OnlyNews
 from maplebridge.localstack import ServerStatus, Stack, choose_renderer
 from maplebridge.localstack.doctor import doctor as examine
 from maplebridge.wiring import SERVICES
@@ -101,6 +102,8 @@ def serve(
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(OnlyNews())
     for chatty in ("httpx", "faust", "mode", "aiokafka"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     stop = threading.Event()

@@ -9,7 +9,7 @@ from typing import Any
 
 from maplebridge.documents.plain_fields import PlainField, envelope_field, plain_fields
 from maplebridge.schemas import CodeLists, Contract
-from maplebridge.schemas.formats import FORMATS
+from maplebridge.schemas.formats import FORMATS, LONGEST_MODERATED
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MOMENT = "2026-03-02T09:00:00+08:00"
@@ -134,6 +134,8 @@ def _value(field: PlainField, codes: CodeLists) -> dict[str, Any]:
     made = dict(_TIME if field.is_time else _TYPES[kind])
     if field.form:
         made["pattern"] = _pattern(field.form)
+    if field.spec and field.spec.text:
+        made["maxLength"] = LONGEST_MODERATED
     if field.nullable:
         made["type"] = [made["type"], "null"]
     return {**made, "description": field.doc}

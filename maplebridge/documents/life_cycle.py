@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from maplebridge.schemas import Contract
@@ -11,8 +11,10 @@ from maplebridge.schemas.contracts import Transition
 ROW = 44
 BOX_WIDTH, BOX_HEIGHT = 132, 28
 LEFT = 96
-WIDTH = 328
-_REACH_MAX = 78
+WIDTH = LEFT + BOX_WIDTH + LEFT
+_INNER, _LANE_MAX = 18, 14
+"""Pixels from a box to the first lane, and at most from lane to lane."""
+_PORT, _BEND = 7, 5
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,13 @@ def life_cycle(contract: Contract) -> LifeCycle:
             for name, row in rows.items()
         ),
         tuple(
-            _arrow(rows[before], rows[name])
-            for name in order
-            for before in contract.transitions[name].after
+            _arrows(
+                [
+                    (rows[before], rows[name])
+                    for name in order
+                    for before in contract.transitions[name].after
+                ]
+            )
         ),
     )
 
@@ -65,16 +71,45 @@ def _order(transitions: Mapping[str, Transition]) -> list[str]:
     return [*order, *(name for name in transitions if name not in order)]
 
 
-def _arrow(start: int, end: int) -> str:
-    """Forward arrows bend to the right, those that lead back to the left."""
-    if end == start + 1:
-        x = LEFT + BOX_WIDTH // 2
-        return f"M{x} {start * ROW + (ROW + BOX_HEIGHT) // 2}V{end * ROW + (ROW - BOX_HEIGHT) // 2}"
-    reach = min(_REACH_MAX, 18 + 14 * max(1, abs(end - start)))
-    ahead = end >= start
-    x = LEFT + BOX_WIDTH if ahead else LEFT
-    bend = x + reach if ahead else x - reach
-    spread = 7 if end == start else 4
-    above, below = start * ROW + ROW // 2, end * ROW + ROW // 2
-    shift = spread if ahead else -spread
-    return f"M{x} {above + shift}C{bend} {above + shift} {bend} {below - shift} {x} {below - shift}"
+def _lanes(edges: list[tuple[int, int]]) -> dict[int, int]:
+    """Return the lane of each target: arrows to one step share it, the shortest lie inside."""
+    spans: dict[int, tuple[int, int]] = {}
+    for edge in edges:
+        low, high = spans.get(edge[1], (edge[1], edge[1]))
+        spans[edge[1]] = min(low, *edge), max(high, *edge)
+    lanes: dict[int, int] = {}
+    for target, (low, high) in sorted(
+        spans.items(), key=lambda each: (each[1][1] - each[1][0], each)
+    ):
+        taken = {
+            lanes[other] for other in lanes if low <= spans[other][1] and spans[other][0] <= high
+        }
+        lanes[target] = next(lane for lane in range(len(spans)) if lane not in taken)
+    return lanes
+
+
+def _arrows(edges: list[tuple[int, int]]) -> Iterator[str]:
+    """Arrows to the next step go straight down, others ahead by the right, back by the left."""
+    far = [(start, end) for start, end in edges if end != start + 1]
+    ahead = [each for each in far if each[1] >= each[0]]
+    back = [each for each in far if each[1] < each[0]]
+    middle = LEFT + BOX_WIDTH // 2
+    for start, end in edges:
+        if end == start + 1:
+            yield (
+                f"M{middle} {start * ROW + (ROW + BOX_HEIGHT) // 2}"
+                f"V{end * ROW + (ROW - BOX_HEIGHT) // 2}"
+            )
+    for side, x, way in ((ahead, LEFT + BOX_WIDTH, 1), (back, LEFT, -1)):
+        lanes = _lanes(side)
+        step = min(_LANE_MAX, (LEFT - _INNER) // max(1, len(set(lanes.values()))))
+        for start, end in side:
+            lane = x + way * (_INNER + step * lanes[end])
+            # arrows leave a box on the one half of its side, and come in on the other
+            leaves = start * ROW + ROW // 2 + way * _PORT
+            enters = end * ROW + ROW // 2 - way * _PORT
+            down = _BEND if enters > leaves else -_BEND
+            yield (
+                f"M{x} {leaves}H{lane - way * _BEND}Q{lane} {leaves} {lane} {leaves + down}"
+                f"V{enters - down}Q{lane} {enters} {lane - way * _BEND} {enters}H{x}"
+            )

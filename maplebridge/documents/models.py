@@ -27,6 +27,8 @@ def python_models(department: str, contracts: tuple[Contract, ...], codes: CodeL
     lines = [
         f'"""Events of {department}, made by `maplebridge schema models`; do not edit.',
         "",
+        "An event is the arguments of `Department.publish`:",
+        "",
         "    event: HotlineOrderEvent = {...}",
         "    department.publish(**event)",
         '"""',
@@ -37,7 +39,7 @@ def python_models(department: str, contracts: tuple[Contract, ...], codes: CodeL
         "from typing import Literal, NotRequired, TypedDict",
     ]
     if contracts:
-        lines[2] = f"    event: {class_name(contracts[0])}Event = {{...}}"
+        lines[4] = f"    event: {class_name(contracts[0])}Event = {{...}}"
     lists = sorted({name for each in contracts for name in _lists(plain_fields(each))})
     for name in dict.fromkeys(["purpose", "legal_basis", *lists]):
         lines += ["", *_literal(_camel(name), list(codes.get(name).codes))]
@@ -64,7 +66,7 @@ def _lists(fields: tuple[PlainField, ...]) -> Iterator[str]:
 
 def _event(contract: Contract, codes: CodeLists) -> Iterator[str]:
     name, fields = class_name(contract), plain_fields(contract)
-    yield ""
+    yield from ["", ""]
     yield from _literal(f"{name}Transition", list(contract.transitions))
     for each in fields:
         if each.refused is not None and each.code_list:

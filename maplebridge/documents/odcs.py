@@ -37,7 +37,7 @@ def odcs(contract: Contract, city: City) -> dict[str, Any]:
             "purpose": contract.schema["doc"],
             "usage": _usage(contract, city),
             "limitations": "Fields of L3 and L4 travel sealed; deny by default. One row is one"
-            f" event of a {contract.unit}, never the state of one.",
+            f" event, never the state of its {contract.unit}.",
         },
         "tags": sorted({contract.department, *contract.publishers}),
         "servers": [

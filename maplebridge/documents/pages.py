@@ -15,6 +15,7 @@ from maplebridge.documents.words import LANGUAGES, WORDS
 from maplebridge.processors.lineage import reactions
 from maplebridge.projections.lineage import read_models
 from maplebridge.schemas import Contract
+from maplebridge.schemas.contracts import SERVICES
 
 STYLE = "style.css"
 
@@ -48,7 +49,7 @@ def pages(city: City) -> Mapping[str, str]:
 
 
 def _pages(city: City) -> Iterator[tuple[str, dict[str, Any]]]:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "contract": each,
             "grade": strictest_grade(each),
@@ -57,9 +58,18 @@ def _pages(city: City) -> Iterator[tuple[str, dict[str, Any]]]:
         }
         for each in city.contracts
     ]
-    yield "index.html", {"template": "index.html", "rows": rows}
+    owners = sorted({each.department for each in city.contracts}, key=_place)
+    groups = {
+        owner: [row for row in rows if row["contract"].department == owner] for owner in owners
+    }
+    yield "index.html", {"template": "index.html", "groups": groups, "count": len(rows)}
     for contract in city.contracts:
         yield f"contracts/{contract.event_type}.html", _page(contract, city)
+
+
+def _place(owner: str) -> tuple[int, str]:
+    """Departments come first, then what the bus itself does, its control last."""
+    return SERVICES.index(owner) + 1 if owner in SERVICES else 0, owner
 
 
 def _page(contract: Contract, city: City) -> dict[str, Any]:
@@ -87,5 +97,5 @@ def _row(city: City, spec: Any) -> dict[str, Any]:
     return {
         "spec": spec,
         "type": ("time" if spec.is_time else kind) + ("?" if spec.nullable else ""),
-        "codes": city.codes.get(spec.code_list).codes if spec.code_list else {},
+        "codes": city.codes.get(spec.code_list) if spec.code_list else None,
     }

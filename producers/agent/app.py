@@ -4,7 +4,8 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from contextlib import suppress
+from typing import Annotated, Literal
 
 from fastapi import FastAPI, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -18,9 +19,9 @@ from maplebridge.producers.agent.limits import Gate
 from maplebridge.producers.agent.observation import Metrics, RequestLog
 from maplebridge.producers.agent.openapi import EVENT_IDS, EVENTS
 from maplebridge.producers.agent.readiness import Readiness
-from maplebridge.producers.delivery import Delivery
 
 WAIT_S = 20.0
+_LOOK_S = 0.2
 
 _EventType = Annotated[str, Path(pattern=r"^[a-z]+(\.[a-z]+)+$", max_length=64)]
 _EventId = Annotated[str, Path(pattern=r"^[0-9a-f-]{36}$")]
@@ -58,7 +59,7 @@ def create_app(
         )
         if wait == "acknowledged":
             await _acknowledged(desk, answer, request, ending)
-            answer = _with_states(desk, answer)
+            answer = await _with_states(desk, answer)
         return _response(answer)
 
     @app.get("/v1/events/{event_id}", openapi_extra=EVENT_IDS, response_model=None)
@@ -67,7 +68,7 @@ def create_app(
         delivery = desk.delivery(event_id)
         if delivery is None:
             raise Problem("not-found", "No event of that id was taken since the agent's start.")
-        return JSONResponse(_state(event_id, desk))
+        return JSONResponse({"event_id": event_id, **state_of(delivery)})
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -92,16 +93,16 @@ async def _acknowledged(desk: Desk, answer: Answer, request: Request, ending: En
 
     Raises ConnectionAbortedError if the client goes away meanwhile.
     """
-    waited = [found for each in answer.event_ids if (found := desk.delivery(each)) is not None]
-    if not waited:
+    if not answer.event_ids:
         return
-    settled: asyncio.Future[Any] = asyncio.gather(*map(_settled, waited))
-    gone: asyncio.Future[Any] = asyncio.ensure_future(_disconnected(request))
+    settled = asyncio.ensure_future(_settled(desk, answer.event_ids))
+    gone = asyncio.ensure_future(_disconnected(request))
     try:
         async with ending.within(WAIT_S):
             await asyncio.wait([settled, gone], return_when=asyncio.FIRST_COMPLETED)
         if gone.done():
             raise ConnectionAbortedError
+        settled.result()
     except TimeoutError:
         return
     finally:
@@ -114,38 +115,33 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-async def _settled(delivery: Delivery) -> None:
-    try:
-        await delivery
-    except MapleBridgeError:
-        return
+async def _settled(desk: Desk, event_ids: Sequence[str]) -> None:
+    """Return once Kafka has acknowledged or refused every event."""
+    left_over = await asyncio.to_thread(desk.left_over, event_ids)
+    for each in event_ids:
+        delivery = desk.delivery(each)
+        if delivery is not None:
+            with suppress(MapleBridgeError):
+                await delivery
+    waits = bool(left_over)
+    while waits:
+        waits = await asyncio.to_thread(desk.department.spool.holds, left_over)
+        await asyncio.sleep(_LOOK_S)
 
 
-def _with_states(desk: Desk, answer: Answer) -> Answer:
+async def _with_states(desk: Desk, answer: Answer) -> Answer:
     """Return the answer with what is known of each event now; 200 if Kafka has them all."""
     if answer.status >= 400:
         return answer
+    states = await asyncio.to_thread(desk.states, answer.event_ids)
     told = dict(answer.told)
     if "results" in told:
-        told["results"] = [
-            each | _state(each["event_id"], desk) if each.get("event_id") else each
-            for each in told["results"]
-        ]
-        states = {each["status"] for each in told["results"]}
+        told["results"] = [each | states.get(each.get("event_id"), {}) for each in told["results"]]
+        found = {each["status"] for each in told["results"]}
     else:
-        told |= _state(told["event_id"], desk)
-        states = {told["status"]}
-    return Answer(200 if states == {"acknowledged"} else answer.status, told)
-
-
-def _state(event_id: str, desk: Desk) -> dict[str, Any]:
-    delivery = desk.delivery(event_id)
-    if delivery is None:
-        return {}
-    told: dict[str, Any] = {"event_id": event_id, "status": state_of(delivery)}
-    if delivery.error is not None:
-        told["error"] = problem_of(delivery.error).told()
-    return told
+        told |= states[told["event_id"]]
+        found = {told["status"]}
+    return Answer(200 if found == {"acknowledged"} else answer.status, told)
 
 
 def _response(answer: Answer) -> Response:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from maplebridge.errors import AccessDenied, InputError
@@ -18,7 +20,6 @@ from maplebridge.producers.delivery import Delivery
 from maplebridge.producers.department import Department
 from maplebridge.producers.event_json import read_event
 from maplebridge.producers.ids import imported_id
-from maplebridge.producers.times import micros
 from maplebridge.schemas import Contract
 
 _REMEMBERED = 100_000
@@ -71,13 +72,31 @@ class Desk:
             if once.answer is not None:
                 return Answer.decode(once.answer)
             answer = self._take(contract, media_type, body, key)
-            once.give(answer.encode())
+            # a refusal may be wrong a minute later, when what it missed has come
+            if answer.event_ids:
+                once.give(answer.encode())
             return answer
 
     def delivery(self, event_id: str) -> Delivery | None:
         """Return an event of the last 100,000 that this agent has taken since its start."""
         with self._mutex:
             return self._deliveries.get(event_id)
+
+    def states(self, event_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return `status`, and `error` of a refused one, of events that were taken, by id."""
+        found = {
+            each: state_of(delivery)
+            for each in event_ids
+            if (delivery := self.delivery(each)) is not None
+        }
+        before = [each for each in event_ids if each not in found]
+        fates = self.department.spool.fates(before) if before else {}
+        return found | {each: _state_before(each, fates) for each in before}
+
+    def left_over(self, event_ids: Sequence[str]) -> list[int]:
+        """Return the spool's numbers of those that were taken before the agent's start."""
+        before = [each for each in event_ids if self.delivery(each) is None]
+        return self.department.spool.find(before) if before else []
 
     def _take(self, contract: Contract, media_type: str, body: bytes, key: str | None) -> Answer:
         items = read_items(body, media_type, contract, self.department.name)
@@ -104,19 +123,26 @@ class Desk:
     ) -> Delivery:
         if item.error is not None:
             raise item.error
-        event = read_event(item.told, contract, defaults=item.defaults)
+        event = read_event(
+            item.told, contract, defaults=item.defaults, look_on=self.department.field_faults
+        )
         envelope = event.envelope
         name = item.name or (("idempotency-key", key, str(index)) if key else ())
-        if envelope.get("event_id") is None and name:
-            micros(envelope["occurred_at"], path="meta.occurred_at")
+        occurred_at = envelope["occurred_at"]
+        # without a time zone it makes no id; it is refused when it is published
+        if envelope.get("event_id") is None and name and _has_zone(occurred_at):
             # the same request in another run of the agent makes the same event
             envelope["event_id"] = imported_id(
                 department=self.department.name,
                 event_type=contract.event_type,
                 row_key=name,
-                occurred_at=envelope["occurred_at"],
+                occurred_at=occurred_at,
             )
-        return batch.publish(contract.event_type, event.fields, **envelope)
+        try:
+            return batch.publish(contract.event_type, event.fields, **envelope)
+        except AccessDenied as refusal:
+            # what an earlier event was refused for, perhaps another caller's
+            raise Problem("unavailable", f"An earlier event was refused: {refusal}") from None
 
     def _remember(self, event_type: str, taken: list[Delivery], refused: int) -> None:
         with self._mutex:
@@ -128,11 +154,25 @@ class Desk:
                 self._deliveries.popitem(last=False)
 
 
-def state_of(delivery: Delivery) -> str:
-    """Return accepted, acknowledged by Kafka, or refused by it for good."""
+def _has_zone(moment: object) -> bool:
+    return isinstance(moment, datetime) and moment.utcoffset() is not None
+
+
+def state_of(delivery: Delivery) -> dict[str, Any]:
+    """Return whether it is accepted, acknowledged by Kafka, or refused by it for good, and why."""
     if delivery.error is not None:
-        return "refused"
-    return "acknowledged" if delivery.done else "accepted"
+        return {"status": "refused", "error": problem_of(delivery.error).told()}
+    return {"status": "acknowledged" if delivery.done else "accepted"}
+
+
+def _state_before(event_id: str, fates: Mapping[str, str | None]) -> dict[str, Any]:
+    """Return the same of an event that was taken before the agent's start."""
+    if event_id not in fates:
+        return {"status": "acknowledged"}
+    reason = fates[event_id]
+    if reason is None:
+        return {"status": "accepted"}
+    return {"status": "refused", "error": Problem("not-permitted", reason).told()}
 
 
 def _refused(error: InputError | AccessDenied, place: str, base: str) -> dict[str, Any]:

@@ -29,8 +29,11 @@ def problem_of(error: MapleBridgeError) -> Problem:
     """Return what an error of Maple Bridge is to who sends events."""
     match error:
         case EventInvalid():
-            detail = f"{error.reason} {error.todo}".strip()
-            return Problem("invalid-event", errors=[{"pointer": pointer(error), "detail": detail}])
+            errors = [
+                {"pointer": pointer(each), "detail": f"{each.reason} {each.todo}".strip()}
+                for each in (error, *error.others)
+            ]
+            return Problem("invalid-event", errors=errors)
         case EventTooLarge() | JsonTooLarge():
             return Problem("too-large", str(error))
         case ContractRefused():

@@ -13,6 +13,7 @@ CREATE SEQUENCE {sequence} OWNED BY {queue}.position;
 -- Which rows were refused and why; never what they say.
 CREATE TABLE {rejects} (
     id          uuid PRIMARY KEY,
+    position    bigint NOT NULL,  -- where it stood in the queue: refused rows keep their order
     path        text NOT NULL,
     reason      text NOT NULL,
     rejected_at timestamptz NOT NULL DEFAULT now()

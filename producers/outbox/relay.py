@@ -171,5 +171,6 @@ class OutboxRelay:
 
 def _rejected(row: OutboxRow, error: EventInvalid | EventTooLarge) -> Rejected:
     if isinstance(error, EventInvalid):
-        return Rejected(row.id, shown_path(error.path), f"{error.reason} {error.todo}".strip())
-    return Rejected(row.id, "payload", str(error))
+        path = shown_path(error.path) or "payload"
+        return Rejected(row.id, row.position, path, f"{error.reason} {error.todo}".strip())
+    return Rejected(row.id, row.position, "payload", str(error))

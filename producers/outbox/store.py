@@ -15,12 +15,14 @@ from psycopg import sql
 from maplebridge.errors import InputError, OutboxHeld, StoreUnavailable
 from maplebridge.producers.outbox.plan import TIMESTAMP, RelayPlan
 from maplebridge.producers.outbox.rows import OutboxRow
+from maplebridge.producers.postgresql_errors import not_connected
 from maplebridge.sql import load_queries
 
 _SQL = load_queries("maplebridge.producers.outbox", "store.sql")
 _LOCK_CLASS = 1_297_240_658
 _STATEMENT_LIMIT_MS = 60_000
 SILENT_S = 60.0
+_TODO = "Check the department's database, --dsn and PGPASSWORD."
 _KNOWS_IDLE = 140_000
 # both sides notice within half a minute that the other's machine is gone
 _KEEPALIVES: dict[str, Any] = {
@@ -41,11 +43,26 @@ _OPTIONS = " ".join(
 
 @dataclass(frozen=True)
 class Rejected:
-    """A row that cannot be published as it is."""
+    """A row that cannot be published as it is; position: where it stood in the queue."""
 
     id: uuid.UUID
+    position: int
     path: str
     reason: str
+
+
+def _connect(dsn: str) -> psycopg.Connection[Any]:
+    try:
+        return psycopg.connect(
+            dsn,
+            autocommit=True,
+            connect_timeout=5,
+            application_name="maplebridge relay",
+            options=_OPTIONS,
+            **_KEEPALIVES,
+        )
+    except psycopg.OperationalError as exc:
+        raise not_connected(exc, dsn, todo=_TODO) from None
 
 
 def install_sql(plan: RelayPlan) -> str:
@@ -69,20 +86,14 @@ class OutboxStore:
         """dsn: a libpq connection string; a password comes from PGPASSWORD or PGPASSFILE.
 
         silent_s: when PostgreSQL (14 or later) lets go of a connection that asks nothing.
-        Raises StoreUnavailable, OutboxHeld, InputError if the string is none.
+        Raises StoreUnavailable, AccessDenied if the login is refused, OutboxHeld, InputError if
+        the string is none.
         """
         names = _names(plan)
         self._queries = {name: sql.SQL(text).format(**names) for name, text in _SQL.items()}
         self._payload_max_bytes = payload_max_bytes
-        with self._translated(dsn):
-            self._db: psycopg.Connection[Any] = psycopg.connect(
-                dsn,
-                autocommit=True,
-                connect_timeout=5,
-                application_name="maplebridge relay",
-                options=_OPTIONS,
-                **_KEEPALIVES,
-            )
+        with self._translated():
+            self._db = _connect(dsn)
         self.address = f"{self._db.info.host}:{self._db.info.port}"
         try:
             if self._db.info.server_version >= _KNOWS_IDLE:
@@ -103,7 +114,7 @@ class OutboxStore:
     def read(self, limit: int) -> list[OutboxRow]:
         """Return the first rows that wait, in the order in which they were committed."""
         values = {"limit": limit, "payload_max_bytes": self._payload_max_bytes}
-        with self._translated(self.address):
+        with self._translated():
             return [OutboxRow(*row) for row in self._db.execute(self._queries["read"], values)]
 
     def conclude(
@@ -114,11 +125,16 @@ class OutboxStore:
         delete: remove the rows that were not refused from the outbox too.
         """
         refused = {each.id for each in rejected}
-        with self._translated(self.address), self._db.transaction():
+        with self._translated(), self._db.transaction():
             for each in rejected:
                 self._db.execute(
                     self._queries["reject"],
-                    {"id": each.id, "path": each.path, "reason": each.reason},
+                    {
+                        "id": each.id,
+                        "position": each.position,
+                        "path": each.path,
+                        "reason": each.reason,
+                    },
                 )
             self._db.execute(self._queries["done"], {"positions": [row.position for row in rows]})
             if delete:
@@ -126,8 +142,8 @@ class OutboxStore:
                 self._db.execute(self._queries["remove"], {"ids": ids})
 
     def retry(self) -> int:
-        """Put the refused rows at the end of the queue again; return how many."""
-        with self._translated(self.address):
+        """Put the refused rows at the end of the queue again, in their order; return how many."""
+        with self._translated():
             return self._db.execute(self._queries["retry"]).rowcount
 
     def backlog(self) -> tuple[int, float]:
@@ -136,12 +152,12 @@ class OutboxStore:
         return int(count), float(seconds)
 
     def _one(self, name: str, **values: str) -> tuple[Any, ...]:
-        with self._translated(self.address):
+        with self._translated():
             row = self._db.execute(self._queries[name], values or None).fetchone()
         return tuple(row or ())
 
     @contextmanager
-    def _translated(self, address: str) -> Iterator[None]:
+    def _translated(self) -> Iterator[None]:
         try:
             yield
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as exc:
@@ -157,24 +173,15 @@ class OutboxStore:
             ) from None
         except psycopg.OperationalError as exc:
             raise StoreUnavailable(
-                _place(address),
+                self.address,
                 f"SQLSTATE {exc.sqlstate}" if exc.sqlstate else type(exc).__name__,
-                todo="Check the department's database, --dsn and PGPASSWORD.",
+                todo=_TODO,
             ) from None
         except psycopg.ProgrammingError as exc:
             raise InputError(
                 f"the department's database refuses this (SQLSTATE {exc.sqlstate or 'none'}).",
                 todo="Check --dsn and the relay file.",
             ) from None
-
-
-def _place(address: str) -> str:
-    """Return the host and port of a connection string, and nothing else of it."""
-    try:
-        told = psycopg.conninfo.conninfo_to_dict(address)
-    except psycopg.ProgrammingError:
-        return address
-    return f"{told.get('host', 'localhost')}:{told.get('port', 5432)}"
 
 
 def _names(plan: RelayPlan) -> Mapping[str, sql.Composable]:

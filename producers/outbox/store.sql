@@ -28,13 +28,14 @@ DELETE FROM {queue} WHERE position = ANY(%(positions)s)
 DELETE FROM {table} WHERE {id} = ANY(%(ids)s)
 
 -- name: reject
-INSERT INTO {rejects} (id, path, reason) VALUES (%(id)s, %(path)s, %(reason)s)
+INSERT INTO {rejects} (id, position, path, reason)
+VALUES (%(id)s, %(position)s, %(path)s, %(reason)s)
 ON CONFLICT (id) DO NOTHING
 
 -- name: retry
-WITH again AS (DELETE FROM {rejects} RETURNING id, rejected_at)
+WITH again AS (DELETE FROM {rejects} RETURNING id, position)
 INSERT INTO {queue} (position, id)
-SELECT nextval({sequence_name}), id FROM (SELECT id FROM again ORDER BY rejected_at, id) AS sorted
+SELECT nextval({sequence_name}), id FROM (SELECT id FROM again ORDER BY position) AS sorted
 
 -- name: backlog
 SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(queued_at)), 0)::float8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -26,7 +27,8 @@ _HEAD_BYTES = 1_000_000
 _DELIMITERS = ",\t;|"
 _ENCODINGS = ("utf-8", "gb18030", "cp1252")
 _DEPTH_MAX = 4
-_MOSTLY = 0.9
+MOSTLY = 0.8
+"""The share of a column's cells that must be as a field asks; the others are told."""
 
 FORMS = (
     "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M",
@@ -43,13 +45,15 @@ class Column:
     """One column of the first rows.
 
     values: distinct texts with how often each stands there, the most frequent first.
-    forms: of dates, as many as are needed, empty if it holds none. array: it holds lists.
+    forms: of dates, as many as are needed, empty if it holds none; unread: how many
+    of its cells they do not read. array: it holds lists.
     """
 
     name: str
     rows: int
     values: Mapping[str, int]
     forms: tuple[str, ...] = ()
+    unread: int = 0
     array: bool = False
 
     @property
@@ -77,6 +81,16 @@ class Sample:
 
 def take_sample(path: Path) -> Sample:
     """Read the first rows of a file; raises InputError if there is nothing to propose from."""
+    sample = _sample(path)
+    if not any(column.filled or column.array for column in sample.columns):
+        raise InputError(
+            f"{path.name} has no rows, so nothing can be told of its columns.",
+            todo="Give a file with some rows below its header.",
+        )
+    return sample
+
+
+def _sample(path: Path) -> Sample:
     if not path.is_file():
         raise InputError(f"there is no file {path}.", todo="Give the path of a file with rows.")
     suffix = path.suffix.lower()
@@ -103,6 +117,12 @@ def _head(path: Path) -> bytes:
 
 
 def _encoding(head: bytes, path: Path) -> str:
+    # a text has no NUL, but that of UTF-16 does in every line break
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in head:
+        raise InputError(
+            f"{path.name} is written in UTF-16, or is no text.",
+            todo="Save it as UTF-8 or GB 18030.",
+        )
     for encoding in _ENCODINGS:
         try:
             head.decode(encoding)
@@ -176,16 +196,19 @@ def _column(name: str, cells: list[Any]) -> Column:
     there = [cell for cell in cells if cell not in ("", None) and not isinstance(cell, dict)]
     values = Counter(text_of(cell).strip() for cell in there)
     typed = bool(there) and all(isinstance(cell, date | datetime) for cell in there)
-    forms = (ISO,) if typed else _forms(list(values))
-    return Column(name, len(cells), dict(values.most_common()), forms)
+    forms, unread = ((ISO,), 0) if typed else _forms(values)
+    return Column(name, len(cells), dict(values.most_common()), forms, unread)
 
 
-def _forms(texts: list[str]) -> tuple[str, ...]:
-    """Return the forms, at most two, that read nearly all of the texts."""
-    left = texts
+def _forms(cells: Mapping[str, int]) -> tuple[tuple[str, ...], int]:
+    """Return the forms, at most two, that read most of the cells, and how many they do not.
+
+    cells: distinct texts with how often each stands there.
+    """
+    texts = left = list(cells)
     forms: list[str] = []
     if not any(any(each.isdigit() for each in text) for text in texts[:20]):
-        return ()
+        return (), 0
     while left and len(forms) < 2:
         fits = {form: [text for text in left if not _reads(form, text)] for form in FORMS}
         form = min(fits, key=lambda each: len(fits[each]))
@@ -193,7 +216,10 @@ def _forms(texts: list[str]) -> tuple[str, ...]:
             break
         forms.append(form)
         left = fits[form]
-    return tuple(forms) if forms and len(left) <= len(texts) * (1 - _MOSTLY) else ()
+    unread = sum(cells[text] for text in left)
+    if not forms or unread > sum(cells.values()) * (1 - MOSTLY):
+        return (), 0
+    return tuple(forms), unread
 
 
 def _reads(form: str, text: str) -> bool:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from maplebridge.errors import ContractRefused, InputError
 from maplebridge.producers.mapping.document import UNDECIDED
 from maplebridge.producers.mapping.targets import (
     TypedTarget,
@@ -15,8 +16,9 @@ from maplebridge.producers.mapping.targets import (
     list_targets,
 )
 from maplebridge.producers.proposal.match import match, personal
-from maplebridge.producers.proposal.sample import Column, Sample
+from maplebridge.producers.proposal.sample import MOSTLY, Column, Sample
 from maplebridge.schemas import Catalogue, CodeLists, Contract, Regions
+from maplebridge.schemas.formats import FORMATS, Format
 
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _ENVELOPE = ("occurred_at", "community", "recorded_at", "case_ref", "grid")
@@ -35,13 +37,26 @@ def propose(
 ) -> str:
     """Return the text of a mapping for the events that `event_type` names, or fit best.
 
-    Raises ContractRefused if there is no such event type.
+    Raises ContractRefused if departments publish no such event type, InputError if none is
+    named and no column looks like a field of any.
     """
-    contracts = [each for each in catalogue.published if each.department in each.publishers]
+    known = {each.event_type: each for each in catalogue.published}
+    if event_type is not None and event_type not in known:
+        raise ContractRefused(
+            f"departments publish no {event_type}.",
+            todo=f"Their event types: {', '.join(sorted(known))}.",
+        )
+    contracts = [each for each in known.values() if each.department in each.publishers]
     if event_type is not None:
-        contracts = [catalogue.get(event_type)]
-    return "\n".join(max((_Draft(sample, each, codes, regions) for each in contracts),
-                         key=lambda draft: draft.score).lines()) + "\n"  # fmt: skip
+        contracts = [known[event_type]]
+    drafts = [_Draft(sample, each, codes, regions) for each in contracts]
+    best = max(drafts, key=lambda draft: draft.score)
+    if event_type is None and not best.matches:
+        raise InputError(
+            "no column matches a field of any event type, by its name and what it holds.",
+            todo="Name the events with --event-type; `maplebridge schema list` lists them.",
+        )
+    return "\n".join(best.lines()) + "\n"
 
 
 class _Draft:
@@ -62,6 +77,7 @@ class _Draft:
         dates = [each for each in sample.columns if each.forms and each not in self._found.values()]
         if dates:
             self._found.setdefault("occurred_at", dates[0])
+        self.matches = bool(self._found)
         # of two contracts alike in the rest, that which needs less that is not there
         missing = [
             name
@@ -114,7 +130,8 @@ class _Draft:
         if name == "community":
             yield from self._community(column)
         elif column is not None:
-            yield f"{name}: {self._rule(column, self._targets[name])}"
+            unread = _unread(column).replace("; ", "  # ")
+            yield f"{name}: {self._rule(column, self._targets[name])}{unread}"
         elif name == "occurred_at":
             yield f'occurred_at: {UNDECIDED}  # such as {{column: C, parse: {{date: "%Y-%m-%d"}}}}'
         elif name == "case_ref":
@@ -146,8 +163,11 @@ class _Draft:
         column = self._found.get(name)
         if column is not None:
             listed = self._codes.get(spec.code_list).codes if spec.code_list else None
+            if listed is None and spec.format and not _fits(column, FORMATS[spec.format]):
+                yield from self._unfit(name, typed, column, about, FORMATS[spec.format].says)
+                return
             if listed is None:
-                yield f"  {name}: {self._rule(column, typed)}  # {about}"
+                yield f"  {name}: {self._rule(column, typed)}  # {about}{_unread(column)}"
                 return
             yield f"  {name}:  # {about}"
             yield f"    column: {_scalar(column.name)}"
@@ -162,6 +182,20 @@ class _Draft:
         else:
             choice = f"; one of {', '.join(typed.allowed)}" if typed.allowed else ""
             yield f"  {name}: {UNDECIDED}  # {about}{choice}"
+
+    def _unfit(
+        self, name: str, typed: TypedTarget, column: Column, about: str, says: str
+    ) -> Iterator[str]:
+        """Yield the rule of a column whose values the contract would refuse as they are."""
+        cell = _scalar(column.name)
+        if column.like_codes and not personal(column):
+            yield f"  {name}:  # {about}"
+            yield f"    column: {cell}"
+            yield from _codes(column, {}, "  ", says)
+        elif typed.has_default:
+            yield f"  # {name}: {{column: {cell}}}  # {about}; its values do not fit: {says}"
+        else:
+            yield f"  {name}: {UNDECIDED}  # {about}; the values of {cell} do not fit: {says}"
 
     def _list(self, name: str, inner: Mapping[str, TypedTarget]) -> Iterator[str]:
         arrays = [column for column in self._sample.columns if column.array]
@@ -194,6 +228,20 @@ class _Draft:
 
     def _chinese(self) -> bool:
         return any(_CHINESE.search(column.name) for column in self._sample.columns)
+
+
+def _unread(column: Column) -> str:
+    """Say how many cells of a date column are no dates: their rows are rejected."""
+    what = "is no date" if column.unread == 1 else "are no dates"
+    return (
+        f"; {column.unread} of {column.filled} cells {what} of this form" if column.unread else ""
+    )
+
+
+def _fits(column: Column, form: Format) -> bool:
+    """True if most cells are of the form that a contract asks for."""
+    refused = sum(n for text, n in column.values.items() if not form.pattern.fullmatch(text))
+    return refused <= column.filled * (1 - MOSTLY)
 
 
 def _codes(column: Column, known: Mapping[str, str], indent: str, choice: str) -> Iterator[str]:

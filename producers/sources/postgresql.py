@@ -14,6 +14,7 @@ from psycopg import sql
 
 from maplebridge.errors import InputError, MappingInvalid, StoreUnavailable
 from maplebridge.producers.mapping.source import QuerySource
+from maplebridge.producers.postgresql_errors import not_connected
 from maplebridge.producers.rejects import JsonRejects
 from maplebridge.producers.sources.rows import SourceRow
 from maplebridge.sql import load_queries
@@ -33,12 +34,15 @@ class QueryRows:
         """mark: that of an earlier run, or empty. The password is taken from the variable
         that the mapping names, else found by libpq (PGPASSWORD, ~/.pgpass).
 
-        Raises StoreUnavailable, or MappingInvalid if PostgreSQL refuses the query.
+        Raises StoreUnavailable, AccessDenied if the login is refused, MappingInvalid if
+        PostgreSQL refuses the query.
         """
         self._source = source
         self._before = self.mark = mark
         self._greatest: Any = None
         self._connection = _connect(source, environment)
+        info = self._connection.info
+        self._address = f"{info.host}:{info.port}"
         self._cursor = self._connection.cursor(name="import_rows")
         self._cursor.itersize = _ROWS_AT_ONCE
         try:
@@ -94,7 +98,7 @@ class QueryRows:
 
     def _refused(self, exc: psycopg.Error) -> InputError | StoreUnavailable:
         if isinstance(exc, psycopg.OperationalError) and not exc.sqlstate:
-            return StoreUnavailable(_address(self._source), type(exc).__name__, todo=_TODO)
+            return StoreUnavailable(self._address, type(exc).__name__, todo=_TODO)
         # the server's message may hold values of rows
         return MappingInvalid(
             f"PostgreSQL refuses the query ({type(exc).__name__}, {exc.sqlstate}).",
@@ -115,19 +119,15 @@ def _connect(source: QuerySource, environment: Mapping[str, str]) -> psycopg.Con
         connection = psycopg.connect(
             source.connection, connect_timeout=CONNECT_TIMEOUT_S, password=password
         )
-    except psycopg.Error as exc:
-        raise StoreUnavailable(_address(source), type(exc).__name__, todo=_TODO) from exc
+    except psycopg.OperationalError as exc:
+        raise not_connected(exc, source.connection, todo=_TODO) from exc
+    except psycopg.ProgrammingError as exc:
+        raise MappingInvalid(
+            "the connection in the mapping is no connection string of PostgreSQL.", todo=_TODO
+        ) from exc
     connection.read_only = True
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     return connection
-
-
-def _address(source: QuerySource) -> str:
-    try:
-        told = psycopg.conninfo.conninfo_to_dict(source.connection)
-    except psycopg.Error:
-        return "the address in the mapping"
-    return f"{told.get('host', 'localhost')}:{told.get('port', 5432)}"
 
 
 def _cell(value: Any) -> Any:

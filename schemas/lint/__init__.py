@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from maplebridge.schemas.code_lists import CodeLists
 from maplebridge.schemas.contracts import parse_contract
+from maplebridge.schemas.lint.avro_rules import avro_faults
+from maplebridge.schemas.lint.content_rules import content_faults
 from maplebridge.schemas.lint.contract_rules import contract_faults
 from maplebridge.schemas.lint.fault import CODES, Fault
 from maplebridge.schemas.lint.field_rules import FLOORS, field_faults
+from maplebridge.schemas.lint.form import form_faults
 from maplebridge.schemas.lint.located import Located, Pointer, parse
 from maplebridge.schemas.lint.raise_rules import raise_faults
 from maplebridge.schemas.lint.shape import shape_faults
 
 __all__ = ["CODES", "FLOORS", "Finding", "lint_schema"]
-
-NEEDED = (
-    "mb:event_type",
-    "mb:version",
-    "mb:department",
-    "mb:unit",
-    "mb:tally",
-    "mb:transitions",
-    "mb:subjects",
-)
 
 
 @dataclass(frozen=True)
@@ -75,10 +68,11 @@ def lint_schema(
             for each, line in _located(located, inlined, codes, departments)
         ]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as exc:
-        missing = ", ".join(name for name in NEEDED if f'"{name}"' not in text)
-        fix = f"Add {missing}." if missing else "Every field needs a name and an Avro type."
+        fix = "Compare it with a contract that passes: `maplebridge schema list` names them."
         found = [Finding("MB001", "", 1, f"not a contract ({type(exc).__name__}).", fix)]
-    return sorted({*doubled, *found}, key=lambda each: (each.line, each.code, each.path))
+    return sorted(
+        dict.fromkeys([*doubled, *found]), key=lambda each: (each.line, each.code, each.path)
+    )
 
 
 def _located(
@@ -88,6 +82,9 @@ def _located(
     departments: Collection[str] | None,
 ) -> Iterator[tuple[Fault, int]]:
     schema = located.value
+    if formless := list(form_faults(schema)):
+        yield from _with_lines(formless, located)
+        return
     # before the model is made of it, which takes a type for what it says
     shape = list(shape_faults(schema))
     contract = None
@@ -101,7 +98,15 @@ def _located(
         faults += contract_faults(contract, schema, departments)
         faults += [each for spec in contract.fields for each in field_faults(spec, contract, codes)]
         faults += raise_faults(contract, codes)
-    pointers = dict(_pointers(schema.get("fields", []), ("fields",), ""))
+        faults += content_faults(contract, schema)
+        faults += avro_faults(contract, schema, codes)
+    yield from _with_lines(faults, located)
+
+
+def _with_lines(faults: Iterable[Fault], located: Located) -> Iterator[tuple[Fault, int]]:
+    schema = located.value
+    fields = schema.get("fields") if isinstance(schema, Mapping) else None
+    pointers = dict(_pointers(fields, ("fields",), ""))
     for fault in faults:
         # what is wrong inside the envelope stands where the envelope is named
         where = pointers.get(fault.path) or pointers.get(fault.path.partition(".")[0], ())
@@ -110,13 +115,15 @@ def _located(
 
 def _pointers(fields: Any, at: Pointer, prefix: str) -> Iterator[tuple[str, Pointer]]:
     for index, each in enumerate(fields if isinstance(fields, list) else ()):
+        here = (*at, index)
+        yield f"{prefix}fields[{index}]", here
         if not isinstance(each, dict):
             continue
-        path, here = f"{prefix}{each.get('name')}", (*at, index)
+        path = f"{prefix}{each.get('name')}"
         yield path, here
-        yield f"{path}[]", here
         kind = each.get("type")
         items = kind.get("items") if isinstance(kind, dict) else None
+        yield f"{path}[]", (*here, "type", "items") if isinstance(items, dict) else here
         if isinstance(items, dict):
             yield from _pointers(
                 items.get("fields"), (*here, "type", "items", "fields"), f"{path}[]."

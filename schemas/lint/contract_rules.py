@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from maplebridge.schemas.lint.fault import Fault
 from maplebridge.schemas.lint.field_rules import is_plain_text, is_weaker
 from maplebridge.schemas.lint.words import refused_in_name, refused_in_text
 
+_STEP = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _PROOF = ["null", "maplebridge.Proof"]
 
 
@@ -28,10 +30,6 @@ def contract_faults(
     yield from _sharing(contract)
     yield from _life_cycle(contract)
     yield from _publishers(contract, schema, departments)
-    names = (contract.event_type.replace(".", "_"), contract.unit.replace(" ", "_"))
-    if any(map(refused_in_name, names)) or refused_in_text(str(schema.get("doc"))):
-        fix = "Leave it out."
-        yield Fault("MB203", "", "the event is about what the bus refuses.", fix, "doc")
 
 
 def _frame(fields: list[dict[str, Any]]) -> Iterator[Fault]:
@@ -84,6 +82,9 @@ def _life_cycle(contract: Contract) -> Iterator[Fault]:
     steps = contract.transitions
     for name, step in steps.items():
         here = {"path": "", "at": "mb:transitions"}
+        if not _STEP.fullmatch(name):
+            fix = "Small letters, digits and _, as in called_back."
+            yield Fault("MB005", message=f"{name!r} is no name of a transition.", fix=fix, **here)
         if not str(step.doc or "").strip():
             yield Fault("MB201", message=f"{name}: no doc.", fix="Say what happened.", **here)
         if refused_in_name(name) or refused_in_text(str(step.doc)):

@@ -11,6 +11,8 @@ CODES: Mapping[str, str] = {
     "MB003": "a type that is not checked field by field",
     "MB004": "an attribute or tag that Maple Bridge does not know",
     "MB005": "a name that is no name, or stands twice",
+    "MB006": "no valid Avro",
+    "MB007": "a default that the field could not have",
     "MB101": "no grade, or more than one",
     "MB102": "graded below its floor",
     "MB103": "L3 or L4, and not sealed",

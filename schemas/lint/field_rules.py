@@ -1,4 +1,4 @@
-"""Rules on one field: its grade, its seal, its sharing, what its name and doc give away."""
+"""Rules on one field: its grade, its seal, its sharing, its codes or form."""
 
 from __future__ import annotations
 
@@ -17,13 +17,6 @@ from maplebridge.schemas.contracts import (
 )
 from maplebridge.schemas.formats import FORMATS
 from maplebridge.schemas.lint.fault import Fault
-from maplebridge.schemas.lint.words import (
-    Personal,
-    personal_in_name,
-    personal_in_text,
-    refused_in_name,
-    refused_in_text,
-)
 
 FLOORS = {"STAFF": 2, "PI": 3, "SPI": 4, "TEXT": 3, "PLACE": 3}
 _SUBJECT = "subject:"
@@ -38,8 +31,6 @@ def field_faults(spec: FieldSpec, contract: Contract, codes: CodeLists) -> Itera
         yield Fault("MB201", spec.path, "no doc.", 'Say in "doc" what it holds.', "doc")
     yield from _codes(spec, codes)
     yield from _text(spec)
-    if not spec.path.startswith("meta."):
-        yield from _content(spec)
 
 
 def is_plain_text(spec: FieldSpec) -> bool:
@@ -166,31 +157,3 @@ def _text(spec: FieldSpec) -> Iterator[Fault]:
                 '"mb:scan" is "reject", or "raise" with an "mb:raise" whose values are empty.',
                 "mb:scan",
             )
-
-
-def _content(spec: FieldSpec) -> Iterator[Fault]:
-    name, doc = spec.path.rpartition(".")[2].removesuffix("[]"), str(spec.doc)
-    if any(map(refused_in_name, (name, spec.code_list or ""))) or refused_in_text(doc):
-        yield Fault(
-            "MB203",
-            spec.path,
-            "content that the bus refuses: scores, tags or profiles of persons, biometrics,"
-            " location traces, ballots, party membership, telecom signalling, secrets.",
-            "Leave it out.",
-        )
-    personal = personal_in_name(name) or (personal_in_text(doc) if is_plain_text(spec) else None)
-    if personal is not None and not _is_guarded(spec, personal):
-        yield Fault(
-            "MB204",
-            spec.path,
-            f"looks like {personal.what}.",
-            f"Grade it L{personal.grade} or higher, as {' or '.join(personal.categories)}.",
-        )
-
-
-def _is_guarded(spec: FieldSpec, personal: Personal) -> bool:
-    if spec.type in ("boolean", ["null", "boolean"]) and not personal.flag:
-        return True
-    # coarse places are what the format holds them to
-    coarse = spec.format == "place_3dp" and "PLACE" in personal.categories
-    return coarse or (spec.grade >= personal.grade and spec.category in personal.categories)

@@ -9,11 +9,15 @@ from typing import Any
 from maplebridge.schemas.code_lists import CodeLists
 from maplebridge.schemas.contracts import Contract, FieldSpec, Raise
 from maplebridge.schemas.lint.fault import Fault
+from maplebridge.schemas.lint.words import OF_PERSON, SCHEME, personal_in_name, snake
 
-_UNDER_14 = re.compile(r"(^|[_.])(under_14|age_band)$")
-_DWELLING = re.compile(r"(^|[_.])dwelling$")
-_DEVICE = re.compile(r"(^|[_.])(device|sensor|meter|camera)_(id|no|code)$")
-_SCHEME = re.compile(r"(^|_)(scheme|benefit)(_|$)")
+_AGE_BAND = "age_band"
+_DWELLING = "dwelling"
+_DEVICE = re.compile(
+    r"(^|[_.])(device|sensor|meter|gauge|detector|camera)_?(id|no|code|ref|sn|serial)$"
+)
+_KINDS = "type|kind|category|class|code|nature|sort"
+_COUNTS = ("_count", "_total")
 _CHILD = ("under_14", True)
 
 
@@ -21,10 +25,10 @@ def raise_faults(contract: Contract, codes: CodeLists) -> Iterator[Fault]:
     twins = {spec.raises.twin for spec in contract.fields if spec.raises}
     for spec in contract.fields:
         yield from _listed(spec, codes)
+        yield from _unlisted(spec, codes)
         if spec.raises is not None:
             yield from _raise(spec, spec.raises, contract, codes)
-        if spec.path not in twins:
-            yield from _under_14(spec, contract)
+        yield from _under_14(spec, contract, is_twin=spec.path in twins)
     yield from _dwelling(contract)
     yield from _scheme(contract)
 
@@ -46,25 +50,65 @@ def _listed(spec: FieldSpec, codes: CodeLists) -> Iterator[Fault]:
             )
 
 
-def _under_14(spec: FieldSpec, contract: Contract) -> Iterator[Fault]:
+def _unlisted(spec: FieldSpec, codes: CodeLists) -> Iterator[Fault]:
+    """A field that is named as a list whose codes are sensitive has that list."""
+    name = snake(_name(spec))
+    for each in codes:
+        grade = max((each.grade, *each.raises.values()))
+        stem, _, last = each.name.rpartition("_")
+        named = re.search(rf"(^|_){stem}_?({last}|{_KINDS})s?(_|$)", name)
+        if not named or name.endswith(_COUNTS) or grade < 3:
+            continue
+        if spec.code_list != each.name and spec.grade < grade:
+            yield Fault(
+                "MB109",
+                spec.path,
+                f"named as the codes of {each.name}, of which some are L{grade}, without the list.",
+                f'Give it "mb:codes": "{each.name}", or grade it L{grade}.',
+                "mb:format",
+            )
+
+
+def _under_14(spec: FieldSpec, contract: Contract, *, is_twin: bool) -> Iterator[Fault]:
     seal = spec.seal
-    if seal is None or seal.key == "case" or spec.category != "PI" or spec.grade >= 4:
+    if seal is None or spec.category not in ("PI", "PLACE") or spec.grade >= 4:
         return
+    if seal.key == "case" and not _is_of_person(spec, contract, is_twin=is_twin):
+        return
+    scopes = contract.subjects if seal.key == "case" else (seal.key.partition(":")[2],)
+    names = ("under_14", *(f"{scope}_under_14" for scope in scopes))
     rule = spec.raises
-    if rule is None or rule.grade < 4 or not _asks(rule, contract, _UNDER_14, _CHILD):
+    if rule is None or rule.grade < 4 or not _asks_age(rule, contract, names):
         yield Fault(
             "MB109",
             spec.path,
             "a person under 14 is sensitive (PIPL 28), and this would stay L3.",
-            'Add a field "..._under_14" (boolean, L2) and an "mb:raise" to L4 when it is true.',
+            f"Add a field {names[-1]} (boolean, L2) and an "
+            '"mb:raise" to L4 when it is true; seal what is a person\'s own for a subject.',
             "mb:raise",
         )
 
 
+def _is_of_person(spec: FieldSpec, contract: Contract, *, is_twin: bool) -> bool:
+    """Tell whether a field that is sealed for a case is a person's, and not the matter's."""
+    name = _name(spec)
+    said = OF_PERSON.in_name(name) or OF_PERSON.in_text(str(spec.doc))
+    if spec.category == "PLACE":
+        return said
+    return said or personal_in_name(name) is not None or bool(contract.subjects and not is_twin)
+
+
+def _asks_age(rule: Raise, contract: Contract, names: tuple[str, ...]) -> bool:
+    asked = contract.by_path.get(rule.when)
+    if asked is not None and asked.code_list != _AGE_BAND and _kind(asked.type) != "boolean":
+        return False
+    return _asks(rule, contract, (*names, _AGE_BAND), _CHILD)
+
+
 def _dwelling(contract: Contract) -> Iterator[Fault]:
-    marked = [spec for spec in contract.fields if _DWELLING.search(spec.path)]
+    marked = [spec for spec in contract.fields if _name(spec) == _DWELLING]
     for spec in contract.fields:
-        if _DEVICE.search(spec.path) and spec.grade < 3 and not marked:
+        if _DEVICE.search(snake(spec.path)) and spec.grade < 3 and not marked:
             yield Fault(
                 "MB109",
                 spec.path,
@@ -73,10 +117,12 @@ def _dwelling(contract: Contract) -> Iterator[Fault]:
             )
     for spec in contract.fields if marked else ():
         exempt = spec in marked or spec.path.startswith("meta.") or spec.category == "STAFF"
+        # a state or a time of handling tells nothing of a household; a number may
+        exempt |= spec.grade == 1 and bool(spec.code_list or spec.is_time)
         rule = spec.raises
-        if spec.grade != 2 or exempt:
+        if spec.grade >= 3 or exempt:
             continue
-        if rule is None or rule.grade < 3 or not _asks(rule, contract, _DWELLING, (True,)):
+        if rule is None or rule.grade < 3 or not _asks(rule, contract, (_DWELLING,), (True,)):
             yield Fault(
                 "MB109",
                 spec.path,
@@ -86,13 +132,13 @@ def _dwelling(contract: Contract) -> Iterator[Fault]:
             )
 
 
-def _asks(rule: Raise, contract: Contract, name: re.Pattern[str], values: tuple[Any, ...]) -> bool:
-    """Tell whether a plain field of that name raises it by one of these values."""
+def _asks(rule: Raise, contract: Contract, names: tuple[str, ...], values: tuple[Any, ...]) -> bool:
+    """Tell whether a plain field of one of these names raises it by one of these values."""
     asked = contract.by_path.get(rule.when)
     return (
         asked is not None
         and asked.seal is None
-        and name.search(rule.when) is not None
+        and _name(asked) in names
         and any(
             type(given) is type(each) and given == each for given in rule.values for each in values
         )
@@ -100,10 +146,12 @@ def _asks(rule: Raise, contract: Contract, name: re.Pattern[str], values: tuple[
 
 
 def _scheme(contract: Contract) -> Iterator[Fault]:
-    schemes = [
+    whole = f"{contract.event_type.replace('.', '_')}_{contract.unit.replace(' ', '_')}"
+    schemes = [contract.event_type] if SCHEME.in_name(whole) else []
+    schemes += [
         spec.path
         for spec in contract.fields
-        if _SCHEME.search(spec.path.rpartition(".")[2]) or spec.code_list == "assistance_scheme"
+        if spec.code_list == "assistance_scheme" or _tells_scheme(spec)
     ]
     for spec in contract.fields if schemes else ():
         if spec.category in ("PI", "SPI") and spec.grade < 4:
@@ -114,6 +162,12 @@ def _scheme(contract: Contract) -> Iterator[Fault]:
                 "Grade it L4, SPI.",
                 "confluent:tags",
             )
+
+
+def _tells_scheme(spec: FieldSpec) -> bool:
+    if spec.path.startswith("meta."):
+        return False
+    return SCHEME.in_name(re.sub(r"\W+", "_", spec.path)) or SCHEME.in_text(str(spec.doc))
 
 
 def _raise(spec: FieldSpec, rule: Raise, contract: Contract, codes: CodeLists) -> Iterator[Fault]:
@@ -175,3 +229,7 @@ def _of_when(
 def _kind(plain: Any) -> Any:
     """`["null", "string"]` -> `string`."""
     return plain[-1] if isinstance(plain, list) else plain
+
+
+def _name(spec: FieldSpec) -> str:
+    return spec.path.rpartition(".")[2].removesuffix("[]")

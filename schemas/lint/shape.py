@@ -32,6 +32,9 @@ _OF_CONTRACT = frozenset(
 _OF_FIELD = frozenset(
     ["mb:codes", "mb:format", "mb:text", "mb:scan", "mb:seal", "mb:raise", "mb:share", "mb:open"]
 )
+_OF_AVRO = frozenset(
+    ["type", "name", "namespace", "doc", "fields", "aliases", "default", "order", "confluent:tags"]
+)
 _FRAME = ("meta", "proof")
 
 
@@ -93,7 +96,7 @@ def _fields(fields: list[Any], prefix: str, *, frame: bool = False) -> Iterator[
 
 def _unknown(each: Mapping[str, Any], known: frozenset[str], path: str) -> Iterator[Fault]:
     for name in each:
-        if name.startswith("mb:") and name not in known:
+        if name not in known and name not in _OF_AVRO:
             yield Fault(
                 "MB004",
                 path,
@@ -107,6 +110,14 @@ def _tags(each: Mapping[str, Any], path: str) -> Iterator[Fault]:
     tags = each.get("confluent:tags", [])
     if not isinstance(tags, list):
         raise TypeError("tags are a list")
+    if len([tag for tag in tags if tag in GRADES]) > 1:
+        yield Fault(
+            "MB101",
+            path,
+            "several grades.",
+            f"Leave one of {', '.join(GRADES)}: the highest that it needs.",
+            "confluent:tags",
+        )
     strange = [tag for tag in tags if tag not in GRADES and tag not in CATEGORIES]
     if strange or len([tag for tag in tags if tag in CATEGORIES]) > 1:
         yield Fault(

@@ -59,7 +59,8 @@ def test_a_lowered_grade_says_who_newly_sees_it() -> None:
 
     (change,) = changed(ORDER, lowered)
     assert (change.app, change.effect) == ("city-dashboard", "sees")
-    assert change.rule == "default-deny"
+    # the rule that permits it now, not the one that denied it before
+    assert change.rule == "dashboard-subscribes-to-events"
 
 
 def test_sensitive_personal_data_made_personal_is_seen_by_the_town() -> None:
@@ -68,7 +69,7 @@ def test_sensitive_personal_data_made_personal_is_seen_by_the_town() -> None:
 
     changes = changed(MEDIATION, lowered)
     assert told(changes) == {("town-mediation", "sees", "agreement_text")}
-    assert [each.rule for each in changes] == ["l4-needs-a-named-grant"]
+    assert [each.rule for each in changes] == ["mediation-subscribes-to-disputes"]
     # the record that raised its grade stays closed, and so do other towns
     assert [(each.records, len(each.communities)) for each in changes] == [("unrestricted", 1)]
 

@@ -102,12 +102,19 @@ def test_an_event_of_the_models_is_published(folder: Path, bus: Bus, tmp_path: P
 
 
 @pytest.mark.parametrize("department", CATALOGUE.departments)
-def test_models_of_every_department_are_python_and_always_the_same(department: str) -> None:
+def test_models_of_every_department_are_formatted_python_and_always_the_same(
+    department: str, tmp_path: Path
+) -> None:
     codes, contracts = load_code_lists(), CATALOGUE.published_by(department)
     text = python_models(department, contracts, codes)
     compile(text, "models.py", "exec")
     assert text == python_models(department, contracts, codes)
     assert all(len(line) <= 200 for line in text.splitlines())
+    path = tmp_path / "models.py"
+    path.write_text(text, encoding="utf-8")
+    ruff = [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length", "100"]
+    done = subprocess.run([*ruff, "--check", str(path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout
 
 
 def test_an_unknown_department_is_told_those_there_are(

@@ -6,7 +6,9 @@ import posixpath
 import re
 import warnings
 from dataclasses import replace
+from datetime import date
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -15,8 +17,9 @@ import pytest
 
 from maplebridge.documents.city import City
 from maplebridge.documents.life_cycle import WIDTH, life_cycle
+from maplebridge.documents.pages import pages
 from maplebridge.documents.write import documents
-from maplebridge.schemas import Contract, load_catalogue
+from maplebridge.schemas import CodeList, CodeLists, Contract, load_catalogue, load_code_lists
 
 CONTRACTS = {each.event_type: each for each in load_catalogue().everything}
 HTML = "{http://www.w3.org/1999/xhtml}"
@@ -111,3 +114,83 @@ def test_a_life_cycle_is_drawn_whole_and_inside_its_frame(contract: Contract) ->
     for arrow in drawn.arrows:
         numbers = [int(each) for each in re.findall(r"-?\d+", arrow)]
         assert all(0 <= each <= max(WIDTH, drawn.height) for each in numbers)
+
+
+def words_of(page: Element) -> str:
+    return " ".join(" ".join(page.itertext()).replace("\u200b", "").split())
+
+
+def test_the_index_groups_by_department_and_control_comes_last(parsed: dict[str, Element]) -> None:
+    groups = []
+    for section in parsed["index.html"].iter(f"{HTML}section"):
+        heading = section.find(f"{HTML}h2")
+        assert heading is not None
+        owner = words_of(heading).split()[-1]
+        groups.append(owner)
+        linked = [each.attrib["href"] for each in section.iter(f"{HTML}a")]
+        held = sorted(name for name, each in CONTRACTS.items() if each.department == owner)
+        assert linked == [f"contracts/{name}.html" for name in held]
+    assert groups == [*sorted(set(groups) - {"react", "control"}), "react", "control"]
+    assert set(groups) == {each.department for each in CONTRACTS.values()}
+    told = words_of(parsed["index.html"])
+    assert re.search(r"\b1 sealed field\b(?!s)", told)
+    assert "1 sealed fields" not in told
+
+
+def test_a_page_tells_forms_raises_and_where_codes_come_from(
+    told: City, parsed: dict[str, Element]
+) -> None:
+    for event_type, contract in CONTRACTS.items():
+        text = words_of(parsed[f"contracts/{event_type}.html"])
+        for spec in contract.fields:
+            if spec.format:
+                assert f"Form: {spec.format}" in text
+            if spec.raises:
+                assert f"Raised to L{spec.raises.grade} by" in text
+                assert f"then in {spec.raises.twin}" in text
+            if spec.code_list:
+                source = " ".join(told.codes.get(spec.code_list).source.split())
+                assert f"Source: {source}" in text
+
+
+def test_a_dated_code_shows_its_days(told: City, tmp_path: Path) -> None:
+    path = tmp_path / "lists.yaml"
+    path.write_text(
+        "hotline_channel:\n  source: made up\n  timezone: Asia/Shanghai\n"
+        "  codes: {phone: {text: p, from: 2024-01-01, to: 2026-07-01}, web: w}\n",
+        encoding="utf-8",
+    )
+    made = load_code_lists(path).get("hotline_channel")
+    assert made.days("phone") == (date(2024, 1, 1), date(2026, 7, 1))
+    assert made.days("web") == (None, None)
+
+    class Codes(CodeLists):
+        def get(self, name: str) -> CodeList:
+            return made if name == made.name else told.codes.get(name)
+
+    page = pages(replace(told, codes=Codes({})))["contracts/hotline.order.html"]
+    assert "from 2024-01-01" in page
+    assert "until 2026-07-01" in page
+
+
+def test_chinese_pages_say_sharing_and_whom_to_ask_in_chinese(
+    told: City, parsed: dict[str, Element]
+) -> None:
+    for event_type, contract in CONTRACTS.items():
+        page = parsed[f"zh/contracts/{event_type}.html"]
+        cells = [words_of(each) for each in page.iter(f"{HTML}td")]
+        assert not [each for each in cells if re.fullmatch(r"[a-z_]+ / [a-z_]+", each)]
+        assert told.consumers.whom_to_ask(contract.department) not in words_of(page)
+
+
+def test_arrows_of_different_ends_run_in_lanes_of_their_own() -> None:
+    for contract in CONTRACTS.values():
+        lanes: dict[str, list[tuple[int, int, str]]] = {}
+        for arrow in life_cycle(contract).arrows:
+            far = re.fullmatch(r"M\d+ \d+H\d+Q(\d+) (\d+) .*V.*Q\d+ (\d+) .*H\d+", arrow)
+            if far:
+                x, start, end = far.groups()
+                low, high = sorted((int(start), int(end)))
+                for other_low, other_high, other_end in lanes.setdefault(x, []):
+                    assert other_end == end or high < other_low or other_high < low
+                lanes[x].append((low, high, end))

@@ -7,15 +7,16 @@ from functools import cache
 import grimp
 import pytest
 
-BASE = frozenset({"errors", "problems", "settings", "sql", "tls", "certs"})
+BASE = frozenset({"errors", "kafka_log", "problems", "settings", "sql", "tls", "certs"})
 LOWER = BASE | {"schemas", "access_policy"}
 ALLOWED = {
     "errors": frozenset[str](),
+    "kafka_log": frozenset[str](),
     "problems": frozenset({"errors"}),
     "sql": frozenset[str](),
     "tls": frozenset({"errors"}),
     "certs": frozenset({"errors"}),
-    "settings": frozenset({"errors"}),
+    "settings": frozenset({"errors", "kafka_log"}),
     "schemas": BASE,
     "access_policy": BASE | {"schemas"},
     "producers": LOWER,

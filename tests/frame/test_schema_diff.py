@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
@@ -11,7 +12,16 @@ from typing import Any
 
 import pytest
 
+from maplebridge.access_policy.policy import Policies
+from maplebridge.access_policy.view_changes import view_changes
 from maplebridge.cli import main
+from maplebridge.errors import ContractRefused
+from maplebridge.schemas import load_catalogue, load_regions
+from maplebridge.schemas.attributes import NoContract
+from maplebridge.schemas.catalogue import load_inlined
+from maplebridge.schemas.contracts import parse_contract
+from maplebridge.schemas.differences import differences
+from maplebridge.schemas.gate import judge
 from tests.frame.repository import ROOT
 
 SOURCE = Path(str(files("maplebridge.schemas").joinpath("hotline/hotline.order.v1.avsc")))
@@ -135,3 +145,126 @@ main(["schema", "diff", {str(old)!r}, {str(changed(old, LOWERED))!r}])
     assert done.returncode == 3, done.stderr
     assert "MB701 return_reason" in done.stdout
     assert "install maplebridge[server]" in done.stdout
+
+
+def nested(depth: int) -> bytes:
+    return b'{"a":' * depth + b"1" + b"}" * depth
+
+
+@pytest.mark.parametrize(
+    ("content", "told_of"),
+    [
+        (b"\xff\xfe{}", "is not UTF-8 (byte 0)"),
+        (nested(100_000), "Nested too deeply"),
+        (b'["a contract"]', "no JSON object"),
+        (b'{"mb:version": 1, "mb:version": 2}', "mb:version is given twice"),
+        (b'{"name": "\\ud800"}', "UnicodeEncodeError"),
+        (b"{}", "mb:event_type is missing"),
+    ],
+    ids=["bytes", "deep", "list", "doubled", "surrogate", "empty"],
+)
+def test_no_file_ends_in_a_traceback(
+    old: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, told_of: str
+) -> None:
+    odd = tmp_path / "odd.avsc"
+    odd.write_bytes(content)
+    for pair in ((old, odd), (odd, old)):
+        code, (told,) = run(capsys, *pair)
+        assert (code, told["error"]) == (3, "ContractRefused")
+        assert told_of in told["message"]
+    with pytest.raises(SystemExit) as ended:
+        main(["schema", "lint", str(odd)])
+    assert ended.value.code == 3
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told_of"),
+    [
+        ('"mb:version": 1', '"mb:version": "2"', "mb:version is not a whole number"),
+        ('"mb:transitions": {', '"mb:transitions": [], "x": {', "mb:transitions is not an object"),
+        ('"mb:subjects": {', '"mb:subjects": 5, "x": {', "mb:subjects is not an object"),
+        ('"mb:tally": "category"', '"mb:tally": ["category"]', "mb:tally is not a text"),
+    ],
+)
+def test_an_attribute_of_another_kind_is_named(
+    old: Path, capsys: pytest.CaptureFixture[str], before: str, after: str, told_of: str
+) -> None:
+    text = old.read_text("utf-8")
+    assert before in text
+    new = old.with_name("new.avsc")
+    new.write_text(text.replace(before, after), "utf-8")
+    code, (told,) = run(capsys, old, new)
+    assert (code, told["error"]) == (3, "ContractRefused")
+    assert told_of in told["message"]
+
+
+ODD: list[Any] = [None, 5, "text", True, [], {}, [5], [[]], [None], {"a": 5}, "null"]
+
+
+def places(value: Any, way: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner: list[tuple[Any, Any]] = list(value.items()) if isinstance(value, dict) else []
+    if isinstance(value, list):
+        inner = list(enumerate(value))
+    return [way, *(each for key, held in inner for each in places(held, (*way, key)))]
+
+
+def test_whatever_stands_in_a_schema_the_gate_passes_or_refuses_it() -> None:
+    source = json.loads(SOURCE.read_text("utf-8"))
+    before = parse_contract(source, load_inlined())
+    policies = Policies(load_catalogue(), load_regions())
+    whole = places(source)[1:]
+    refused = 0
+    for number, way in enumerate(whole):
+        schema = copy.deepcopy(source)
+        around = schema
+        for key in way[:-1]:
+            around = around[key]
+        around[way[-1]] = ODD[number % len(ODD)]
+        try:
+            new = parse_contract(schema, load_inlined())
+            refused += not judge([before], new).passes
+            assert differences(before, new) or before.fingerprint == new.fingerprint
+            view_changes(policies, before, new)
+        except (NoContract, ContractRefused):
+            refused += 1
+    assert refused > len(whole) // 4
+
+
+def folder_of(tmp_path: Path, name: str, **files: str) -> Path:
+    folder = tmp_path / name
+    for path, text in files.items():
+        file = folder / f"{path}.avsc"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, "utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("place", ["order", "hotline/order", "a/b/c/order"])
+def test_a_contract_hides_in_no_folder_and_behind_no_spelling(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    text = SOURCE.read_text("utf-8")
+    worse = text.replace(*LOWERED).replace('"mb:version": 1', '"mb:version": 2')
+    before = folder_of(tmp_path, "before", **{place: text})
+    for spelt in (worse, worse.replace('"mb:transitions"', r'"mb\u003atransitions"')):
+        after = folder_of(tmp_path, "after", **{place: text, f"{place}2": spelt})
+        code, told = run(capsys, before, after)
+        assert (code, told[-1]["refused"]) == (3, 1)
+        assert [each["code"] for each in told if each.get("kind") == "obstacle"] == ["MB701"]
+
+
+def test_a_file_that_is_no_contract_beside_others_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = SOURCE.read_text("utf-8")
+    before = folder_of(tmp_path, "before", order=text)
+    meta = (ROOT / "schemas" / "meta.avsc").read_text("utf-8")
+    proof = (ROOT / "schemas" / "proof.avsc").read_text("utf-8")
+    beside = folder_of(tmp_path, "beside", order=text, meta=meta, proof=proof)
+    assert run(capsys, before, beside)[0] == 0
+    hidden = text.replace('"mb:transitions"', '"transitions"')
+    after = folder_of(tmp_path, "after", order=text, other=hidden)
+    code, (told,) = run(capsys, before, after)
+    assert (code, told["error"]) == (3, "ContractRefused")
+    assert "other.avsc" in told["message"]
+    assert "mb:transitions is missing" in told["message"]

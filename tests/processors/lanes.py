@@ -14,10 +14,10 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from maplebridge.access_policy.acl import ANSWERS_TOPIC
 from maplebridge.access_policy.signatures import SigningKey
-from maplebridge.projections.answers import SCHEMA as ANSWERS_SCHEMA
 from maplebridge.projections.migrate import drop
 from maplebridge.projections.store import Place, ProjectionStore, Written, state_hash
 from maplebridge.schemas import AvroCodec, Codec, Event, RegistryClient, load_schema
+from maplebridge.schemas.recognised import RECOGNISED
 from maplebridge.settings import Profile
 from maplebridge.wiring import make_combine, open_stores
 from tests.processors.made_events import catalogue
@@ -186,7 +186,7 @@ class Lane:
 
     def answers(self) -> dict[str, str]:
         """Return what holds of the answers in the outbox: entry -> the one it repeats."""
-        codec = AvroCodec(load_schema(ANSWERS_SCHEMA), 0)
+        codec = AvroCodec(load_schema(RECOGNISED), 0)
         held: dict[str, str] = {}
         for (value,) in self.rows(
             "SELECT value FROM outbox WHERE topic = %s ORDER BY id", ANSWERS_TOPIC

@@ -108,7 +108,8 @@ def test_a_batch_of_good_and_bad_items_is_answered_item_by_item(
         "acknowledged",
     ]
     assert pointers(told["results"][1]["error"]) == ["/1/fields/category"]
-    assert pointers(told["results"][2]["error"]) == ["/2/fields"]
+    missing = ("community", "transition", "occurred_at", "purpose", "legal_basis")
+    assert pointers(told["results"][2]["error"]) == ["/2/fields", *(f"/2/{m}" for m in missing)]
     assert "10099988877" not in answer.text
     arrived = {each["meta"]["event_id"] for each in bus.decode(bus.read(TOPIC, since))}
     assert arrived == {each["event_id"] for each in told["results"] if "event_id" in each}
@@ -117,6 +118,31 @@ def test_a_batch_of_good_and_bad_items_is_answered_item_by_item(
 def test_a_batch_without_a_good_item_is_refused_as_a_whole(client: httpx.Client) -> None:
     told = problem(client.post(URL, json=[{"fields": 1}, 5]), 422, "invalid-event")
     assert [each["status"] for each in told["results"]] == ["refused", "refused"]
+
+
+def test_all_faults_of_an_event_are_told_at_once(client: httpx.Client) -> None:
+    told = event(category="10099988877", urgency="now", caller_phone=7, channel=None)
+    told["fields"]["unheard_of"] = 1
+    told |= {"occurred_at": "yesterday", "transition": 5}
+    del told["community"]
+    answer = client.post(URL, json=told)
+    errors = problem(answer, 422, "invalid-event")["errors"]
+    assert {each["pointer"] for each in errors} == {
+        *("/community", "/occurred_at", "/transition"),
+        *("/fields/category", "/fields/urgency", "/fields/caller_phone", "/fields/channel"),
+        "/fields/unheard_of",
+    }
+    assert "10099988877" not in answer.text
+    told = event(category="10099988877", urgency="now", transition="nonsense", community="x")
+    assert set(pointers(problem(client.post(URL, json=told), 422, "invalid-event"))) == {
+        *("/fields/category", "/fields/urgency", "/transition", "/community"),
+    }
+    naive = event(urgency="now", occurred_at="2025-03-03T08:12:00")
+    answer = client.post(URL, json=naive, headers={"Idempotency-Key": secrets.token_hex(8)})
+    assert set(pointers(problem(answer, 422, "invalid-event"))) == {
+        "/occurred_at",
+        "/fields/urgency",
+    }
 
 
 def test_lines_of_json_are_a_batch(client: httpx.Client) -> None:
@@ -172,7 +198,7 @@ def test_a_cloud_event_fills_time_subject_and_id(bus: Bus, client: httpx.Client)
         ({"id": 5}, "/id"),
         ({"source": ""}, "/source"),
         ({"data_base64": "AA=="}, "/datacontenttype"),
-        ({"data": {"fields": {}}}, "/data/community"),
+        ({"data": event(community=None)}, "/data/community"),
         ({"data": event(urgency="now")}, "/data/fields/urgency"),
     ],
 )
@@ -191,7 +217,8 @@ def test_the_agent_takes_its_own_departments_events_alone(client: httpx.Client) 
     """T5: another department's event type, an unknown one, another department's name."""
     told = problem(client.post("/v1/events/mediation.case", json=event()), 403, "not-permitted")
     assert "justice" in told["detail"]
-    problem(client.post("/v1/events/no.such", json=event()), 404, "not-found")
+    unknown = problem(client.post("/v1/events/no.such", json=event()), 404, "not-found")
+    assert "no.such" in unknown["detail"]
     problem(post_cloud(client, cloud_event(source="/departments/grid")), 403, "not-permitted")
 
 
@@ -225,8 +252,44 @@ def test_an_event_accepted_before_a_kill_arrives_after_the_restart_once(
         again = client.post(f"{URL}?wait=acknowledged", json=[event(), event()], headers=headers)
         ids = [each["event_id"] for each in first.json()["results"]]
         assert [each["event_id"] for each in again.json()["results"]] == ids
+        assert again.status_code == 200, again.text
+        assert {each["status"] for each in again.json()["results"]} == {"acknowledged"}
         assert agent.stop() == 0
     assert sorted(e["meta"]["event_id"] for e in bus.decode(bus.read(TOPIC, since))) == sorted(ids)
+
+
+def test_what_was_acknowledged_before_a_restart_is_acknowledged_after_it(
+    provisioned: Profile, tmp_path: Path
+) -> None:
+    url = f"{URL}?wait=acknowledged"
+    headers = {"Idempotency-Key": "known"}
+    with running(provisioned, tmp_path / "home") as (agent, client):
+        first = client.post(url, json=event(), headers=headers)
+        assert first.status_code == 200, first.text
+        # which takes it out of the spool
+        assert agent.stop() == 0
+    with running(provisioned, tmp_path / "home") as (_, client):
+        again = client.post(url, json=event(), headers=headers)
+        assert (again.status_code, again.json()) == (200, first.json())
+
+
+def test_a_refusal_is_not_kept_under_its_key(client: httpx.Client) -> None:
+    case_ref = f"agent/{secrets.token_hex(4)}"
+
+    def step(transition: str, minute: int) -> dict[str, Any]:
+        return event(
+            transition=transition,
+            case_ref=case_ref,
+            occurred_at=f"2025-03-03T08:{minute}:00+08:00",
+        )
+
+    headers = {"Idempotency-Key": secrets.token_hex(8)}
+    assert client.post(URL, json=step("received", 10)).status_code == 202
+    early = client.post(URL, json=step("accepted", 12), headers=headers)
+    problem(early, 422, "invalid-event")
+    assert client.post(URL, json=step("dispatched", 11)).status_code == 202
+    again = client.post(URL, json=step("accepted", 12), headers=headers)
+    assert again.status_code == 202, again.text
 
 
 def test_a_full_spool_is_answered_503_with_when_to_come_again(
@@ -320,6 +383,22 @@ def requests_logged(agent: Agent) -> list[dict[str, Any]]:
     return [line for line in lines if line.get("method") == "POST"]
 
 
+def errors_logged(agent: Agent) -> list[str]:
+    lines = agent.log.read_text().splitlines()
+    return [line for line in lines if json.loads(line)["level"] in ("error", "critical")]
+
+
+def test_a_wait_that_times_out_says_what_is_known_and_logs_no_error(
+    provisioned: Profile, tmp_path: Path
+) -> None:
+    away = provisioned.model_copy(update={"kafka_bootstrap": "127.0.0.1:1"})
+    with running(away, tmp_path / "home") as (agent, client):
+        answer = client.post(f"{URL}?wait=acknowledged", json=event())
+        assert (answer.status_code, answer.json()["status"]) == (202, "accepted")
+        assert agent.stop() == 0
+        assert errors_logged(agent) == []
+
+
 def test_clients_that_go_away_leave_their_places_to_others(
     provisioned: Profile, tmp_path: Path
 ) -> None:
@@ -334,6 +413,7 @@ def test_clients_that_go_away_leave_their_places_to_others(
             eventually(lambda: len(requests_logged(agent)) == 50 * round_)  # noqa: B023
         logged = requests_logged(agent)
         assert {line["status"] for line in logged} == {0}
+        assert errors_logged(agent) == []
         assert max(line["ms"] for line in logged) < 15_000
         assert client.post(URL, json=event()).status_code == 202
 
@@ -360,6 +440,7 @@ def test_an_agent_that_stops_answers_those_who_wait(provisioned: Profile, tmp_pa
             assert sends.recv(100).startswith(b"HTTP/1.1 503 ")
             assert time.monotonic() - began < 5
         assert agent.process.wait(30) == 0
+        assert errors_logged(agent) == []
 
 
 def test_a_token_is_asked_for_where_one_is_set(provisioned: Profile, tmp_path: Path) -> None:
@@ -407,8 +488,14 @@ def test_beyond_loopback_a_token_and_tls_are_needed(place: str, tmp_path: Path) 
 
 
 def test_what_http_cannot_take_is_a_problem(client: httpx.Client) -> None:
-    problem(client.post("/nowhere"), 404, "not-found")
-    problem(client.delete(URL), 405, "method")
+    assert problem(client.post("/nowhere"), 404, "not-found")["detail"]
+    refused = client.delete(URL)
+    problem(refused, 405, "method")
+    assert "POST" in refused.headers["allow"]
+    assert (
+        "event_type"
+        in problem(client.post("/v1/events/x", json=event()), 404, "not-found")["detail"]
+    )
     problem(client.post(URL, json=[]), 400, "malformed")
     problem(
         client.post(URL, content="x", headers={"content-type": "text/plain"}), 415, "media-type"

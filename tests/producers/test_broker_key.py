@@ -103,7 +103,7 @@ def test_when_the_week_is_over_masters_wait_for_the_brokers_new_key(
         publish(hotline, 1).result(10)
         set_clock(hotline, now)
         waits = publish(hotline, 2)
-        with pytest.raises(KeyBrokerUnavailable, match="1 events wait"):
+        with pytest.raises(KeyBrokerUnavailable, match="1 event waits"):
             waits.result(3)
         assert announced(bus.read(KEYS_TOPIC, since)) == [epoch_of(now() - WEEK)]
         with serving(site, port_of(settings)):

@@ -113,14 +113,14 @@ def test_a_repeated_event_names_what_it_named_before(
     correction = envelope(corrects=first, event_id=uuid7())
     taken_back = retraction(first, event_id=uuid7())
     hotline.publish(TYPE, order(), **correction)
-    hotline.publish(**taken_back)
     hotline.correct(first, TYPE, order(), **envelope())
+    hotline.publish(**taken_back)
     before = amended(hotline)
     hotline.close(0)
     with_new_memory = Department("hotline", settings=settings).open()
     with_new_memory.publish(TYPE, order(), **correction)
     with_new_memory.publish(**taken_back)
-    assert amended(with_new_memory) == [*before, *before[:2]]
+    assert amended(with_new_memory) == [*before, before[0], before[2]]
     with_new_memory.close(0)
 
 
@@ -189,3 +189,71 @@ def test_what_names_no_event_is_refused(hotline: Department, named: Any) -> None
     parts = hotline._parts
     assert parts is not None
     assert parts.amendments.every() == []
+
+
+def taken_back_at(department: Department, target: str, community: str) -> None:
+    department.retract(
+        target,
+        event_type=TYPE,
+        community=community,
+        reason="entered_in_error",
+        occurred_at=AT,
+    )
+
+
+def test_what_was_retracted_is_neither_corrected_nor_retracted_again(
+    hotline: Department, settings: Settings
+) -> None:
+    first = publish(hotline, case_ref="R1")
+    second = hotline.correct(first, TYPE, order(), **envelope(case_ref="R1")).event_id
+    with hotline.batch() as batch:
+        batch.publish(**retraction(first))
+        # known before it is written, too
+        with pytest.raises(EventInvalid, match=f"{second} was retracted before") as caught:
+            batch.publish(**retraction(second))
+        assert caught.value.path == "retracts"
+    for named in (first, second):
+        with pytest.raises(EventInvalid, match=f"{second} was retracted before") as caught:
+            hotline.correct(named, TYPE, order(), **envelope(case_ref="R1"))
+        assert caught.value.path == "meta.corrects"
+        assert "anew under a new id" in caught.value.todo
+    hotline.close(0)
+    later = Department("hotline", settings=settings).open()
+    with pytest.raises(EventInvalid, match="was retracted before"):
+        taken_back_at(later, first, "330681001002")
+    publish(later, case_ref="R1")
+    later.close(0)
+
+
+def test_a_retraction_that_was_undone_or_put_aside_keeps_nothing_from_being_amended(
+    hotline: Department,
+) -> None:
+    parts = hotline._parts
+    assert parts is not None
+    first = publish(hotline)
+
+    def fail() -> None:
+        with hotline.batch() as batch:
+            batch.publish(**retraction(first))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    refused = hotline.publish(**retraction(first))
+    parts.refusals.put_aside(refused, ContractRefused("made up"))
+    hotline.correct(first, TYPE, order(), **envelope())
+
+
+def test_a_correction_keeps_the_transition_of_what_it_corrects(hotline: Department) -> None:
+    first = publish(hotline, case_ref="R1")
+    told = envelope(case_ref="R1", transition="dispatched")
+    with pytest.raises(EventInvalid, match=r"says received of a case of hotline\.order") as caught:
+        hotline.correct(first, TYPE, order(), **told)
+    assert caught.value.path == "meta.transition"
+    with hotline.batch() as batch:
+        made = batch.publish(TYPE, order(), **envelope(case_ref="R2"))
+        with pytest.raises(EventInvalid, match="says received"):
+            batch.publish(TYPE, order(), **{**told, "case_ref": "R2", "corrects": made.event_id})
+    # of an event without a case the store keeps no transition
+    loose = publish(hotline)
+    hotline.correct(loose, TYPE, order(), **envelope(transition="dispatched"))

@@ -318,7 +318,7 @@ def test_with_the_registry_down_known_schemas_go_on_and_new_ones_wait(
         delivery = department.publish(TYPE, order(), **envelope())
         with pytest.raises(RegistryUnavailable, match=url):
             delivery.result(2)
-        with pytest.raises(RegistryUnavailable, match="1 events wait"):
+        with pytest.raises(RegistryUnavailable, match="1 event waits"):
             department.close(1)
     with Department("hotline", settings=bus.settings("dept-hotline", tmp_path / "fresh")):
         pass

@@ -9,11 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import psycopg
 import pytest
 
@@ -27,14 +25,15 @@ TOPIC = "mb.dept.hotline.hotline.order"
 BLOCK = re.compile(r"^```\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def script_of(readme: str) -> str:
-    (block,) = BLOCK.findall((ROOT / readme).read_text("utf-8"))
+def script_of(page: str, command: str = "") -> str:
+    """Return the one block of commands of a page that begins with `command`."""
+    blocks = BLOCK.findall((ROOT / page).read_text("utf-8"))
+    (block,) = (each for each in blocks if each.startswith(command))
     return str(block)
 
 
 def run(script: str, env: dict[str, str], folder: Path) -> str:
-    """Run commands as a person's shell would, beside a copy of `examples`."""
-    shutil.copytree(ROOT / "examples", folder / "examples")
+    """Run commands as a person's shell would, in a folder with a copy of `examples`."""
     process = subprocess.Popen(
         # job control, as in a shell at a terminal
         ["bash", "-e", "-m", "-c", script],
@@ -89,7 +88,7 @@ def test_the_table_and_its_mapping_are_imported_as_written(
 
 def copied(tmp_path: Path) -> Path:
     folder = tmp_path / "work"
-    folder.mkdir()
+    shutil.copytree(ROOT / "examples", folder / "examples")
     return folder
 
 
@@ -102,12 +101,12 @@ def test_the_outbox_is_relayed_as_written(
     assert "meta.community | unknown community code" in said
     events = bus.decode(bus.read(TOPIC, since))
     assert sorted((e["meta"]["case_ref"], e["meta"]["transition"]) for e in events) == [
-        ("hotline/HX0001", "dispatched"),
-        ("hotline/HX0001", "received"),
-        ("hotline/HX0002", "received"),
-        ("hotline/HX0002", "received"),
+        ("hotline/HX0101", "dispatched"),
+        ("hotline/HX0101", "received"),
+        ("hotline/HX0102", "received"),
+        ("hotline/HX0102", "received"),
     ]
-    first, corrected = (e for e in events if e["meta"]["case_ref"] == "hotline/HX0002")
+    first, corrected = (e for e in events if e["meta"]["case_ref"] == "hotline/HX0102")
     assert corrected["meta"]["corrects"] == first["meta"]["event_id"]
     assert (first["category"], corrected["category"]) == ("road", "noise")
 
@@ -130,24 +129,33 @@ def test_the_client_of_ten_lines_tells_the_agent_as_written(
     client = (ROOT / "examples" / "agent" / "client.py").read_text("utf-8")
     assert len([line for line in client.splitlines() if line.strip()]) <= 10
     since = bus.ends(TOPIC)
-    script = script_of("examples/agent/README.md")
-    # a person types slower than the agent starts
-    wait = f"{sys.executable} -c 'from tests.producers.test_examples import awake; awake()'"
-    start, *rest = script.splitlines()
-    said = run(
-        "\n".join((start, wait, *rest, "wait")), {**env, "PYTHONPATH": str(ROOT)}, copied(tmp_path)
-    )
+    said = run(script_of("examples/agent/README.md") + "wait\n", env, copied(tmp_path))
     assert said.count("200 acknowledged") == 2
     assert len(bus.read(TOPIC, since)) == 1
 
 
-def awake() -> None:
-    """Return once the agent answers."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            httpx.get("http://127.0.0.1:8300/healthz")
-            return
-        except httpx.TransportError:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+PUBLISHING = (ROOT / "docs" / "publishing.md").read_text("utf-8")
+EXAMPLES = {
+    "hotline": (script_of("examples/hotline/README.md"), "= 16 published + 4 rejected"),
+    "mediation": (script_of("examples/mediation/README.md"), "= 2 would be published + 1 rejected"),
+    "outbox": (script_of("examples/outbox/README.md"), "4 rows relayed, 1 refused"),
+    "agent": (script_of("examples/agent/README.md") + "wait\n", "200 acknowledged"),
+    "a file of events": (script_of("docs/publishing.md", "maplebridge publish"), "1 published"),
+    "a program": ("python program.py\n", "Receipt("),
+}
+"""What a reader runs, and what it says."""
+
+
+@pytest.mark.parametrize("names", [list(EXAMPLES), list(reversed(EXAMPLES))], ids=["on", "back"])
+def test_the_examples_leave_each_other_alone_in_one_home(
+    env: dict[str, str], tmp_path: Path, dropped: None, names: list[str]
+) -> None:
+    """Both orders together run every example before and after every other one."""
+    folder = copied(tmp_path)
+    (line,) = re.findall(r"^```json\n(.*?)^```$", PUBLISHING, re.DOTALL | re.MULTILINE)
+    (folder / "orders.jsonl").write_text(line, "utf-8")
+    program, *_ = re.findall(r"^```python\n(.*?)^```$", PUBLISHING, re.DOTALL | re.MULTILINE)
+    (folder / "program.py").write_text(program, "utf-8")
+    for name in names:
+        script, expected = EXAMPLES[name]
+        assert expected in run(script, {**env, "COLUMNS": "200"}, folder), name

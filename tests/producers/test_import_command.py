@@ -44,6 +44,7 @@ def test_a_dry_run_shows_events_and_rejects(capsys: pytest.CaptureFixture[str]) 
         "published": 16,
         "already_published": 0,
         "rejected": 4,
+        "waiting": 0,
         "events": 16,
         "corrections": 0,
         "rejects": None,

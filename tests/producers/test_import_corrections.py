@@ -277,14 +277,14 @@ def test_the_command_tries_and_imports_corrections(
         return capsys.readouterr().out
 
     table, mapping = files(tmp_path, line(1, kind="noise"))
-    assert "1 rows = 1 would be published" in run("--correct", "--dry-run")
+    assert "1 row = 1 would be published" in run("--correct", "--dry-run")
     run()
     files(tmp_path, line(1, kind="fire"))
     shown = run("--correct", "--dry-run")
     assert "corrects" in shown
-    assert "1 rows = 1 would be published + 0 rejected\n1 events, 1 of them corrections" in shown
+    assert "1 row = 1 would be published + 0 rejected\n1 event, 1 of them a correction" in shown
     assert json.loads(run("--correct", "--json"))["corrections"] == 1
-    assert "1 rows = 0 published + 1 published before" in run("--correct")
+    assert "1 row = 0 published + 1 published before" in run("--correct")
 
 
 def test_the_id_of_a_correction_is_made_of_what_it_corrects() -> None:

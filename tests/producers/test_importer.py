@@ -291,6 +291,32 @@ def test_a_failure_in_the_middle_tells_how_far_it_came_and_the_next_run_goes_on(
     assert (result.rows, result.published, result.already_published) == (600, 100, 500)
 
 
+@pytest.mark.parametrize("patience_s", [0.0, 1.0])
+def test_with_kafka_down_rows_are_taken_into_the_spool_and_rejects_are_written(
+    bus: Bus, tmp_path: Path, patience_s: float
+) -> None:
+    since = bus.ends(TOPIC)
+    down = bus.settings("dept-hotline", tmp_path, kafka_bootstrap="127.0.0.1:1")
+    table, mapping = files(tmp_path, *(line(number) for number in range(11)), line(12, place=""))
+    department = Department("hotline", settings=down).open()
+    began = time.monotonic()
+    result = import_file(table, mapping, department, patience_s=patience_s)
+    assert time.monotonic() - began < 15
+    department.close(0)
+    assert (result.rows, result.published, result.rejected, result.waiting) == (12, 11, 1, 11)
+    (rejected,) = rejects(result)
+    assert rejected["row"] == "13"
+    if patience_s:
+        assert isinstance(result.unsent, KafkaUnavailable)
+        assert "11 events wait in the spool" in result.unsent.todo
+    else:
+        assert result.unsent is None
+    with Department("hotline", settings=bus.settings("dept-hotline", tmp_path)) as up:
+        again = import_file(table, mapping, up)
+    assert (again.published, again.already_published, again.waiting) == (0, 11, 0)
+    assert len(bus.read(TOPIC, since)) == 11
+
+
 def test_a_bad_event_does_not_stop_an_import(hotline: Department, tmp_path: Path) -> None:
     table, mapping = files(tmp_path, line(1), line(2, no="x" * 2_000_000), line(3))
     result = import_file(table, mapping, hotline)

@@ -133,6 +133,48 @@ def test_a_correction_takes_the_place_of_what_it_corrects(hotline: Department) -
     publish(hotline, "accepted", 3)
 
 
+@pytest.mark.parametrize("moved_to", ["Z", None])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_correction_into_another_case_leaves_no_step_behind(
+    settings: Settings, moved_to: str | None, restarted: bool
+) -> None:
+    department = Department("hotline", settings=settings).open()
+    publish(department, "received", 0)
+    wrong = publish(department, "dispatched", 1)
+    publish(department, "received", 0, case_ref="Z")
+    publish(department, "dispatched", 1, case_ref=moved_to, corrects=wrong)
+    if restarted:
+        department.close(0)
+        department = Department("hotline", settings=settings).open()
+    publish(department, "dispatched", 2)
+    publish(department, "accepted", 3)
+    if moved_to is not None:
+        with pytest.raises(EventInvalid, match="closed cannot follow dispatched"):
+            publish(department, "closed", 3, case_ref=moved_to)
+    department.close(0)
+
+
+def test_a_correction_into_another_case_that_fails_leaves_both_as_they_were(
+    hotline: Department,
+) -> None:
+    publish(hotline, "received", 0)
+    right = publish(hotline, "dispatched", 1)
+    publish(hotline, "received", 0, case_ref="Z")
+
+    def fail() -> None:
+        told = envelope(transition="dispatched", occurred_at=AT + timedelta(minutes=1))
+        with hotline.batch() as batch:
+            batch.publish(TYPE, order(), **{**told, "case_ref": "Z", "corrects": right})
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with pytest.raises(EventInvalid, match="dispatched cannot follow dispatched"):
+        publish(hotline, "dispatched", 2)
+    with pytest.raises(EventInvalid, match="accepted cannot follow received"):
+        publish(hotline, "accepted", 2, case_ref="Z")
+
+
 def test_what_was_taken_back_is_no_step(hotline: Department) -> None:
     publish(hotline, "received", 0)
     wrong = publish(hotline, "closed", 1)
@@ -144,10 +186,10 @@ def test_what_was_taken_back_is_no_step(hotline: Department) -> None:
         reason="entered_in_error",
         occurred_at=AT,
     )
-    publish(hotline, "dispatched", 2)
+    other = publish(hotline, "dispatched", 2)
     with pytest.raises(EventInvalid, match="reason"):
         hotline.retract(
-            wrong, event_type=TYPE, community=COMMUNITY, reason="a mood", occurred_at=AT
+            other, event_type=TYPE, community=COMMUNITY, reason="a mood", occurred_at=AT
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from maplebridge.errors import InputError, StoreUnavailable
+from maplebridge.errors import AccessDenied, InputError, StoreUnavailable
 from maplebridge.producers import Department
 from maplebridge.producers.ids import is_uuid7, uuid7
 from maplebridge.producers.outbox import OutboxRelay, OutboxStore, RelayPlan, RelayProgress
@@ -185,9 +185,9 @@ def event_text(**fields: Any) -> str:
     [
         ('{"fields": {}}', "meta.community"),
         ('{"fields": 5}', "fields"),
-        ("[1]", ""),
+        ("[1]", "payload"),
         (event_text(category=CANARY), "category"),
-        (event_text(**{CANARY: 1}), ""),
+        (event_text(**{CANARY: 1}), "payload"),
         ("[" * 20 + "]" * 20, "payload"),
         (event_text(content="x" * 100_000), "payload"),
     ],
@@ -291,6 +291,34 @@ def test_a_refused_row_is_taken_again_when_it_was_corrected(
     assert database.rows("SELECT * FROM outbox_relay_reject") == []
 
 
+def test_rows_refused_together_are_taken_again_in_the_order_of_their_commits(
+    bus: Bus, database: DepartmentDatabase, plan: RelayPlan, hotline: Department
+) -> None:
+    since = bus.ends(TOPIC)
+    steps = ("received", "dispatched", "accepted")
+    cases = ("again-1", "again-2", "again-3", "again-4")
+    with database.connect() as connection:
+        for minute, transition in enumerate(steps):
+            for case_ref in cases:
+                payload = {
+                    "community": COMMUNITY,
+                    "case_ref": case_ref,
+                    "transition": transition,
+                    "occurred_at": f"2025-03-03T08:0{minute}:00+08:00",
+                    "fields": order(category="nonsense"),
+                }
+                insert_payload(connection, json.dumps(payload, ensure_ascii=False))
+                connection.commit()
+    work = relay(database, plan, hotline)
+    assert work.run_once().rejected == 12
+    database.run("UPDATE outbox SET payload = jsonb_set(payload, '{fields,category}', '\"gas\"')")
+    assert work.retry() == 12
+    assert work.run_once().relayed == 12, database.rows("SELECT * FROM outbox_relay_reject")
+    metas = [event["meta"] for event in bus.decode(bus.read(TOPIC, since))]
+    for case_ref in cases:
+        assert [m["transition"] for m in metas if m["case_ref"] == case_ref] == list(steps)
+
+
 def test_a_row_deleted_before_it_was_relayed_is_noted(
     database: DepartmentDatabase, plan: RelayPlan, hotline: Department
 ) -> None:
@@ -356,11 +384,22 @@ def test_the_relay_has_no_more_rights_than_it_needs(
 
 
 def test_a_database_that_is_away_or_without_the_relays_tables_is_told(
-    provisioned: Profile, database: DepartmentDatabase, plan: RelayPlan, tmp_path: Path
+    provisioned: Profile,
+    database: DepartmentDatabase,
+    plan: RelayPlan,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1 ") as away:
         OutboxStore("host=127.0.0.1 port=1 password=hush", plan, payload_max_bytes=1)
     assert "hush" not in str(away.value)
+    dsn = f"{database.dsn(database.relay)} password=hush"
+    with pytest.raises(AccessDenied, match=rf":{database.port} refuses the login") as refused:
+        OutboxStore(dsn, plan, payload_max_bytes=1)
+    assert "hush" not in str(refused.value)
+    monkeypatch.setenv("PGHOST", "127.0.0.1")
+    monkeypatch.setenv("PGPORT", "2")
+    with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:2 does not answer"):
+        OutboxStore("dbname=none", plan, payload_max_bytes=1)
     bare = make_database(provisioned)
     with pytest.raises(InputError, match="relay --sql"):
         bare.store(plan)

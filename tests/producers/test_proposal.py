@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from openpyxl import Workbook
 
-from maplebridge.errors import InputError, MappingInvalid
+from maplebridge.errors import ContractRefused, InputError, MappingInvalid
 from maplebridge.producers.mapping import RowMapping, load_mapping
 from maplebridge.producers.mapping.document import UNDECIDED, read_document
 from maplebridge.producers.proposal import propose, take_sample
@@ -41,11 +41,13 @@ def test_a_chinese_table_is_recognised() -> None:
     for field, column in (
         ("caller_name", "来电人"),
         ("caller_phone", "来电号码"),
-        ("unit", "处理单位"),
     ):
         assert f"{field}: {{column: {column}}}" in text
     assert "求助: help" in text
     assert '江东社区: "330681001001"' in text
+    # the contract asks for a code there, and the table has names
+    assert "\n  # unit: {column: 处理单位}  # L1: " in text
+    assert "its values do not fit: up to 32 Latin letters" in text
 
 
 def test_what_is_open_is_told_with_its_line_and_then_it_works(tmp_path: Path) -> None:
@@ -99,11 +101,40 @@ def test_other_formats_are_recognised(tmp_path: Path) -> None:
 
 def test_a_name_that_yaml_would_misread_is_quoted(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("no,a: b,#c\n1,2,3\n2,2,3\n")
-    text = proposed(tmp_path / "t.csv")
+    text = proposed(tmp_path / "t.csv", "hotline.order")
     assert '["no"]' in text or 'key: ["no"]' in text
     path = tmp_path / "m.yaml"
     path.write_text(text)
     read_document(path)
+
+
+def test_a_few_cells_that_are_no_dates_are_told_and_leave_the_column_a_date(tmp_path: Path) -> None:
+    rows = [f"N{n},2025-03-0{n % 3 + 1} 08:00,330681001001" for n in range(11)]
+    (tmp_path / "t.csv").write_text("\n".join(["order_no,opened_at,community", *rows, "N11,soon,"]))
+    text = proposed(tmp_path / "t.csv", "hotline.order")
+    assert "occurred_at: {column: " in text
+    assert "# 1 of 12 cells is no date of this form" in text
+
+
+def test_what_matches_nothing_is_said(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("order_no,opened_at\n")
+    with pytest.raises(InputError, match="has no rows"):
+        proposed(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text("a,a\n1,2\n")
+    with pytest.raises(InputError, match="no column matches"):
+        proposed(tmp_path / "t.csv")
+    with pytest.raises(ContractRefused) as refused:
+        proposed(ORDERS, "hotline.orders")
+    assert "hotline.order," in refused.value.todo
+    assert not any(each.event_type in refused.value.todo for each in CATALOGUE.control)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_utf_16_is_told_and_no_mapping_is_spoken_of(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "t.csv").write_text("order_no,opened_at\n1,2025-01-01\n", encoding)
+    with pytest.raises(InputError, match="UTF-16") as refused:
+        take_sample(tmp_path / "t.csv")
+    assert "mapping" not in str(refused.value)
 
 
 def test_an_empty_or_missing_file_is_told(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def test_a_sender_that_has_ended_is_noticed(
     with pytest.raises(SenderFailed, match="has ended"):
         department.flush(60)
     assert time.monotonic() - began < 30
-    with pytest.raises(SenderFailed, match="1 events wait"):
+    with pytest.raises(SenderFailed, match="1 event waits"):
         _ = department.waiting
     department.close(0)
 

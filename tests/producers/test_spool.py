@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -21,7 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from maplebridge.access_policy.department_store import DepartmentStore
 from maplebridge.access_policy.keytransport import BrokerPrivateKey, epoch_of
 from maplebridge.access_policy.signatures import SigningKey
-from maplebridge.errors import DepartmentStoreUnavailable, SpoolFull, Unavailable
+from maplebridge.errors import DepartmentStoreUnavailable, InputError, SpoolFull, Unavailable
 from maplebridge.producers import Department
 from maplebridge.producers.batch import Batch
 from maplebridge.producers.department import store_path
@@ -288,8 +290,82 @@ def test_what_lies_in_the_spool_waits_whatever_becomes_of_the_process(alone: Set
 def test_with_nothing_there_the_wait_ends_with_its_reason(alone: Settings) -> None:
     with opened(alone) as department:
         delivery = department.publish(TYPE, order(), **envelope())
-        with pytest.raises(Unavailable, match="1 events wait"):
+        with pytest.raises(Unavailable, match="1 event waits"):
             delivery.result(1)
         with pytest.raises(Unavailable):
             department.flush(0.5)
         assert "on its way" in repr(delivery)
+
+
+def test_a_batch_takes_events_within_its_block_alone(alone: Settings) -> None:
+    with opened(alone) as department:
+        with pytest.raises(InputError, match="not open"):
+            department.batch().publish(TYPE, order(), **envelope())
+        with department.batch() as batch:
+            batch.publish(TYPE, order(), **envelope(case_ref="B1"))
+        with pytest.raises(InputError, match="not open"):
+            batch.publish(TYPE, order(), **envelope(case_ref="B1"))
+        assert department.waiting == 1
+
+
+def test_an_event_of_publish_many_is_a_mapping(alone: Settings) -> None:
+    with opened(alone) as department:
+        with pytest.raises(InputError, match=r"mapping .* not a tuple"):
+            department.publish_many([(TYPE, order(), envelope())])  # type: ignore[list-item]
+        assert department.waiting == 0
+
+
+def test_who_awaits_a_delivery_is_told_when_the_department_is_closed(alone: Settings) -> None:
+    async def wait() -> list[object]:
+        department = Department("hotline", settings=alone).open()
+        early, late = [department.publish(TYPE, order(), **envelope()) for _ in range(2)]
+        # one is awaited when the department is closed, one after, one waits in a thread
+        awaiting = asyncio.ensure_future(early)
+        asking = asyncio.create_task(asyncio.to_thread(early.result, 60))
+        await asyncio.sleep(0.2)
+        await asyncio.to_thread(department.close, 0)
+        told = await asyncio.wait_for(
+            asyncio.gather(awaiting, asking, late, return_exceptions=True), 10
+        )
+        with pytest.raises(Unavailable, match="2 events wait in the spool"):
+            late.result(60)
+        return list(told)
+
+    began = time.monotonic()
+    told = asyncio.run(wait())
+    assert time.monotonic() - began < 20
+    assert len(told) == 3
+    for each in told:
+        assert isinstance(each, Unavailable)
+        assert "2 events wait in the spool, none is lost" in each.todo
+
+
+def test_all_that_publishes_can_be_awaited(alone: Settings) -> None:
+    async def fail(department: Department) -> None:
+        async with department.batch() as batch:
+            await batch.publish_async(TYPE, order(), **envelope())
+            raise ZeroDivisionError
+
+    async def publish() -> None:
+        department = Department("hotline", settings=alone).open()
+        good = {"event_type": TYPE, "fields": order(), **envelope()}
+        first, second = await department.publish_many_async([good, good])
+        corrected = await department.correct_async(first.event_id, TYPE, order(), **envelope())
+        await department.retract_async(
+            second.event_id,
+            event_type=TYPE,
+            community=good["community"],
+            reason="entered_in_error",
+            occurred_at=good["occurred_at"],
+        )
+        async with department.batch() as batch:
+            await batch.publish_async(TYPE, order(), **envelope())
+            assert department.waiting == 4
+        assert department.waiting == 5
+        assert department.amendments.chain(first.event_id)[1:] == [corrected.event_id]
+        with pytest.raises(ZeroDivisionError):
+            await fail(department)
+        assert department.waiting == 5
+        department.close(0)
+
+    asyncio.run(publish())

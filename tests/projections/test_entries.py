@@ -10,11 +10,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from confluent_kafka import Consumer
 
-from maplebridge.access_policy.acl import ANSWERS_TOPIC
-from maplebridge.errors import InputError
-from maplebridge.projections.answers import SCHEMA
+from maplebridge.errors import AccessDenied, InputError
+from maplebridge.producers import read_answers
 from maplebridge.projections.entries import (
     entries_saved,
     misplaced_entries,
@@ -25,7 +23,6 @@ from maplebridge.projections.migrate import drop, migrate
 from maplebridge.projections.queries import read_model
 from maplebridge.projections.standing import Entry, misplaced
 from maplebridge.projections.store import ProjectionStore, connect
-from maplebridge.schemas import AvroCodec, load_schema
 from maplebridge.settings import Profile
 from maplebridge.wiring import open_stores
 from tests.processors.lanes import await_true, opened
@@ -178,24 +175,33 @@ def test_a_cases_history_says_how_each_entry_stands_and_by_what(
     ]
 
 
+def test_a_case_that_is_void_as_a_whole_is_shown_by_name_with_its_history(
+    stores: tuple[ProjectionStore, psycopg.Connection[Any]],
+) -> None:
+    store, admin = stores
+    clear(admin)
+    inside = communities(TOWN)[0]
+    only = order(case_ref="V", event_id=event_id(1), community=inside, occurred_at=AT)
+    back = retraction(only, event_id=event_id(2), occurred_at=AT + 1)
+    write(store, [[only], [back]])
+    [row] = read_model(admin, catalogue(), "cases", prefix=TOWN[:9], case_ref="V")
+    assert (row["community"], row["state"], row["events"], row["parts"]) == (inside, None, 0, {})
+    assert [(step["transition"], step["standing"]) for step in row["history"]] == [
+        ("received", "retracted"),
+        ("retracted", "counted"),
+    ]
+    assert read_model(admin, catalogue(), "cases", prefix=TOWN[:9]) == []
+    assert read_model(admin, catalogue(), "cases", prefix=OTHER_TOWN[:9], case_ref="V") == []
+
+
 def test_a_department_is_answered_with_the_entry_that_was_there_already(city: Profile) -> None:
     """It reads the answer from Kafka with its own password, and nobody but the bus writes one."""
     case = f"ANSWER-{secrets.token_hex(4)}"
     first, second = order(case_ref=case), order(case_ref=case, occurred_at=AT + MINUTE)
-    consumer = Consumer(
-        city.settings("dept-hotline").kafka_config(
-            **{"group.id": "dept-hotline.test", "auto.offset.reset": "earliest"}
-        )
-    )
-    consumer.subscribe([ANSWERS_TOPIC])
-    codec = AvroCodec(load_schema(SCHEMA), 0)
-    held: dict[str, str | None] = {}
+    settings = city.settings("dept-hotline")
 
     def answered() -> bool:
-        for message in consumer.consume(100, 0.2):
-            assert message.error() is None
-            told = codec.decode(message.value() or b"")
-            held[told["event_id"]] = told["repeats"]
+        held = {each.event_id: each.repeats for each in read_answers("hotline", settings)}
         return held.get(second["meta"]["event_id"], "") == expected
 
     with opened(city) as kafka:
@@ -205,4 +211,8 @@ def test_a_department_is_answered_with_the_entry_that_was_there_already(city: Pr
         expected = None
         kafka.publish([retraction(first)])
         await_true(answered)
-    consumer.close()
+    assert second["meta"]["event_id"] not in {
+        each.event_id for each in read_answers("grid", city.settings("dept-grid"))
+    }
+    with pytest.raises(AccessDenied, match="app-town-mediation read"):
+        read_answers("hotline", city.settings("app-town-mediation"))

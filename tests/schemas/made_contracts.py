@@ -34,7 +34,7 @@ def schema(*fields: dict[str, Any], **changes: Any) -> dict[str, Any]:
         "mb:subjects": {},
         "fields": [
             {"name": "meta", "type": "maplebridge.Meta", "doc": "The envelope"},
-            field("category", "L1"),
+            field("category", "L1", **{"mb:codes": "severity"}),
             *fields,
             {
                 "name": "proof",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
@@ -95,3 +96,36 @@ def test_what_raises_a_grade_is_a_code_of_its_list() -> None:
     for name in RAW:
         assert set(CODES.get(name).raises) <= set(CODES.get(name).codes)
     assert CODES.get("dispute_type").raises == {"family_violence": 4, "juvenile": 4}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: {source: '', codes: {b: c}}", "a has no source"),
+        ("a: {source: x, codes: {}}", "a has no codes"),
+        ("a: {source: x, codes: {yes: c}}", "a has a code True that is no text"),
+        ("a: {source: x, codes: {1: c}}", "a has a code 1 that is no text"),
+        ("a: {source: x, codes: {b: no}}", "a has no text for code b"),
+        ("a: {source: x, codes: {b: c}, urgnt: [b]}", "unknown key urgnt"),
+        (
+            "a: {source: x, timezone: UTC, codes: {b: {text: t, form: 2024-01-01}}}",
+            "unknown key form at code b",
+        ),
+        (
+            "a: {source: x,timezone: UTC, codes: {b: {text: t, from: 2025-01-02, to: 2025-01-01}}}",
+            "code b has a `to`",
+        ),
+        ("a: {source: x, codes: {b: c}, urgent: [z]}", "a code z in urgent"),
+        ("a: {source: x, codes: {b: c}, raises: {z: L4}}", "a code z in raises"),
+        ("a: [b]", "a is no object"),
+        ("[1, 2]", r"lists\.yaml holds no code lists"),
+        ("", r"lists\.yaml holds no code lists"),
+        ("a: {", r"lists\.yaml cannot be read .*line 1"),
+    ],
+)
+def test_a_list_that_contradicts_itself_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "lists.yaml"
+    path.write_text(text)
+    with pytest.raises(ContractRefused) as refused:
+        load_code_lists(path)
+    assert re.search(says, str(refused.value), re.DOTALL)

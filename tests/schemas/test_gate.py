@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from maplebridge.schemas import Contract, load_catalogue
+from maplebridge.schemas.differences import differences
 from maplebridge.schemas.gate import CODES, RATCHET_CODES, compare, judge, line_of
 from maplebridge.schemas.gradings import Grading
 from maplebridge.schemas.ratchet import Weakening, weakenings
@@ -311,3 +312,70 @@ def test_moderated_texts_stay_scanned_and_plain_ones_keep_their_form(contract: C
             schema = reworked(contract)
             if mutation(schema, spec.path):
                 assert (spec.path, kind) in kinds(contract, parsed(schema))
+
+
+def default_of(path: str, *default: object) -> Callable[[dict[str, Any]], None]:
+    def spoil(schema: dict[str, Any]) -> None:
+        field = field_at(schema, path)[1]
+        field.pop("default", None)
+        field.update(dict(zip(("default",), default, strict=False)))
+
+    return spoil
+
+
+def test_a_field_that_raises_grades_keeps_the_default_that_raises() -> None:
+    raising = change(ORDER, default_of("caller_under_14", True))
+    silent = change(ORDER, default_of("caller_under_14", False))
+    asked = change(ORDER, default_of("caller_under_14"))
+    undefaulted = [("caller_under_14", "undefaulted")]
+    assert kinds(raising, silent) == undefaulted
+    assert kinds(asked, silent) == undefaulted
+    for old, new in ((silent, raising), (raising, asked), (silent, silent), (asked, raising)):
+        assert kinds(old, new) == []
+    # what raises nothing may have any default
+    plain = change(ORDER, default_of("anonymous", True))
+    assert kinds(ORDER, plain) == []
+    assert ("anonymous", "default false -> true") in told(ORDER, plain)
+
+
+def test_another_code_list_is_refused_at_any_grade() -> None:
+    def other(schema: dict[str, Any]) -> None:
+        field_at(schema, "category")[1]["mb:codes"] = "dispute_type"
+
+    assert ORDER.by_path["category"].grade == 1
+    assert codes(ORDER, change(ORDER, other)) == ["MB712"]
+
+
+def told(old: Contract, new: Contract) -> list[tuple[str, str]]:
+    return [(each.path, each.what) for each in differences(old, new) if each.path != "mb:version"]
+
+
+def test_tags_namespaces_and_steps_are_compared_as_written() -> None:
+    def tagged(schema: dict[str, Any]) -> None:
+        field_at(schema, "return_reason")[1]["confluent:tags"] = ["L1", "L2"]
+
+    def elsewhere(schema: dict[str, Any]) -> None:
+        schema["namespace"] = "maplebridge.elsewhere"
+
+    def opened(schema: dict[str, Any]) -> None:
+        schema["mb:transitions"]["accepted"] = {
+            "doc": "taken on by the unit", "first": True, "after": ["received"],
+        }  # fmt: skip
+
+    def listed(schema: dict[str, Any]) -> None:
+        record = mutations.record_of(schema, "parties[].name")
+        record["doc"] = "Another"
+
+    assert told(ORDER, change(ORDER, tagged)) == [("return_reason", "tags L2 -> L1, L2")]
+    assert told(ORDER, change(ORDER, elsewhere)) == [
+        ("namespace", "maplebridge.hotline -> maplebridge.elsewhere")
+    ]
+    assert told(ORDER, change(ORDER, opened)) == [
+        (
+            "mb:transitions.accepted",
+            "may begin a case now; may now follow received; may follow dispatched no longer",
+        )
+    ]
+    assert told(MEDIATION, change(MEDIATION, listed)) == [("parties[]", "another type")]
+    turned = change(ORDER, lambda schema: schema["fields"].reverse())
+    assert told(ORDER, turned) == [("fields", "in another order")]

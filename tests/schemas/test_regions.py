@@ -171,3 +171,33 @@ def test_the_codes_are_those_that_were_published() -> None:
         if region.code.startswith("330681")
     }
     assert ours == published
+
+
+HOME = "0100,home,county,,,,"
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        (("0101,a,community,0100,,,", "0101,b,community,0100,,,"), "0101 stands there twice"),
+        (
+            (
+                "0101,a,community,0100,,2024-01-01,0102",
+                "0102,b,community,0100,,2024-02-01,0103",
+                "0103,c,community,0100,,2024-03-01,0102",
+            ),
+            "0102 is replaced by a code that it replaces itself",
+        ),
+        (("0101,a,community,0100,2025-01-01,2024-01-01,",), "0101 has a valid_to"),
+        (("0101,a,community,0100,,2024-01-01,0100",), "0101 is replaced by a code of another"),
+        (("0101,a,community,0101,,,",), "0101 has a parent that is not of a level above"),
+        (("0101,a,community",), r"made\.csv line 3 has not as many cells"),
+        (("0101,a,community,0100,,,,more",), r"made\.csv line 3 has not as many cells"),
+        (("0101,a,hamlet,0100,,,",), r"made\.csv line 3 has a level"),
+    ],
+)
+def test_a_scheme_that_contradicts_itself_is_refused(
+    tmp_path: Path, rows: tuple[str, ...], says: str
+) -> None:
+    with pytest.raises(ContractRefused, match=says):
+        load_regions([scheme(tmp_path, HOME, *rows)])

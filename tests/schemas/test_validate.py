@@ -13,6 +13,7 @@ import yaml
 from maplebridge.errors import EventInvalid
 from maplebridge.producers.completion import Completer
 from maplebridge.schemas import Validator, load_catalogue, load_code_lists, load_regions
+from maplebridge.schemas.formats import LONGEST_MODERATED
 from tests.producers.every_event import CONTENT
 from tests.producers.orders import mediation, order, plain_meta
 
@@ -156,6 +157,13 @@ def test_personal_data_is_moved_into_the_sealed_twin_where_the_contract_says_so(
     assert (clean["response_text"], clean["response_text_sealed"]) == ("已列入计划", None)
 
 
+def test_a_moderated_text_has_a_length() -> None:
+    validator = Validator(PROPOSALS, CODES, REGIONS)
+    validator.check(proposal(title_moderated="长" * LONGEST_MODERATED))
+    error = refusal(validator, proposal(title_moderated="长" * (LONGEST_MODERATED + 1)))
+    assert (error.path, error.reason) == ("title_moderated", "longer than 10,000 characters.")
+
+
 def test_a_sealed_text_may_hold_a_number() -> None:
     validator = Validator(PROPOSALS, CODES, REGIONS)
     validator.check(proposal(body=CALL_ME))
@@ -176,9 +184,29 @@ def test_a_text_in_another_form_is_refused_with_its_form(name: str, value: str) 
 
 
 @pytest.mark.parametrize(
+    "value",
+    ["浙诸桥办〔2025〕12号", "(2025)浙0681民初123号", "（2025）浙0681民初123号", "〔2025〕3",
+     "诸暨市枫桥镇综治办〔2025〕12号", "ＺＪ－２０２５".replace("－", "-"), "ZJ_2025/0302#1"],
+)  # fmt: skip
+def test_the_number_of_a_chinese_office_has_its_characters(value: str) -> None:
+    ORDERS.check(whole_order(order_no=value))
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["张三李四为邻里纠纷打架张三住枫桥镇枫溪路五号楼3单元", "一二三四五六七八九十一2",
+     "김철수5", "Иванов5", "1é", "٣٤٥", "①②5"],
+)  # fmt: skip
+def test_a_text_is_no_number_of_a_file(value: str) -> None:
+    error = refusal(ORDERS, whole_order(order_no=value))
+    assert (error.path, error.reason) == ("order_no", "not in its form.")
+
+
+@pytest.mark.parametrize(
     ("event_type", "name", "value"),
     [
         ("org.activity", "org_id", SECRET),
+        ("hotline.order", "order_no", "138零零零零零零零零号"),
         ("hotline.order", "order_no", SECRET),
         ("hotline.order", "order_no", "2024-13800000000"),
         ("hotline.order", "order_no", "浙A12345"),
@@ -262,3 +290,13 @@ def test_a_code_is_refused_for_what_happened_when_it_was_not_in_use(tmp_path: Pa
     validator.check(at(midnight - 1))
     error = refusal(validator, at(midnight))
     assert (error.path, error.reason) == ("category", "the code was not in use then.")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), 10**400])
+def test_a_number_is_finite(value: float) -> None:
+    fields = {**CONTENT["sensor.alert"], "value": value}
+    validator = Validator(CATALOGUE.get("sensor.alert"), CODES, REGIONS)
+    event = whole("sensor.alert", fields)
+    event["meta"]["transition"] = next(iter(validator.contract.transitions))
+    error = refusal(validator, event)
+    assert (error.path, error.reason) == ("value", "out of the range of double.")

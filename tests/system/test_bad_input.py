@@ -110,6 +110,19 @@ def test_times_among_the_fields_are_given_as_iso_8601(user: User, tmp_path: Path
     assert "line 2: due_at: not a time." in ran.err
 
 
+def test_all_faults_of_a_line_are_told(user: User, tmp_path: Path) -> None:
+    bad = order(next(NUMBERS), due_at="soon", category="nonsense", urgency="now")
+    file = write_lines(tmp_path / "o.jsonl", bad)
+    told = user.run("publish", "hotline.order", file).err.splitlines()
+    assert [line.split(":")[:2] for line in told] == [
+        ["line 1", " due_at"],
+        ["line 1", " category"],
+        ["line 1", " urgency"],
+    ]
+    (found, _) = user.run("publish", "hotline.order", file, "--json").objects
+    assert len(found["others"]) == 2
+
+
 def test_an_event_of_50_mb_is_refused_and_what_came_before_stays(
     user: User, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from maplebridge.errors import InputError, MappingInvalid, StoreUnavailable
+from maplebridge.errors import AccessDenied, InputError, MappingInvalid, StoreUnavailable
 from maplebridge.producers import Department, import_file
 from maplebridge.producers.mapping.source import QuerySource, Since
 from maplebridge.producers.sources.postgresql import QueryRows
@@ -142,10 +142,21 @@ def test_a_query_that_postgresql_refuses_is_told_without_values(
     assert filled.execute("SELECT count(*) FROM orders").fetchone() == (5000,)
 
 
-def test_a_wrong_password_or_address_is_told_without_it(office: str) -> None:
-    with pytest.raises(StoreUnavailable, match=r"PostgreSQL at 127\.0\.0\.1:\d+ does") as caught:
-        QueryRows(source_of(office), mark="", environment={"OFFICE_PASSWORD": "wrong-one"})
+def test_a_wrong_password_or_address_is_told_without_it(
+    office: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = {"OFFICE_PASSWORD": "wrong-one"}
+    refused = r"PostgreSQL at 127\.0\.0\.1:\d+ refuses the login"
+    with pytest.raises(AccessDenied, match=refused) as caught:
+        QueryRows(source_of(office), mark="", environment=environment)
     assert "wrong-one" not in str(caught.value)
+    away = replace(source_of(office), connection="dbname=none")
+    monkeypatch.setenv("PGHOST", "127.0.0.1")
+    monkeypatch.setenv("PGPORT", "1")
+    with pytest.raises(StoreUnavailable, match=r"PostgreSQL at 127\.0\.0\.1:1 does not answer"):
+        QueryRows(away, mark="", environment=environment)
+    with pytest.raises(MappingInvalid, match="no connection string"):
+        QueryRows(replace(away, connection="nonsense"), mark="", environment=environment)
     with pytest.raises(InputError, match="OFFICE_PASSWORD is not set"):
         QueryRows(source_of(office), mark="", environment={})
 
