@@ -9,6 +9,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from maplebridge.city import up
 from maplebridge.localstack import Progress, Stack
@@ -19,25 +21,29 @@ from maplebridge.settings import Profile
 OwnPorts = Callable[[int], dict[str, int]]
 _RUNS = 18
 _STACKS_OF_A_RUN = 6
-_SHARED = ("demo", "tls_user", "city")
+_ON_SERVERS_OF_THEIR_OWN = ("test_disk_full.py", "test_lifecycle.py")
+
+
+class ByServers(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    """Where workers share the tests, a file goes to one of them, and so do those that share
+    the servers of tests/system/conftest.py."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        folder, _, name = file.rpartition("/")
+        if folder != "tests/system" or name in _ON_SERVERS_OF_THEIR_OWN:
+            return file
+        return "tls" if name.startswith(("test_onboarding", "test_tls")) else "demo"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServers:
+    return ByServers(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several workers share the tests, those that share servers go to one of them."""
-    if not hasattr(config, "workerinput"):
-        return
-    groups = {item: _group(item) for item in items}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
-    # the long groups first, so that no worker is left with one at the end
-    rank = {group: number for number, group in enumerate(_SHARED)}
-    items.sort(key=lambda item: (rank.get(groups[item], len(rank)), "system" not in groups[item]))
-
-
-def _group(item: pytest.Item) -> str:
-    """Return the servers that a test shares with those of other files, else its file."""
-    fixtures = getattr(item, "fixturenames", ())
-    return next((each for each in _SHARED if each in fixtures), str(item.path))
+    """The longest first, so that no worker is left with them at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path.parent.name != "system")
 
 
 @pytest.fixture(scope="session")
