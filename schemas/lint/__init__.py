@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from maplebridge.schemas.attributes import NoContract
 from maplebridge.schemas.code_lists import CodeLists
 from maplebridge.schemas.contracts import parse_contract
 from maplebridge.schemas.lint.avro_rules import avro_faults
@@ -69,7 +70,8 @@ def lint_schema(
         ]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as exc:
         fix = "Compare it with a contract that passes: `maplebridge schema list` names them."
-        found = [Finding("MB001", "", 1, f"not a contract ({type(exc).__name__}).", fix)]
+        why = str(exc) if isinstance(exc, NoContract) else type(exc).__name__
+        found = [Finding("MB001", "", 1, f"not a contract ({why}).", fix)]
     return sorted(
         dict.fromkeys([*doubled, *found]), key=lambda each: (each.line, each.code, each.path)
     )

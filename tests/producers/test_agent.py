@@ -513,8 +513,8 @@ def test_counts_and_readiness_are_told(client: httpx.Client) -> None:
     assert "maplebridge_agent_waiting_events" in text
     told = client.get("/readyz").json()
     assert (told["status"], told["kafka"], told["registry"]) == ("ready", "answers", "answers")
-    # no service runs beside these servers, and an agent without the key broker is ready
-    assert told["key_broker"] == "away"
+    # an agent is ready with and without the key broker, which other tests may have started
+    assert told["key_broker"] in ("answers", "away")
 
 
 def test_the_examples_of_the_openapi_page_are_accepted_in_any_order_and_again(

@@ -337,7 +337,7 @@ def test_who_awaits_a_delivery_is_told_when_the_department_is_closed(alone: Sett
     assert len(told) == 3
     for each in told:
         assert isinstance(each, Unavailable)
-        assert "2 events wait in the spool, none is lost" in each.todo
+        assert "2 events wait in the spool, nothing is lost" in each.todo
 
 
 def test_all_that_publishes_can_be_awaited(alone: Settings) -> None:

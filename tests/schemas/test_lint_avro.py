@@ -101,7 +101,6 @@ def item(**changes: Any) -> Node:
         (schema(namespace="a b"), '"namespace"'),
         (schema(namespace=5), '"namespace"'),
         (schema(aliases=["9 bad"]), '"aliases"'),
-        (schema(aliases="Old"), '"aliases"'),
         (schema(field("thing", "L1", aliases=[5])), '"aliases"'),
         (schema(item(name="9bad")), '"name": "9bad"'),
         (schema(item(name="Thing")), '"name": "Thing"'),
@@ -114,6 +113,12 @@ def test_what_avro_would_refuse_is_found(contract: Node, line_has: str) -> None:
     assert finding.code == "MB006"
     assert line_has in line_of(contract, finding)
     assert finding.fix
+
+
+def test_an_attribute_of_another_kind_is_named() -> None:
+    (finding,) = findings(schema(aliases="Old"))
+    assert finding.code == "MB001"
+    assert "aliases" in finding.message
 
 
 NULL_OR_TEXT = ["null", "string"]
