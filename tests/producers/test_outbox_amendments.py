@@ -171,7 +171,6 @@ def test_rows_relayed_twice_say_the_same_and_count_once(
     lane = lanes()
     first = outbox.receive("noise")
     outbox.receive("gas", corrects=first)
-    outbox.retract(first)
     outbox.receive("fire", corrects=first)
     outbox.relay()
     before = outbox.amended()
@@ -179,7 +178,7 @@ def test_rows_relayed_twice_say_the_same_and_count_once(
     outbox.department.open()
     outbox.relay_again()
     assert outbox.amended() == before
-    assert len(before) == 3
+    assert len(before) == 2
     assert len(outbox.events()) == 6
     lane.combine()
     assert lane.rows(COUNTED) == [("fire", 1)]
