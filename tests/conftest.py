@@ -9,8 +9,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
 
 from maplebridge.city import up
 from maplebridge.localstack import Progress, Stack
@@ -21,29 +19,6 @@ from maplebridge.settings import Profile
 OwnPorts = Callable[[int], dict[str, int]]
 _RUNS = 18
 _STACKS_OF_A_RUN = 6
-_ON_SERVERS_OF_THEIR_OWN = ("test_disk_full.py", "test_lifecycle.py")
-
-
-class ByServers(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
-    """Where workers share the tests, a file goes to one of them, and so do those that share
-    the servers of tests/system/conftest.py."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        folder, _, name = file.rpartition("/")
-        if folder != "tests/system" or name in _ON_SERVERS_OF_THEIR_OWN:
-            return file
-        return "tls" if name.startswith(("test_onboarding", "test_tls")) else "demo"
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServers:
-    return ByServers(config, log)
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The longest first, so that no worker is left with them at the end."""
-    if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: item.path.parent.name != "system")
 
 
 @pytest.fixture(scope="session")
