@@ -98,6 +98,10 @@ class Department:
         """
         return self._open_parts.preparation.contract(event_type)
 
+    def field_faults(self, event_type: str, fields: Mapping[str, Any]) -> list[EventInvalid]:
+        """Return what is wrong with the fields of an event that is refused anyway."""
+        return self._open_parts.preparation.field_faults(event_type, fields)
+
     def publish(
         self, event_type: str, fields: Mapping[str, Any], **envelope: Unpack[Envelope]
     ) -> Delivery:
@@ -166,10 +170,6 @@ class Department:
             legal_basis=legal_basis,
             case_ref=case_ref,
         )
-
-    def field_faults(self, event_type: str, fields: Mapping[str, Any]) -> list[EventInvalid]:
-        """Return what is wrong with the fields of an event that is refused anyway."""
-        return self._open_parts.preparation.field_faults(event_type, fields)
 
     async def retract_async(
         self,

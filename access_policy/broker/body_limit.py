@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from maplebridge.problems import Problem
+from maplebridge.request_body import parts, replaying
 
 
 class BodyLimit:
@@ -20,19 +21,12 @@ class BodyLimit:
             return
         # read here and whole: the limit is small, and the app then sees all or nothing
         body = bytearray()
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                return
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > self._max_bytes:
-                await Problem("too-large").response()(scope, receive, send)
-                return
-        whole: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
-
-        async def replay() -> Message:
-            return whole.pop() if whole else await receive()
-
-        await self._app(scope, replay, send)
+        try:
+            async for part in parts(receive):
+                body += part
+                if len(body) > self._max_bytes:
+                    await Problem("too-large").response()(scope, receive, send)
+                    return
+        except ConnectionAbortedError:
+            return
+        await self._app(scope, replaying(bytes(body), receive), send)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from maplebridge.problems import Problem
 from maplebridge.producers.agent.ending import Ending
 from maplebridge.producers.strict_json import Limits
+from maplebridge.request_body import parts, replaying
 
 BODY = Limits(size_bytes=8_000_000, depth=16, values=400_000)
 """A body and everything in it; an event of its own is held to `event_max_bytes`."""
@@ -46,7 +47,7 @@ class Gate:
             body = bytearray()
             try:
                 async with self._ending.within(_BODY_S):
-                    async for part in _parts(receive):
+                    async for part in parts(receive):
                         taken += len(part)
                         self._in_flight += len(part)
                         self._fits(taken)
@@ -55,14 +56,8 @@ class Gate:
                 if self._ending.begun:
                     raise Problem("unavailable", "The agent is stopping.") from None
                 raise Problem("timeout") from None
-            whole: list[Message] = [
-                {"type": "http.request", "body": bytes(body), "more_body": False}
-            ]
+            replay = replaying(bytes(body), receive)
             del body
-
-            async def replay() -> Message:
-                return whole.pop() if whole else await receive()
-
             await self._app(scope, replay, send)
         except Problem as problem:
             await problem.response()(scope, receive, send)
@@ -93,13 +88,3 @@ class Gate:
             raise Problem("too-large", f"A body has at most {BODY.size_bytes:,} bytes.")
         if self._in_flight > _IN_FLIGHT_BYTES:
             raise Problem("unavailable", "Too many requests at once.")
-
-
-async def _parts(receive: Receive) -> AsyncIterator[bytes]:
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise ConnectionAbortedError
-        yield message.get("body", b"")
-        more = message.get("more_body", False)

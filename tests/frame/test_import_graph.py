@@ -7,12 +7,15 @@ from functools import cache
 import grimp
 import pytest
 
-BASE = frozenset({"errors", "kafka_log", "problems", "settings", "sql", "tls", "certs"})
+BASE = frozenset(
+    {"errors", "kafka_log", "problems", "request_body", "settings", "sql", "tls", "certs"}
+)
 LOWER = BASE | {"schemas", "access_policy"}
 ALLOWED = {
     "errors": frozenset[str](),
     "kafka_log": frozenset[str](),
     "problems": frozenset({"errors"}),
+    "request_body": frozenset[str](),
     "sql": frozenset[str](),
     "tls": frozenset({"errors"}),
     "certs": frozenset({"errors"}),

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from maplebridge.access_policy.signatures import SigningKey
 from maplebridge.producers import Department
-from maplebridge.settings import Profile
+from maplebridge.settings import Profile, Settings
 from tests.access_policy.test_broker_servers import site
 from tests.processors.conftest import kafka, lanes
 from tests.producers.bus import Bus
@@ -25,3 +26,15 @@ def bus(provisioned: Profile) -> Bus:
 def hotline(bus: Bus, tmp_path: Path) -> Iterator[Department]:
     with Department("hotline", settings=bus.settings("dept-hotline", tmp_path)) as department:
         yield department
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Those of a department whose servers are all down."""
+    return Settings(
+        home=tmp_path,
+        principal="dept-hotline",
+        secret="of nobody",
+        kafka_bootstrap="127.0.0.1:1",
+        signing_key=SigningKey.generate().encode(),
+    )

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
 
-from maplebridge.access_policy.signatures import SigningKey
 from maplebridge.errors import ContractRefused, EventInvalid
 from maplebridge.producers import Department
 from maplebridge.producers.batch import Batch
@@ -22,17 +20,6 @@ from tests.producers.orders import AT, envelope, order
 
 TYPE = "hotline.order"
 RETRACTION = "event.retraction"
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(
-        home=tmp_path,
-        principal="dept-hotline",
-        secret="of nobody",
-        kafka_bootstrap="127.0.0.1:1",
-        signing_key=SigningKey.generate().encode(),
-    )
 
 
 @pytest.fixture

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -31,6 +26,7 @@ from maplebridge.producers.trial import TrialDepartment
 from maplebridge.schemas import Event, load_catalogue, load_code_lists, load_regions
 from tests.processors.lanes import Lane
 from tests.producers.bus import Bus
+from tests.producers.killed_imports import kill_imports
 from tests.producers.orders import envelope, order
 from tests.producers.test_importer import HEADER, MAPPING, SPLIT, TOPIC, files, line, rejects
 
@@ -181,17 +177,6 @@ def test_a_correction_that_was_refused_for_good_is_imported_again(
     assert parts.amendments.chain(first) == [first, refused]
 
 
-IMPORTER = """
-import sys
-from pathlib import Path
-from maplebridge.producers import Department, import_file
-from maplebridge.settings import Settings
-with Department("hotline", settings=Settings()) as department:
-    print("go", flush=True)
-    import_file(Path(sys.argv[1]), Path(sys.argv[2]), department, correct=True)
-"""
-
-
 def test_corrections_killed_at_any_time_are_published_once(
     bus: Bus, lanes: Callable[..., Lane], tmp_path: Path
 ) -> None:
@@ -201,22 +186,7 @@ def test_corrections_killed_at_any_time_are_published_once(
         imported(department, tmp_path, *(line(number, kind="noise") for number in range(rows)))
     since = bus.ends(TOPIC)
     table, mapping = files(tmp_path, *(line(number, kind="fire") for number in range(rows)))
-    for wait_s in (0.0, 0.15, 0.3):
-        process = subprocess.Popen(
-            [sys.executable, "-c", IMPORTER, str(table), str(mapping)],
-            env={
-                **os.environ,
-                **bus.profile.environment("dept-hotline"),
-                "MAPLEBRIDGE_HOME": str(own.home),
-                "MAPLEBRIDGE_KEY_BROKER_PUBLIC_KEY": own.key_broker_public_key,
-            },
-            stdout=subprocess.PIPE,
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"go\n"
-        time.sleep(wait_s)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+    kill_imports(bus, own, table, mapping, after_s=(0.0, 0.15, 0.3), correct=True)
     with Department("hotline", settings=own) as department:
         result = import_file(table, mapping, department, correct=True)
     assert result.rows == rows == result.published + result.already_published

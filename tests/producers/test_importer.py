@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,6 +15,7 @@ from maplebridge.producers import Department, ImportProgress, ImportResult, impo
 from maplebridge.producers.batch import Batch
 from maplebridge.producers.delivery import Delivery
 from tests.producers.bus import Bus
+from tests.producers.killed_imports import kill_imports
 
 TOPIC = "mb.dept.hotline.hotline.order"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "hotline"
@@ -333,17 +330,6 @@ def test_a_bad_event_does_not_stop_an_import(hotline: Department, tmp_path: Path
         )
 
 
-IMPORTER = """
-import sys
-from pathlib import Path
-from maplebridge.producers import Department, import_file
-from maplebridge.settings import Settings
-with Department("hotline", settings=Settings()) as department:
-    print("go", flush=True)
-    print(import_file(Path(sys.argv[1]), Path(sys.argv[2]), department).published)
-"""
-
-
 def test_an_import_killed_at_any_time_comes_out_whole_when_run_again(
     bus: Bus, tmp_path: Path
 ) -> None:
@@ -351,23 +337,7 @@ def test_an_import_killed_at_any_time_comes_out_whole_when_run_again(
     table, mapping = files(tmp_path, *(line(number) for number in range(rows)))
     since = bus.ends(TOPIC)
     settings = bus.settings("dept-hotline", tmp_path / "home")
-    environment = {
-        **os.environ,
-        **bus.profile.environment("dept-hotline"),
-        "MAPLEBRIDGE_HOME": str(settings.home),
-        "MAPLEBRIDGE_KEY_BROKER_PUBLIC_KEY": settings.key_broker_public_key,
-    }
-    for wait_s in (0.0, 0.2, 0.5, 0.8):
-        process = subprocess.Popen(
-            [sys.executable, "-c", IMPORTER, str(table), str(mapping)],
-            env=environment,
-            stdout=subprocess.PIPE,
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"go\n"
-        time.sleep(wait_s)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+    kill_imports(bus, settings, table, mapping, after_s=(0.0, 0.2, 0.5, 0.8))
     with Department("hotline", settings=settings) as department:
         result = import_file(table, mapping, department)
     assert result.rows == rows == result.published + result.already_published

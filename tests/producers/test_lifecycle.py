@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maplebridge.access_policy.signatures import SigningKey
 from maplebridge.errors import EventInvalid
 from maplebridge.producers import Department
 from maplebridge.producers.batch import Batch
@@ -24,17 +22,6 @@ from tests.producers.orders import AT, COMMUNITY, envelope, order
 TYPE = "hotline.order"
 CONTRACT = load_catalogue().get(TYPE)
 NAMES = sorted(CONTRACT.transitions)
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(
-        home=tmp_path,
-        principal="dept-hotline",
-        secret="of nobody",
-        kafka_bootstrap="127.0.0.1:1",
-        signing_key=SigningKey.generate().encode(),
-    )
 
 
 @pytest.fixture

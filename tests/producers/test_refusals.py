@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from maplebridge.access_policy.signatures import SigningKey
 from maplebridge.errors import AccessDenied, ContractRefused, EventInvalid
 from maplebridge.problems import Problem
 from maplebridge.producers import Department
@@ -25,15 +24,8 @@ TYPE = "hotline.order"
 
 
 @pytest.fixture
-def hotline(tmp_path: Path) -> Department:
+def hotline(settings: Settings) -> Department:
     """A department that is open and whose servers are all down."""
-    settings = Settings(
-        home=tmp_path,
-        principal="dept-hotline",
-        secret="of nobody",
-        kafka_bootstrap="127.0.0.1:1",
-        signing_key=SigningKey.generate().encode(),
-    )
     return Department("hotline", settings=settings).open()
 
 
