@@ -219,6 +219,7 @@ class Combine:
             position = self._positions[topic, partition]
             batch.spans.append(Span(topic, partition, position.epoch, position.next_offset, end))
             position.next_offset = end
+        _tell(batch.dead)
         return batch
 
     def _judge_one(
@@ -243,7 +244,6 @@ class Combine:
                     message.timestamp()[1],
                 )
             )
-            log.warning("dead letter %s[%d]@%d: %s %s", topic, partition, offset, reason, path)
         else:
             batch.accepted.append(
                 Accepted(topic, partition, contract, event, key or b"", value or b"")
@@ -292,6 +292,25 @@ class Combine:
         """Tell whether the span's partition is still ours, and since the same claim."""
         position = self._positions.get(span.place)
         return position is not None and position.epoch == span.epoch
+
+
+def _tell(letters: Sequence[DeadLetter]) -> None:
+    """Log one line for those of a batch that were refused alike: a flood is no flood of lines."""
+    alike: dict[tuple[str, int, str, str], list[int]] = {}
+    for each in letters:
+        offsets = alike.setdefault((each.topic, each.partition, each.reason, each.path), [])
+        offsets.append(each.offset)
+    for (topic, partition, reason, path), offsets in alike.items():
+        log.warning(
+            "%d dead letters in %s[%d], offsets %d to %d: %s %s",
+            len(offsets),
+            topic,
+            partition,
+            offsets[0],
+            offsets[-1],
+            reason,
+            path,
+        )
 
 
 def _place(message: Message) -> tuple[str, int, int]:

@@ -9,21 +9,44 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
-from maplebridge.city import up
-from maplebridge.localstack import Progress, Stack
+from maplebridge.localstack import Stack
 from maplebridge.localstack.ports import DEFAULT_PORTS
 from maplebridge.provision import provision
 from maplebridge.settings import Profile
 
 OwnPorts = Callable[[int], dict[str, int]]
-_RUNS = 18
-_STACKS_OF_A_RUN = 6
+_RUNS = 12
+_STACKS_OF_A_RUN = 7
+_SHARING_A_CITY = ("tests/city", "tests/system", "tests/tls")
+_LONGEST = ("city", "disks", "system", "tls")
+
+
+class ByServers(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    """Where workers share the tests, a file goes to one of them, and so does a folder whose
+    tests share a city that its conftest.py starts."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        folder = file.rpartition("/")[0]
+        return folder if folder in _SHARING_A_CITY else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServers:
+    return ByServers(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The longest first, so that no worker is left with them at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path.parent.name not in _LONGEST)
 
 
 @pytest.fixture(scope="session")
 def own_ports() -> Iterator[OwnPorts]:
-    """Return the ports of this run's nth stack, 0 to 5: no other run on this machine has them.
+    """Return the ports of this run's nth stack, 0 to 6: no other run on this machine has them.
 
     A server that a test stops must find its port free again when it starts it: taken by
     another run's server, that one would be asked in its place.
@@ -61,9 +84,3 @@ def stack(tmp_path_factory: pytest.TempPathFactory, own_ports: OwnPorts) -> Iter
 def provisioned(stack: Stack) -> Profile:
     """The servers with topics, access rules, tables, schemas and keys; no service runs."""
     return provision(stack.profile)
-
-
-@pytest.fixture(scope="session")
-def city(stack: Stack, provisioned: Profile) -> Profile:
-    """The whole of Maple Bridge: the servers and every service."""
-    return up(stack, Progress())

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import secrets
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +14,9 @@ from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.plans import at_stream
 from maplebridge.access_policy.policy import Policies
 from maplebridge.processors.views import Projection, is_restricted
-from maplebridge.producers import Department
 from maplebridge.producers.mapping.targets import field_targets
 from maplebridge.producers.sealing import EventSealer
 from maplebridge.projections.folds import fold_all
-from maplebridge.projections.store import connect
 from maplebridge.schemas import (
     AvroCodec,
     Contract,
@@ -30,8 +26,6 @@ from maplebridge.schemas import (
     load_code_lists,
     load_regions,
 )
-from maplebridge.settings import Profile
-from tests.processors.lanes import await_true
 from tests.producers.every_event import CONTENT, first_step, whole
 from tests.producers.orders import COMMUNITY
 
@@ -133,29 +127,3 @@ def test_a_mapping_may_fill_every_field_that_a_caller_gives(contract: Contract) 
     }
     assert given <= set(targets)
     assert not twins & set(targets)
-
-
-def test_one_of_each_reaches_the_projections(city: Profile, tmp_path: Path) -> None:
-    case_ref = f"EVERY-{secrets.token_hex(4)}"
-    for contract in OF_DEPARTMENTS:
-        owner = contract.publishers[0]
-        home = tmp_path / contract.event_type
-        settings = city.settings(f"dept-{owner}").model_copy(update={"home": home})
-        with Department(owner, settings=settings) as department:
-            department.publish(
-                contract.event_type,
-                CONTENT[contract.event_type],
-                community=COMMUNITY,
-                transition=first_step(contract),
-                occurred_at=datetime(1998, 3, 2, tzinfo=UTC),
-                purpose="case_handling",
-                legal_basis="statutory_duty",
-                case_ref=case_ref,
-                backfill=True,
-            ).result(20)
-    query = "SELECT event_type, unit FROM case_parts WHERE case_ref = %s"
-    with connect(city.settings("admin")) as live:
-        await_true(lambda: len(live.execute(query, [case_ref]).fetchall()) == len(OF_DEPARTMENTS))
-        units = dict(live.execute(query, [case_ref]).fetchall())
-    assert units["hall.proposal"] == "U2"
-    assert units["sensor.alert"] is None

@@ -14,9 +14,9 @@ from maplebridge.producers import Department
 from maplebridge.producers.department import store_path
 from maplebridge.producers.spool import Spool
 from maplebridge.settings import Settings
+from tests.disks.small_disks import disks
 from tests.producers.bus import Bus
 from tests.producers.orders import envelope, order
-from tests.system.small_disks import disks
 
 TOPIC = "mb.dept.hotline.hotline.order"
 TYPE = "hotline.order"

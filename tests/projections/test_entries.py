@@ -11,8 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from maplebridge.errors import AccessDenied, InputError
-from maplebridge.producers import read_answers
+from maplebridge.errors import InputError
 from maplebridge.projections.entries import (
     entries_saved,
     misplaced_entries,
@@ -25,7 +24,6 @@ from maplebridge.projections.standing import Entry, misplaced
 from maplebridge.projections.store import ProjectionStore, connect
 from maplebridge.settings import Profile
 from maplebridge.wiring import open_stores
-from tests.processors.lanes import await_true, opened
 from tests.processors.made_events import (
     AT,
     MINUTE,
@@ -192,27 +190,3 @@ def test_a_case_that_is_void_as_a_whole_is_shown_by_name_with_its_history(
     ]
     assert read_model(admin, catalogue(), "cases", prefix=TOWN[:9]) == []
     assert read_model(admin, catalogue(), "cases", prefix=OTHER_TOWN[:9], case_ref="V") == []
-
-
-def test_a_department_is_answered_with_the_entry_that_was_there_already(city: Profile) -> None:
-    """It reads the answer from Kafka with its own password, and nobody but the bus writes one."""
-    case = f"ANSWER-{secrets.token_hex(4)}"
-    first, second = order(case_ref=case), order(case_ref=case, occurred_at=AT + MINUTE)
-    settings = city.settings("dept-hotline")
-
-    def answered() -> bool:
-        held = {each.event_id: each.repeats for each in read_answers("hotline", settings)}
-        return held.get(second["meta"]["event_id"], "") == expected
-
-    with opened(city) as kafka:
-        expected: str | None = first["meta"]["event_id"]
-        kafka.publish([first, second])
-        await_true(answered)
-        expected = None
-        kafka.publish([retraction(first)])
-        await_true(answered)
-    assert second["meta"]["event_id"] not in {
-        each.event_id for each in read_answers("grid", city.settings("dept-grid"))
-    }
-    with pytest.raises(AccessDenied, match="app-town-mediation read"):
-        read_answers("hotline", city.settings("app-town-mediation"))

@@ -30,19 +30,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory, own_ports: OwnPorts) -> Itera
 
 
 @pytest.fixture(scope="session")
-def tls_user(tmp_path_factory: pytest.TempPathFactory, own_ports: OwnPorts) -> Iterator[User]:
-    """A user whose whole city speaks TLS; the tests of TLS and of onboarding share it."""
-    user = User(tmp_path_factory.mktemp("tls") / "home")
-    user.settle(own_ports(1))
-    try:
-        began = user.run("up", "--tls", timeout_s=240)
-        assert began.code == 0, began.said
-        yield user
-    finally:
-        user.run("down", "--wipe")
-
-
-@pytest.fixture(scope="session")
 def user(demo: Demo) -> User:
     """A user whose stack runs and holds the demo's day."""
     assert demo.ran.code == 0, demo.ran.said

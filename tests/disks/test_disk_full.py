@@ -33,12 +33,12 @@ from maplebridge.producers import Department
 from maplebridge.projections.store import connect
 from maplebridge.rebuild import rebuild
 from maplebridge.settings import Profile
+from tests.city.test_deliver import committed, views_of
 from tests.conftest import OwnPorts
+from tests.disks.small_disks import Disk, disks
 from tests.processors.lanes import await_true
 from tests.processors.made_events import communities
-from tests.processors.test_deliver import committed, views_of
 from tests.producers.orders import envelope, order
-from tests.system.small_disks import Disk, disks
 from tests.system.stack_user import TOWN, User
 
 AT = datetime(2026, 3, 2, tzinfo=UTC)

@@ -18,7 +18,7 @@ from maplebridge.projections.store import connect
 from maplebridge.reading import Reader
 from maplebridge.schemas import Region, Regions, load_regions
 from maplebridge.settings import Profile
-from tests.processors.lanes import await_true, opened
+from tests.processors.lanes import Kafka, await_true
 from tests.processors.made_events import OTHER_TOWN, TOWN, catalogue, communities, grid_case, order
 
 POLICIES = Policies(catalogue(), load_regions())
@@ -32,7 +32,7 @@ CENTRE: dict[str, Any] = {"app": "town-mediation", "purpose": "dispute_resolutio
 
 
 @pytest.fixture(scope="module")
-def rows(city: Profile) -> None:
+def rows(city: Profile, kafka: Kafka) -> None:
     """Two orders in each of three communities of two towns, and one case."""
     at = int(AT.timestamp()) * 1_000_000
     first = communities()[0]
@@ -42,7 +42,7 @@ def rows(city: Profile) -> None:
         order({"state": "open"}, community=first, occurred_at=at, case_ref=CASE),
         grid_case({"state": "filed"}, community=first, occurred_at=at + 1, case_ref=CASE),
     ]
-    with opened(city) as kafka, connect(city.settings("admin")) as live:
+    with connect(city.settings("admin")) as live:
         kafka.publish(events)
         await_true(lambda: all_there(live, len(events)))
 

@@ -20,7 +20,7 @@ from maplebridge.errors import AccessDenied, InputError, KafkaUnavailable, Store
 from maplebridge.onboarding import Onboarded, onboard, renew, revoke
 from maplebridge.settings import Profile, Settings
 from tests.system.stack_user import User
-from tests.system.test_onboarding import broker_knows, can_connect, now, publish
+from tests.tls.test_onboarding import broker_knows, can_connect, now, publish
 
 DAY = timedelta(days=1)
 ONBOARD_STEPS = (

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from random import Random
-
-import pytest
 
 from maplebridge.projections.store import connect, offsets_of, state_hash
 from maplebridge.rebuild import SCHEMA, rebuild
 from maplebridge.settings import Profile
-from tests.processors.lanes import Kafka, await_true, opened
+from tests.processors.lanes import Kafka, await_true
 from tests.processors.made_events import catalogue, corpus
-
-
-@pytest.fixture
-def kafka(city: Profile) -> Iterator[Kafka]:
-    with opened(city) as made:
-        yield made
 
 
 def test_a_rebuild_gives_the_live_hash_and_sends_nothing(city: Profile, kafka: Kafka) -> None:
