@@ -81,7 +81,7 @@ def run(settings: Settings, *, events: int = 50_000, limit_s: float = 120.0) -> 
         own = settings.model_copy(update={"home": Path(folder)})
         with Department("hotline", settings=own) as department:
             bare = BareLoop(own, department.contract(EVENT_TYPE))
-            samples = make_samples(sorted(department.regions.communities))
+            samples = make_samples(sorted(department.regions.always_communities))
             ways: list[Callable[[list[Sample]], None]] = [
                 lambda batch: publish(department, batch),
                 lambda batch: publish(department, batch, per_commit=1),
@@ -141,7 +141,7 @@ def _publish_alone(settings: dict[str, Any], events: int) -> float:
     with tempfile.TemporaryDirectory(prefix="maplebridge-bench-") as folder:
         own = Settings(**{**settings, "home": Path(folder)})
         with Department("hotline", settings=own) as department:
-            samples = make_samples(sorted(department.regions.communities))
+            samples = make_samples(sorted(department.regions.always_communities))
             publish(department, list(islice(samples, _WARM_UP)))
             batch = list(islice(samples, events))
             _barriers[0].wait()

@@ -18,7 +18,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from maplebridge.errors import ContractRefused, EventInvalid, KafkaUnavailable
 from maplebridge.kafka_log import log_error
-from maplebridge.processors.judge import Judge, reason_of
+from maplebridge.processors.judge import Judge
+from maplebridge.processors.refused import letter_of, log_letters
 from maplebridge.projections.letters import DeadLetter
 from maplebridge.projections.store import (
     Accepted,
@@ -37,7 +38,6 @@ BATCH = 5000
 POLL_S = 0.05
 MAX_POLL_INTERVAL_S = 120
 DRAIN_S = MAX_POLL_INTERVAL_S / 4
-LETTER_MAX_BYTES = 4_000_000
 
 
 @dataclass(slots=True)
@@ -219,7 +219,7 @@ class Combine:
             position = self._positions[topic, partition]
             batch.spans.append(Span(topic, partition, position.epoch, position.next_offset, end))
             position.next_offset = end
-        _tell(batch.dead)
+        log_letters(batch.dead)
         return batch
 
     def _judge_one(
@@ -229,21 +229,7 @@ class Combine:
         try:
             contract, event = self._judge.judge(topic, key, value, message.timestamp()[1])
         except (EventInvalid, ContractRefused) as error:
-            reason, path = reason_of(error)
-            batch.dead.append(
-                DeadLetter(
-                    topic,
-                    partition,
-                    offset,
-                    reason,
-                    path,
-                    _schema_id(value),
-                    key,
-                    value[:LETTER_MAX_BYTES] if value else value,
-                    _headers(message, reason, path),
-                    message.timestamp()[1],
-                )
-            )
+            batch.dead.append(letter_of(message, topic, partition, offset, error))
         else:
             batch.accepted.append(
                 Accepted(topic, partition, contract, event, key or b"", value or b"")
@@ -294,58 +280,8 @@ class Combine:
         return position is not None and position.epoch == span.epoch
 
 
-def _tell(letters: Sequence[DeadLetter]) -> None:
-    """Log one line for those of a batch that were refused alike: a flood is no flood of lines."""
-    alike: dict[tuple[str, int, str, str], list[int]] = {}
-    for each in letters:
-        offsets = alike.setdefault((each.topic, each.partition, each.reason, each.path), [])
-        offsets.append(each.offset)
-    for (topic, partition, reason, path), offsets in alike.items():
-        log.warning(
-            "%d dead letters in %s[%d], offsets %d to %d: %s %s",
-            len(offsets),
-            topic,
-            partition,
-            offsets[0],
-            offsets[-1],
-            reason,
-            path,
-        )
-
-
 def _place(message: Message) -> tuple[str, int, int]:
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     if topic is None or partition is None or offset is None:
         raise KafkaException(KafkaError(KafkaError._BAD_MSG))
     return topic, partition, offset
-
-
-def _headers(message: Message, reason: str, path: str) -> dict[str, str]:
-    """Return the record's own headers, and what became of it; all of it text without NUL."""
-    value = message.value() or b""
-    told = {
-        "mb_reason": reason,
-        "mb_path": path,
-        "mb_partition": str(message.partition()),
-        "mb_offset": str(message.offset()),
-    }
-    if (schema_id := _schema_id(value)) is not None:
-        told["mb_schema_id"] = str(schema_id)
-    if len(value) > LETTER_MAX_BYTES:
-        # only a compressed record can be so large; the whole of it stays at its offset
-        told["mb_cut_from_bytes"] = str(len(value))
-    try:
-        headers = dict(message.headers() or ())
-    except UnicodeDecodeError:
-        return told
-    return {_text(name): _text(content) for name, content in headers.items()} | told
-
-
-def _schema_id(value: bytes | None) -> int | None:
-    """Return the schema id of a framed value; the first bytes of any other mean nothing."""
-    return int.from_bytes(value[1:5], "big") if value and len(value) >= 5 and not value[0] else None
-
-
-def _text(content: str | bytes | None) -> str:
-    text = content.decode("utf-8", "backslashreplace") if isinstance(content, bytes) else content
-    return (text or "").replace("\0", "\\x00")

@@ -23,7 +23,7 @@ from maplebridge.errors import (
     KafkaUnavailable,
     RegistryUnavailable,
 )
-from maplebridge.processors.combine import LETTER_MAX_BYTES
+from maplebridge.processors.refused import LETTER_MAX_BYTES
 from maplebridge.projections.letters import (
     DISCARDED,
     OPEN,

@@ -19,6 +19,7 @@ from maplebridge.schemas.validity import ALWAYS, Validity
 
 _OF_A_LIST = ("source", "codes", "timezone", "urgent", "grade", "raises")
 _OF_A_CODE = ("text", "from", "to")
+_NAMING_CODES = (("urgent", list, "list of codes"), ("raises", dict, "map of codes to grades"))
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,11 @@ def _fault(row: Any) -> str:
         text = each.get("text") if dated else each
         if not isinstance(text, str) or not text:
             return f"has no text for code {code}"
-    for name in ("urgent", "raises"):
-        if stray := [str(each) for each in row.get(name, ()) if each not in codes]:
+    for name, kind, shape in _NAMING_CODES:
+        named = row.get(name, kind())
+        if not isinstance(named, kind):
+            return f"has {name} that is no {shape}"
+        if stray := [str(each) for each in named if each not in codes]:
             return f"names a code {stray[0]} in {name} that it does not have"
     return ""
 

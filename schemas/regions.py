@@ -146,10 +146,17 @@ class Regions:
             parent = self.get(parent).parent
         return tuple(above)
 
-    def within(self, code: str) -> frozenset[str]:
-        """Return the communities in the region `code`, itself included if it is one."""
+    def within(self, code: str, *, at: int | None = None) -> frozenset[str]:
+        """Return the communities in the region `code`, itself included if it is one.
+
+        at: those in use at this moment, microseconds since 1970 in UTC; None: at any.
+        """
         prefix = self.get(code).prefix
-        return frozenset(each for each in self.communities if each.startswith(prefix))
+        return frozenset(
+            each
+            for each in self.communities
+            if each.startswith(prefix) and (at is None or at in self.get(each).validity)
+        )
 
 
 def load_regions(more: Iterable[Path] = ()) -> Regions:

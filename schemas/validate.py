@@ -216,6 +216,7 @@ class Validator:
         avro = kind["type"] if isinstance(kind, dict) else kind
         python = _PYTHON[avro]
         low, high = _RANGES.get(avro, (None, None))
+        counts = kind in ("int", "long")  # a time's kind is an object with its logical type
         codes = self._codes.get(spec.code_list) if spec.code_list else None
         form = FORMATS[spec.format] if spec.format and spec.path not in _CHECKED_APART else None
         scanned = form is not None and form.scanned
@@ -231,6 +232,8 @@ class Validator:
                 given = _GIVEN.get(type(value), f"a {type(value).__name__}")
                 needed = "a time" if spec.is_time else _NEEDED[avro]
                 raise EventInvalid(f"{needed} is needed, not {given}.", path=path)
+            if counts and value < 0:
+                raise EventInvalid("a count is not below 0.", path=path)
             if low is not None and high is not None and not low <= value <= high:
                 raise EventInvalid(f"out of the range of {avro}.", path=path)
             if form is not None and form.pattern.fullmatch(value) is None:
@@ -253,10 +256,16 @@ class Validator:
             frozenset(codes.codes) - frozenset(codes.dated) if codes else None,
             form.pattern if form else None,
             is_worth_a_look if scanned else None,
-            _NUMBERS_NOT_DOUBTED if number else _RANGES.get(avro),
+            _bounds(avro, counts=counts, number=number),
             nullable,
             check,
         )
+
+
+def _bounds(avro: str, *, counts: bool, number: bool) -> tuple[float, float] | None:
+    """Return between what a number needs no further look."""
+    bounds = _NUMBERS_NOT_DOUBTED if number else _RANGES.get(avro)
+    return (0, bounds[1]) if bounds and counts else bounds
 
 
 def _list(event: Event, name: str) -> list[Any]:

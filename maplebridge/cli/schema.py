@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from maplebridge.cli.approve import approve
 from maplebridge.cli.diff import diff
 from maplebridge.cli.documents import docs, models
 from maplebridge.cli.options import HOME, Home, Json
@@ -28,6 +29,7 @@ def commands() -> typer.Typer:
     app = typer.Typer(help="Event contracts.", no_args_is_help=True)
     app.command("lint")(lint)
     app.command("diff")(diff)
+    app.command("approve")(approve)
     app.command("docs")(docs)
     app.command("models")(models)
     app.command("register")(register)

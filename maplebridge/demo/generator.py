@@ -76,7 +76,7 @@ class Day:
 
     def __post_init__(self) -> None:
         self._random = Random(self.seed)  # noqa: S311 - a demo day, not a secret
-        self._communities = sorted(self.regions.within(COUNTY))
+        self._communities = self._within(COUNTY)
 
     def events(self) -> list[Made]:
         made = [*self._shown_case(), *self._burst()]
@@ -90,6 +90,9 @@ class Day:
             )
             made += list(self._case(number, community))[: self.count - len(made)]
         return sorted(made, key=lambda each: (each.occurred_at, each.case_ref, each.event_type))
+
+    def _within(self, region: str) -> list[str]:
+        return sorted(self.regions.within(region, at=int(DAY.timestamp()) * 1_000_000))
 
     def person(self) -> dict[str, str]:
         pick = self._random
@@ -115,7 +118,7 @@ class Day:
 
     def _shown_case(self) -> Iterator[Made]:
         """One quarrel that all three departments have a part in."""
-        community = sorted(self.regions.within(TOWN))[0]
+        community = self._within(TOWN)[0]
         start = DAY + timedelta(hours=8, minutes=12)
         yield from self._orders(SHOWN_CASE, community, start, "neighbour", steps=3)
         yield from self._grid(SHOWN_CASE, community, start + timedelta(minutes=40))
@@ -123,7 +126,7 @@ class Day:
 
     def _burst(self) -> Iterator[Made]:
         """Gas smelt in one community four times within half an hour: a warning is due."""
-        community = sorted(self.regions.within(TOWN))[1]
+        community = self._within(TOWN)[1]
         for minute in range(BURST_ORDERS):
             start = DAY + timedelta(hours=9, minutes=7 * minute)
             case_ref = f"{CASES}GAS{minute}"

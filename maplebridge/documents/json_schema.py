@@ -18,8 +18,8 @@ COMMUNITY = "330681001001"
 _TYPES: Mapping[str, dict[str, Any]] = {
     "string": {"type": "string"},
     "boolean": {"type": "boolean"},
-    "int": {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1},
-    "long": {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
+    "int": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
+    "long": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
     "double": {"type": "number"},
     "bytes": {"type": "string", "contentEncoding": "base64"},
     "map": {"type": "object", "additionalProperties": {"type": "string"}},

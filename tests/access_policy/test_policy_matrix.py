@@ -137,7 +137,7 @@ def test_every_community_of_the_county_is_the_dashboards_and_one_towns_the_centr
     }
     assert rows["town-mediation"] == REGIONS.within("330681001000")
     assert rows["city-dashboard"] == REGIONS.communities
-    assert len(rows["city-dashboard"]) == 515
+    assert len(rows["city-dashboard"]) == 707
 
 
 def test_the_read_models_are_each_for_those_they_were_agreed_with() -> None:

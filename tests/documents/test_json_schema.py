@@ -33,6 +33,7 @@ def publishes(contract: Contract, body: dict[str, Any]) -> bool:
         else value
         for name, value in body["fields"].items()
     }
+    moment = round(datetime.fromisoformat(body["occurred_at"]).timestamp() * 1_000_000)
     meta = {
         "event_id": "01a20470-98ea-72db-a011-e5a125e6adac",
         "event_type": contract.event_type,
@@ -40,8 +41,8 @@ def publishes(contract: Contract, body: dict[str, Any]) -> bool:
         "department": contract.publishers[0],
         "community": body["community"],
         "grid": None,
-        "occurred_at": 1,
-        "recorded_at": 1,
+        "occurred_at": moment,
+        "recorded_at": moment,
         "case_ref": body.get("case_ref"),
         "transition": body["transition"],
         "corrects": None,

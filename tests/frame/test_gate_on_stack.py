@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,7 @@ from confluent_kafka import Producer
 
 from maplebridge.approvals import TOPIC, approved_gradings
 from maplebridge.cli import main
-from maplebridge.producers import uuid7
-from maplebridge.schemas import AvroCodec, RegistryClient, load_catalogue
+from maplebridge.schemas import RegistryClient, load_catalogue
 from maplebridge.schemas.ratchet import Weakening
 from maplebridge.settings import Profile
 
@@ -38,31 +36,6 @@ def lowered(folder: Path) -> Path:
     return path
 
 
-def approve(profile: Profile, *officers: str) -> None:
-    """Write a `schema.graded` event to its topic, as the city's administrator."""
-    contract = load_catalogue().get("schema.graded")
-    registry = RegistryClient(profile.registry_url)
-    codec = AvroCodec(contract.schema, registry.id_of(f"{TOPIC}-value", contract.schema))
-    registry.close()
-    now = time.time_ns() // 1000
-    meta: dict[str, Any] = {
-        "event_id": uuid7(), "event_type": contract.event_type, "schema_version": 1,
-        "department": "control", "community": "330681001001", "grid": None, "occurred_at": now,
-        "recorded_at": now, "case_ref": None, "transition": "graded", "corrects": None,
-        "purpose": "audit", "legal_basis": "legal_obligation", "retention": None,
-        "backfill": False, "key_refs": {},
-    }  # fmt: skip
-    event = {
-        "meta": meta, "event_type": "grid.case", "from_version": 1, "to_version": 2,
-        "changes": [CHANGE], "reason": "Case numbers are public", "approved_by": list(officers),
-        "approved_at": now, "proof": None,
-    }  # fmt: skip
-    producer = Producer(profile.settings("admin").kafka_config())
-    producer.produce(TOPIC, codec.encode(event))
-    producer.produce(TOPIC, b"not an event")
-    assert producer.flush(20) == 0
-
-
 def test_what_officers_approved_on_kafka_lets_a_version_pass_beside_the_registry(
     provisioned: Profile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,13 +43,51 @@ def test_what_officers_approved_on_kafka_lets_a_version_pass_beside_the_registry
     new = str(lowered(tmp_path))
     code, told = run(capsys, "schema", "diff", "registry", new, "--home", home)
     assert (code, told["compatible"], told["ratchet"]) == (3, True, False)
-    approve(provisioned, "S001", "s001")
+    producer = Producer(provisioned.settings("admin").kafka_config())
+    producer.produce(TOPIC, b"not an event")
+    assert producer.flush(20) == 0
+    approval = ("schema", "approve", new, "--reason", "Case numbers are public", "--home", home)
+    assert run(capsys, *approval, "--by", "S001", "--by", "s001")[0] == 3
+    assert run(capsys, *approval, "--by", "S001")[0] == 3
+    assert approved_gradings(provisioned.settings("admin")) == []
     assert run(capsys, "schema", "diff", "registry", new, "--home", home)[0] == 3
-    approve(provisioned, "S001", "S002")
+    code, told = run(capsys, *approval, "--by", "S001", "--by", "S002")
+    assert (code, told["changes"]) == (0, ["case_no lowered L2 -> L1"])
     found = approved_gradings(provisioned.settings("admin"))
-    assert [each.is_approved for each in found] == [False, True]
+    assert [each.is_approved for each in found] == [True]
     assert found[-1].changes == {Weakening("case_no", "lowered", 2, 1)}
     assert run(capsys, "schema", "diff", "registry", new, "--home", home)[0] == 0
+    code, told = run(capsys, *approval, "--by", "S001", "--by", "S002")
+    assert (code, told["message"]) == (3, "there is nothing to approve.")
+
+
+def test_no_approval_lets_a_version_pass_that_cannot_read_old_events(
+    provisioned: Profile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = lowered(tmp_path)
+    text = new.read_text("utf-8").replace('"name": "case_no"', '"name": "file_no"')
+    new.write_text(text, "utf-8")
+    before = approved_gradings(provisioned.settings("admin"))
+    code, told = run(
+        capsys, "schema", "approve", str(new), "--by", "S001", "--by", "S002",
+        "--reason", "another name", "--home", str(provisioned.home),
+    )  # fmt: skip
+    assert (code, "No approval mends that." in told["message"]) == (3, True)
+    assert approved_gradings(provisioned.settings("admin")) == before
+
+
+def test_an_approval_gives_its_reason_in_words_fit_to_be_published(
+    provisioned: Profile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = lowered(tmp_path)
+    text = new.read_text("utf-8").replace('version": 2', 'version": 3')
+    new.write_text(text, "utf-8")
+    code, told = run(
+        capsys, "schema", "approve", str(new), "--by", "S001", "--by", "S002",
+        "--reason", "asked by 13800138000", "--home", str(provisioned.home),
+    )  # fmt: skip
+    assert (code, "13800138000" in str(told)) == (3, False)
+    assert told["message"].startswith("reason: ")
 
 
 def test_registering_what_is_registered_passes_and_changes_nothing(

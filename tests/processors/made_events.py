@@ -24,7 +24,9 @@ def catalogue() -> Catalogue:
 
 @cache
 def communities(town: str = TOWN) -> tuple[str, ...]:
-    return tuple(sorted(load_regions().within(town)))
+    """Return those of a town that were in use at all times."""
+    regions = load_regions()
+    return tuple(sorted(regions.within(town) & regions.always_communities))
 
 
 def event_id(number: int) -> str:

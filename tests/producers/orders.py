@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-COMMUNITY = "330681001001"
+COMMUNITY = "330681001021"
 AT = datetime(2025, 3, 3, 0, 12, tzinfo=UTC)
 
 

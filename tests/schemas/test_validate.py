@@ -300,3 +300,15 @@ def test_a_number_is_finite(value: float) -> None:
     event["meta"]["transition"] = next(iter(validator.contract.transitions))
     error = refusal(validator, event)
     assert (error.path, error.reason) == ("value", "out of the range of double.")
+
+
+@pytest.mark.parametrize("name", ["for_count", "quorum"])
+def test_a_count_is_not_below_zero(name: str) -> None:
+    fields = {**CONTENT["hall.proposal"], name: 0}
+    validator = Validator(CATALOGUE.get("hall.proposal"), CODES, REGIONS)
+    event = whole("hall.proposal", fields)
+    event["meta"]["transition"] = next(iter(validator.contract.transitions))
+    validator.check(event)
+    event[name] = -1
+    error = refusal(validator, event)
+    assert (error.path, error.reason) == (name, "a count is not below 0.")

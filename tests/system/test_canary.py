@@ -15,12 +15,11 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from maplebridge import Department, Subscriber
 from maplebridge.localstack.postgresql import PostgresServer
-from maplebridge.schemas import load_regions
+from tests.processors.made_events import communities
 from tests.system.on_disk import files, find, writings
 from tests.system.stack_user import User
 
-TOWN = "330681001000"
-COMMUNITY = sorted(load_regions().within(TOWN))[7]
+COMMUNITY = communities()[7]
 PATIENCE_S = 60
 
 
