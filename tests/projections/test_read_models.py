@@ -365,7 +365,7 @@ def among_others(folds: Folds) -> Iterator[Moves]:
 
 
 def _each_changed(folds: Folds, events: Sequence[Told], number: int) -> Iterator[Moves]:
-    """Change each declared path of one event to every value another has and to a new one.
+    """Change each declared path of one event to every value another of its type has, and a new one.
 
     All other paths are changed at once: none of them may move anything.
     """
@@ -374,14 +374,15 @@ def _each_changed(folds: Folds, events: Sequence[Told], number: int) -> Iterator
     before = folds.state(events, prefix=HERE[:9], case_ref=CASE)
 
     def after(changes: Mapping[str, Any]) -> set[str]:
-        changed = copy.deepcopy(list(events))
+        changed = copy.deepcopy(event)
         for path, value in changes.items():
-            place(changed[number][1], path, value)
-        return moved(before, folds.state(changed, prefix=HERE[:9], case_ref=CASE))
+            place(changed, path, value)
+        told = [*events[:number], (contract, changed), *events[number + 1 :]]
+        return moved(before, folds.state(told, prefix=HERE[:9], case_ref=CASE))
 
     for path in sorted(paths):
         own = at(event, path)
-        others = {at(each, path) for _, each in events} - {own, None}
+        others = {at(each, path) for kind, each in events if kind is contract} - {own, None}
         for value in [*sorted(others), sample(contract.by_path[path], contract, 1)]:
             yield Moves(contract, path, False, after({path: value}))
     rest = {
