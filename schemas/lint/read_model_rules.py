@@ -53,7 +53,9 @@ def _unknown(declared: ReadModels, catalogue: Catalogue) -> Iterator[_Found]:
         f"{name}.{each}" for name, table in declared.tables.items() for each in table.columns
     }
     for name, model in declared.read_models.items():
-        places = [(("read_models", name), model.rows)]
+        places: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
+            (("read_models", name), model.rows)
+        ]
         places += [
             (("read_models", name, path), (*field.of, *field.by))
             for path, field in model.fields.items()
@@ -90,7 +92,7 @@ def _lines(text: str) -> dict[tuple[str, ...], int]:
     """Return the line, from 1, of every table, read model and field by the keys that lead there."""
     found: dict[tuple[str, ...], int] = {}
 
-    def walk(node: yaml.Node, way: tuple[str, ...]) -> None:
+    def walk(node: yaml.Node | None, way: tuple[str, ...]) -> None:
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
                 # `fields` is no place of its own

@@ -158,8 +158,11 @@ NAMES = ("hotline", "grid.case", "parties[3].name", "诸暨", "", "a" * 300)
 
 def drawn(rng: random.Random, suite: int) -> tuple[FieldContext, FieldKey, bytes, bytes]:
     """Return a context, a key, a salt and a value, all drawn."""
+    department, event_type, event_id, path, logical_type, scope = (
+        rng.choice(NAMES) + str(rng.randrange(100)) for _ in range(6)
+    )
     context = FieldContext(
-        *(rng.choice(NAMES) + str(rng.randrange(100)) for _ in range(6)), rng.choice((3, 4))
+        department, event_type, event_id, path, logical_type, scope, rng.choice((3, 4))
     )
     key = FieldKey(rng.randbytes(16), rng.randrange(2**32), suite, rng.randbytes(32))
     size = rng.choice((rng.randrange(80), rng.randrange(3_000)))

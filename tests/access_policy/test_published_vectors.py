@@ -20,15 +20,17 @@ Vector = Mapping[str, str]
 
 def load(name: str, first: str) -> list[Vector]:
     """Return the vectors of a file, whose names are in capitals; one begins with `first`."""
-    found: list[dict[str, str]] = []
+    found: list[Vector] = []
+    one: dict[str, str] = {}
     for line in (FOLDER / name).read_text("utf-8").splitlines():
         told = re.fullmatch(r"(\w+)\s*=\s*(\S*)", line)
         if told:
             if told[1].upper() == first:
-                found.append({})
-            found[-1][told[1].upper()] = told[2]
+                one = {}
+                found.append(one)
+            one[told[1].upper()] = told[2]
         elif line == "FAIL":
-            found[-1]["FAIL"] = "yes"
+            one["FAIL"] = "yes"
     return found
 
 

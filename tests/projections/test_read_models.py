@@ -115,9 +115,9 @@ def _read(connection: psycopg.Connection[Any], prefix: str, case_ref: str) -> St
     found: dict[str, Counter[str]] = {}
     for name in READ_MODELS:
         # a place that is asked for is asked for a day
-        until = datetime.fromtimestamp(AT // 1_000_000, UTC) + timedelta(hours=12)
-        span = {"until": until} if prefix else {}
-        rows = [*read_model(connection, catalogue(), name, prefix=prefix, **span)]
+        day = datetime.fromtimestamp(AT // 1_000_000, UTC) + timedelta(hours=12)
+        until = day if prefix else None
+        rows = [*read_model(connection, catalogue(), name, prefix=prefix, until=until)]
         listed = {"rows": len(rows)}
         if name == "cases":
             for row in rows:
@@ -454,8 +454,8 @@ def test_whatever_decides_a_value_or_a_row_moves_one(observed: list[Moves], kind
                 if one.path not in made[name].by:
                     deciding.add((table, name_of.get(one.path, one.path)))
     idle = []
-    for name, table in DECLARED.tables.items():
-        fold = table.folds.get(kind)
+    for name, declared_table in DECLARED.tables.items():
+        fold = declared_table.folds.get(kind)
         if fold is None:
             continue
         idle += [(name, path) for path in fold.rows if (name, path) not in deciding]
