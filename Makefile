@@ -18,7 +18,7 @@ demo: $(READY) ## Start the servers, run a made-up day, show who sees what, leav
 	@echo "Stop it:      $(BIN)/maplebridge down          (down --wipe removes its files too)"
 
 test: $(READY) ## Run all tests but the nightly ones, on servers of their own
-	$(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 nightly: $(READY) ## Run what takes minutes: 100,000 events of an outage, none lost, none twice
 	$(BIN)/pytest -m nightly -rP

@@ -26,7 +26,7 @@ KEY_ID_BYTES = 16
 SIGNATURE_BYTES = 64
 _STATEMENT = b"MBS1 batch"
 _LEAF = struct.Struct(">HI")
-_KNOWN_BATCHES = 500
+_KNOWN_BATCHES = 256
 _FIXED_PROOF_BYTES = 1 + KEY_ID_BYTES + SIGNATURE_BYTES
 
 Proof = dict[str, Any]
@@ -99,16 +99,16 @@ def event_leaf(topic: str, key: bytes, unproven: bytes) -> bytes:
     """Return an event's leaf hash; unproven: its framed value up to the field `proof`."""
     name = topic.encode()
     # lengths first: no other split of the same bytes is the same leaf
-    head = b"\x00" + _LEAF.pack(len(name), len(key)) + name + key
-    return sha256(head + unproven).digest()
+    lengths = _LEAF.pack(len(name), len(key))
+    return sha256(b"".join((b"\x00", lengths, name, key, unproven))).digest()
 
 
 def without_proof(value: bytes, proof: Mapping[str, Any]) -> bytes:
     """Return a framed value up to its last field, which Avro encoded as `proof`."""
-    numbers = (proof["size"], proof["index"], len(proof["path"]))
+    path_bytes = len(proof["path"])
     # Avro writes an int below 64 in one byte, below 8,192 in two
-    length = _FIXED_PROOF_BYTES + sum(1 if each < 64 else 2 for each in numbers)
-    return value[: -length - len(proof["path"])]
+    twos = (proof["size"] >= 64) + (proof["index"] >= 64) + (path_bytes >= 64)
+    return value[: -_FIXED_PROOF_BYTES - 3 - twos - path_bytes]
 
 
 class BatchSigner:
@@ -201,6 +201,8 @@ class SignatureVerifier:
             raise EventInvalid("signed by a key that does not hold.", path="proof.key_id")
         batch = (key_id, signature, size)
         nodes = self._batches.get(batch)
+        if nodes is not None:
+            self._batches.move_to_end(batch)
         root, climbed = _climb(leaf, proof, nodes or {})
         if root is None or (nodes is None and not _signed(enrolment, signature, size, root)):
             raise EventInvalid("its department's signature does not cover it.", path="proof")

@@ -159,6 +159,9 @@ class Combine:
                     "max.poll.interval.ms": MAX_POLL_INTERVAL_S * 1000,
                     "session.timeout.ms": 10_000,
                     "fetch.max.bytes": 16_000_000,
+                    # a signed batch lies in all partitions: read side by side, its tree is
+                    # verified once and soon done with
+                    "max.partition.fetch.bytes": 131_072,
                     "queued.max.messages.kbytes": 65_536,
                     "fetch.wait.max.ms": 50,
                     # it tells of a lost connection here alone, never among the messages

@@ -7,19 +7,41 @@ broker gave it, so a replay judges alike.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 from maplebridge.access_policy.signatures import SignatureVerifier
 from maplebridge.errors import ContractRefused, EventInvalid
 from maplebridge.projections.standing import RETRACTION, amendment_of
-from maplebridge.schemas import Codec, Contract, Event, FieldSpec, Regions
+from maplebridge.schemas import Codec, Contract, Event, Regions
+from maplebridge.schemas.contracts import Raise
 
 _EVENT_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _SEALED = b"MB\x01"
 _SEALED_MIN = 88
 _TEXT_MAX = 200
 _YEAR_1_US = -62_135_596_800_000_000
+
+
+class _Rule(NamedTuple):
+    """Where `when` has one of `values`, `name` shows `shown`; in each item of `array`, if any."""
+
+    path: str
+    array: str
+    name: str
+    when: str
+    values: Collection[Any]
+    shown: str | None
+
+
+class _Look(NamedTuple):
+    """What is looked at in every event of a contract: fields and paths."""
+
+    registers: tuple[str, ...]
+    warning_id: str
+    sealed: tuple[str, ...]
+    sealed_items: tuple[tuple[str, str], ...]
+    raised: tuple[_Rule, ...]
 
 
 class Judge:
@@ -43,23 +65,7 @@ class Judge:
         self._regions = regions
         self._max_bytes = max_bytes
         self._ahead_us = int(ahead_limit_s * 1_000_000)
-        self._plain_sealed: dict[str, tuple[str, ...]] = {}
-        self._sealed_items: dict[str, tuple[tuple[str, str], ...]] = {}
-        self._registers: dict[str, tuple[str, ...]] = {}
-        self._raised: dict[str, tuple[FieldSpec, ...]] = {}
-        for contract in codec.catalogue:
-            kept = ("state", contract.handler, "rule", "category", "severity", contract.tally)
-            self._registers[contract.event_type] = tuple(
-                name for name in dict.fromkeys(kept) if name in contract.by_path
-            )
-            self._raised[contract.event_type] = tuple(s for s in contract.fields if s.raises)
-            sealed = [spec.path for spec in contract.fields if spec.seal]
-            self._plain_sealed[contract.event_type] = tuple(p for p in sealed if "[]" not in p)
-            self._sealed_items[contract.event_type] = tuple(
-                (path.partition("[].")[0], path.partition("[].")[2])
-                for path in sealed
-                if "[]." in path
-            )
+        self._looks = {contract.event_type: _look_at(contract) for contract in codec.catalogue}
 
     def judge(
         self, topic: str, key: bytes | None, value: bytes | None, timestamp_ms: int
@@ -80,11 +86,12 @@ class Judge:
         self._check_meta(contract, topic, event["meta"], key, timestamp_ms)
         if contract.department != "react":
             self.check_signature(topic, key or b"", value, event, timestamp_ms)
-        self._check_registers(contract, event)
+        look = self._looks[contract.event_type]
+        _check_registers(look, event)
         self._check_amendment(contract, event)
-        self._check_sealed(contract.event_type, event)
-        for spec in self._raised[contract.event_type]:
-            _check_raised(spec, event)
+        _check_sealed(look, event)
+        for rule in look.raised:
+            _check_raised(rule, event)
         return contract, event
 
     def _decode(self, value: bytes) -> tuple[Contract, Event]:
@@ -127,13 +134,6 @@ class Judge:
         department, at = event["meta"]["department"], timestamp_ms * 1000
         self._signatures.check_record(department, topic, key, value, event["proof"], at)
 
-    def _check_registers(self, contract: Contract, event: Event) -> None:
-        """What projections keep must be what their tables and indexes can hold."""
-        for name in self._registers[contract.event_type]:
-            _check_text(event[name] or "", name)
-        if contract.department == "react" and not _EVENT_ID.fullmatch(event["warning_id"]):
-            raise EventInvalid("not a UUID in lower-case text form.", path="warning_id")
-
     def _check_amendment(self, contract: Contract, event: Event) -> None:
         """An amendment names an event, and not itself."""
         amendment = amendment_of(contract, event)
@@ -146,12 +146,45 @@ class Judge:
             raise EventInvalid("an event that names itself.", path=path)
         _check_text(amendment.event_type, "retracts_type", least=1)
 
-    def _check_sealed(self, event_type: str, event: Event) -> None:
-        for path in self._plain_sealed[event_type]:
-            _check_token(event[path], path)
-        for array, name in self._sealed_items[event_type]:
-            for index, item in enumerate(event[array]):
-                _check_token(item[name], f"{array}[{index}].{name}")
+
+def _look_at(contract: Contract) -> _Look:
+    kept = ("state", contract.handler, "rule", "category", "severity", contract.tally)
+    sealed = [spec.path for spec in contract.fields if spec.seal]
+    items = [path.partition("[].") for path in sealed if "[]." in path]
+    return _Look(
+        tuple(name for name in dict.fromkeys(kept) if name in contract.by_path),
+        "warning_id" if contract.department == "react" else "",
+        tuple(path for path in sealed if "[]" not in path),
+        tuple((array, name) for array, _, name in items),
+        tuple(_rule(each.path, each.raises) for each in contract.fields if each.raises),
+    )
+
+
+def _rule(path: str, rule: Raise) -> _Rule:
+    array, _, name = path.rpartition("[].")
+    return _Rule(path, array, name, rule.when.rpartition(".")[2], rule.values, rule.shown)
+
+
+def _check_registers(look: _Look, event: Event) -> None:
+    """What projections keep must be what their tables and indexes can hold."""
+    for name in look.registers:
+        text = event[name]
+        if text and (len(text) > _TEXT_MAX or "\0" in text):
+            _check_text(text, name)
+    if look.warning_id and not _EVENT_ID.fullmatch(event[look.warning_id]):
+        raise EventInvalid("not a UUID in lower-case text form.", path=look.warning_id)
+
+
+def _check_sealed(look: _Look, event: Event) -> None:
+    for path in look.sealed:
+        token = event[path]
+        if token is not None and (len(token) < _SEALED_MIN or not token.startswith(_SEALED)):
+            raise EventInvalid("the field is not sealed.", path=path)
+    for array, name in look.sealed_items:
+        for index, item in enumerate(event[array]):
+            token = item[name]
+            if token is not None and (len(token) < _SEALED_MIN or not token.startswith(_SEALED)):
+                raise EventInvalid("the field is not sealed.", path=f"{array}[{index}].{name}")
 
 
 def _check_text(text: str, path: str, *, least: int = 0) -> None:
@@ -161,21 +194,11 @@ def _check_text(text: str, path: str, *, least: int = 0) -> None:
         )
 
 
-def _check_raised(spec: FieldSpec, event: Event) -> None:
+def _check_raised(rule: _Rule, event: Event) -> None:
     """What raises a grade must have done so: the plain field tells nothing any more."""
-    rule = spec.raises
-    if rule is None or not rule.values:
-        return
-    array, inside, name = spec.path.partition("[].")
-    name, when = name or array, rule.when.rpartition(".")[2]
-    for record in event[array] if inside else (event,):
-        if record[when] in rule.values and record[name] != rule.shown:
-            raise EventInvalid("the value raises its grade, and travels unraised.", path=spec.path)
-
-
-def _check_token(token: bytes | None, path: str) -> None:
-    if token is not None and (len(token) < _SEALED_MIN or not token.startswith(_SEALED)):
-        raise EventInvalid("the field is not sealed.", path=path)
+    for record in event[rule.array] if rule.array else (event,):
+        if record[rule.when] in rule.values and record[rule.name] != rule.shown:
+            raise EventInvalid("the value raises its grade, and travels unraised.", path=rule.path)
 
 
 def reason_of(error: EventInvalid | ContractRefused) -> tuple[str, str]:

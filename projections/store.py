@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 import psycopg
 from psycopg.sql import SQL as Statement
 from psycopg.sql import Identifier
+from psycopg.types.json import Jsonb
 
 from maplebridge.access_policy.acl import ANSWERS_TOPIC
 from maplebridge.errors import MapleBridgeError, StoreUnavailable
@@ -242,21 +242,27 @@ class ProjectionStore:
         recognised: Iterable[Recognised],
         answers: Answers,
     ) -> None:
-        with self.connection.cursor().copy(SQL["copy_outbox"]) as copy:
+        with self._outbox() as copy:
             for each in fresh:
                 if each.contract.department != "react":
                     copy.write_row((each.contract.core_topic, each.key, each.value, None))
             for letter in dead:
-                headers = json.dumps(dict(letter.headers))
+                headers = Jsonb(dict(letter.headers))
                 copy.write_row((f"mb.dlq.{letter.topic}", letter.key, letter.value, headers))
             for answer in recognised:
                 value = answers.encode(answer)
                 copy.write_row((ANSWERS_TOPIC, answer.event_id.encode(), value, None))
 
+    @contextmanager
+    def _outbox(self) -> Iterator[psycopg.Copy]:
+        with self.connection.cursor().copy(SQL["copy_outbox"]) as copy:
+            copy.set_types(("text", "bytea", "bytea", "jsonb"))
+            yield copy
+
     def _tell(self, fresh: Iterable[Identity], notices: Notices) -> None:
         found = moved(self.connection, fresh)
         if found:
-            with self.connection.cursor().copy(SQL["copy_outbox"]) as copy:
+            with self._outbox() as copy:
                 for notice in found:
                     copy.write_row((*notices.row(notice), None))
 

@@ -23,7 +23,7 @@ WHERE o.consumer = %(consumer)s AND o.topic = mine.topic AND o.partition = mine.
 RETURNING o.topic, o.partition
 
 -- name: copy_outbox
-COPY outbox (topic, key, value, headers) FROM STDIN
+COPY outbox (topic, key, value, headers) FROM STDIN (FORMAT BINARY)
 
 -- name: progress
 SELECT topic, partition, next_offset FROM offsets WHERE consumer = %(consumer)s

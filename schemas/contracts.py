@@ -151,27 +151,27 @@ class Contract:
         owned = self.department in SERVICES
         return f"mb.{self.department if owned else f'dept.{publisher}'}.{self.event_type}"
 
-    @property
+    @cached_property
     def topic(self) -> str:
         """The topic of the owner's record."""
         return self.topic_of(self.department)
 
-    @property
+    @cached_property
     def topics(self) -> tuple[str, ...]:
         """The topics of all its publishers."""
         return tuple(dict.fromkeys(self.topic_of(each) for each in self.publishers))
 
-    @property
+    @cached_property
     def is_of_service(self) -> bool:
         """True if a service of the bus publishes it, and no department."""
         return self.publishers == (self.department,) and self.department in SERVICES
 
-    @property
+    @cached_property
     def core_topic(self) -> str:
         """The topic of accepted events, which reactions and deliveries read."""
         return self.topic if self.is_of_service else f"mb.core.{self.event_type}"
 
-    @property
+    @cached_property
     def ce_type(self) -> str:
         """The CloudEvents type, such as `hotline.order.v1`."""
         return f"{self.event_type}.v{self.version}"

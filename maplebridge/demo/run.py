@@ -24,6 +24,7 @@ from maplebridge.schemas import load_catalogue, load_regions
 from maplebridge.settings import Profile
 
 PATIENCE_S = 300.0
+COMMIT_EVENTS = 500
 POISONED = 5
 PURPOSES = {
     "town-mediation": "dispute_resolution",
@@ -120,23 +121,24 @@ class _Count:
 def _publish_own(profile: Profile, name: str, events: Sequence[Made], count: _Count) -> int:
     with Department(name, settings=profile.settings(f"dept-{name}")) as department:
         deliveries = []
-        for number, made in enumerate(events, 1):
-            deliveries.append(
-                department.publish(
-                    made.event_type,
-                    made.fields,
-                    community=made.community,
-                    transition=made.transition,
-                    occurred_at=made.occurred_at,
-                    case_ref=made.case_ref,
-                    purpose=made.purpose,
-                    legal_basis=made.legal_basis,
-                )
-            )
-            if number % 500 == 0:
-                count.add(500)
+        for at in range(0, len(events), COMMIT_EVENTS):
+            chunk = events[at : at + COMMIT_EVENTS]
+            with department.batch() as batch:
+                deliveries += [
+                    batch.publish(
+                        made.event_type,
+                        made.fields,
+                        community=made.community,
+                        transition=made.transition,
+                        occurred_at=made.occurred_at,
+                        case_ref=made.case_ref,
+                        purpose=made.purpose,
+                        legal_basis=made.legal_basis,
+                    )
+                    for made in chunk
+                ]
+            count.add(len(chunk))
         department.flush()
-        count.add(len(events) % 500)
         return sum(delivery.done and delivery.error is None for delivery in deliveries)
 
 
