@@ -35,7 +35,7 @@ def permits(policies: Policies) -> int:
             for contract in CATALOGUE:
                 plan = policies.plan(app, purpose, contract, COMMUNITY)
                 count += plan.row_allowed + len(plan.shown())
-            for name in policies.consumers.read_models:
+            for name in policies.grades:
                 count += policies.read_model(app, purpose, name, COMMUNITY).allowed
         count += len(policies.subscriptions(app))
     return count
