@@ -39,14 +39,15 @@ class Rules:
     """All policies, ready to be asked.
 
     named_paths: the field paths that some policy names; fields that none names
-    and that are alike otherwise are judged alike. permitted: the actions that
-    some permit may cover; all others are denied without asking. version: hex
-    SHA-256 of the policies and their schema.
+    and that are alike otherwise are judged alike. named_regions: the codes that
+    some policy names. permitted: the actions that some permit may cover; all others
+    are denied without asking. version: hex SHA-256 of the policies and their schema.
     """
 
     policies: cedarpy.PolicySet = field(repr=False, compare=False)
     by_id: Mapping[str, Rule]
     named_paths: frozenset[str]
+    named_regions: frozenset[str]
     permitted: frozenset[str] | None
     version: str
 
@@ -106,6 +107,7 @@ def parse_rules(texts: list[str], schema: str) -> Rules:
         by_id[rule.id] = rule
     _validate("\n".join(texts), schema)
     named = frozenset(path for policy in ordered for path in _named_paths(policy))
+    regions = frozenset(_named_regions(ordered))
     document = {
         "templates": {},
         "templateLinks": [],
@@ -113,7 +115,7 @@ def parse_rules(texts: list[str], schema: str) -> Rules:
     }
     version = hashlib.sha256("\0".join([*texts, schema]).encode()).hexdigest()
     policies = cedarpy.PolicySet.from_json_str(json.dumps(document))
-    return Rules(policies, by_id, named, _permitted(ordered), version)
+    return Rules(policies, by_id, named, regions, _permitted(ordered), version)
 
 
 def _parse(text: str) -> list[dict[str, Any]]:
@@ -171,6 +173,14 @@ def _permitted(policies: list[dict[str, Any]]) -> frozenset[str] | None:
         entities = scope["entities"] if "entities" in scope else [scope["entity"]]
         actions.update(entity["id"] for entity in entities)
     return frozenset(actions)
+
+
+def _named_regions(node: Any) -> Iterator[str]:
+    if isinstance(node, dict) and node.get("type") == "Region":
+        yield node["id"]
+    for each in node.values() if isinstance(node, dict) else node:
+        if isinstance(each, dict | list):
+            yield from _named_regions(each)
 
 
 def _named_paths(policy: dict[str, Any]) -> Iterator[str]:
