@@ -21,6 +21,7 @@ from maplebridge.access_policy.plans import DEFAULT_DENY
 from maplebridge.errors import ContractRefused
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*")
+BUILT_IN = Path(str(files("maplebridge.access_policy").joinpath("policies")))
 _TODO = "Correct it and run `maplebridge policy check`."
 
 
@@ -56,7 +57,7 @@ class Rules:
 
     def doc(self, rule: str) -> str:
         """Return what the rule says to a person."""
-        return self.by_id[rule].doc if rule in self.by_id else _BUILT_IN.get(rule, "")
+        return self.by_id[rule].doc if rule in self.by_id else _NO_POLICY.get(rule, "")
 
     def first(self, rules: list[str]) -> str:
         """Return the one of these rules that stands first in the files."""
@@ -64,7 +65,7 @@ class Rules:
         return min(rules, key=lambda rule: order.get(rule, len(order)))
 
 
-_BUILT_IN = {
+_NO_POLICY = {
     DEFAULT_DENY: "No rule permits it, and what is not permitted is denied.",
     "evaluation-error": "The policies could not be evaluated, and an error is a denial.",
     "unknown-consumer": "Nothing is agreed with a consumer of this name.",
@@ -81,7 +82,7 @@ def load_rules(folder: Path | None = None) -> Rules:
 
     Raises ContractRefused naming the file or policy that is wrong.
     """
-    root = folder or Path(str(files("maplebridge.access_policy").joinpath("policies")))
+    root = folder or BUILT_IN
     try:
         texts = [path.read_text("utf-8") for path in sorted(root.glob("*.cedar"))]
         schema = (root / "maplebridge.cedarschema").read_text("utf-8")
@@ -133,7 +134,7 @@ def _parse(text: str) -> list[dict[str, Any]]:
 def _rule(policy: dict[str, Any]) -> Rule:
     notes = policy.get("annotations", {})
     identifier = notes.get("id") or ""
-    if not _ID.fullmatch(identifier) or identifier in _BUILT_IN:
+    if not _ID.fullmatch(identifier) or identifier in _NO_POLICY:
         raise ContractRefused(
             'a policy has no usable @id("...") (lower case, digits and hyphens).', todo=_TODO
         )

@@ -11,6 +11,7 @@ import typer
 
 from maplebridge import city
 from maplebridge.access_policy.acl import sync_rules, wanted_rules
+from maplebridge.access_policy.cases import load_cases, try_cases
 from maplebridge.access_policy.consumers import load_consumers
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.rules import load_rules
@@ -31,6 +32,7 @@ def commands() -> typer.Typer:
     app.command("explain")(explain)
     app.command("check")(check)
     app.command("diff")(diff)
+    app.command("test")(try_policies)
     return app
 
 
@@ -103,6 +105,36 @@ def diff(
     else:
         console.print(f"{counted(len(changes), 'change')}, {more} of them newly allowed")
     if more:
+        raise typer.Exit(InputError.exit_code)
+
+
+def try_policies(
+    place: Annotated[
+        str, typer.Argument(metavar="[FOLDER]", help="A folder of policies, or `built-in`.")
+    ] = BUILT_IN,
+    as_json: Json = False,
+) -> None:
+    """Try the cases beside the policies. Exit code 3 if one fails or a rule decides none."""
+    cases = load_cases(None if place == BUILT_IN else Path(place))
+    outcome = try_cases(_policies_in(place), cases)
+    for failure in outcome.failures:
+        if as_json:
+            print_json(asdict(failure))
+        else:
+            console.print(failure.text(), markup=False)
+    if as_json:
+        print_json(
+            {
+                "cases": outcome.cases,
+                "failed": len(outcome.failures),
+                "untried": list(outcome.untried),
+            }
+        )
+    else:
+        for rule in outcome.untried:
+            console.print(f"no case is decided by {rule}", markup=False)
+        console.print(f"{counted(outcome.cases, 'case')}, {len(outcome.failures)} failed")
+    if not outcome.passes:
         raise typer.Exit(InputError.exit_code)
 
 
