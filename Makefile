@@ -30,6 +30,7 @@ lint: $(READY) ## Check style, types, contracts and policies
 	$(BIN)/mypy --explicit-package-bases tests
 	$(BIN)/maplebridge schema lint
 	$(BIN)/maplebridge policy check
+	$(BIN)/maplebridge policy test
 
 bench: $(READY) ## Measure publishing, combining and opening, each beside a bare loop
 	$(BIN)/maplebridge bench publish

@@ -194,15 +194,20 @@ class Policies:
 
     def _shape(self, app: str, contract: Contract, restricted: bool, judged: _Judged) -> PlanShape:
         """Return the plan's part that is the same in many communities, each made once."""
-        hidden = {path: said.rule for path, (form, said) in judged.items() if form != "clear"}
+        rules = {path: said.rule for path, (_, said) in judged.items()}
+        hidden = {path: rules[path] for path, (form, _) in judged.items() if form != "clear"}
         contacts = {
             rule: self.whom_to_ask(rule, app=app, department=contract.department)
             for rule in set(hidden.values())
         }
         made = PlanShape(
             tuple((path, form) for path, (form, _) in judged.items()),
-            tuple(hidden.items()),
-            tuple((path, contacts[rule]) for path, rule in hidden.items()),
+            tuple(rules.items()),
+            tuple(
+                (path, contacts[rules[path]])
+                for path, (form, _) in judged.items()
+                if form != "clear"
+            ),
             tuple(
                 (spec.path, effective_grade(spec, restricted=restricted))
                 for spec in contract.fields
