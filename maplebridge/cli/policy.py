@@ -11,15 +11,16 @@ import typer
 
 from maplebridge import city
 from maplebridge.access_policy.acl import sync_rules, wanted_rules
+from maplebridge.access_policy.authorize import authorize, read_request
 from maplebridge.access_policy.cases import load_cases, try_cases
 from maplebridge.access_policy.consumers import load_consumers
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.rules import load_rules
 from maplebridge.access_policy.view_changes import policy_changes
 from maplebridge.cli.options import HOME, App, Home, Json, Purpose
-from maplebridge.cli.output import console, counted, print_json
+from maplebridge.cli.output import console, counted, print_json, print_table
 from maplebridge.department_access import end_overlaps
-from maplebridge.errors import InputError
+from maplebridge.errors import AccessDenied, InputError
 from maplebridge.provision import served_apps
 from maplebridge.schemas import load_catalogue, load_regions, without_indexes
 
@@ -30,6 +31,7 @@ BUILT_IN = "built-in"
 def commands() -> typer.Typer:
     app = typer.Typer(help="Who sees what, and why.", no_args_is_help=True)
     app.command("explain")(explain)
+    app.command("authorize")(decide)
     app.command("check")(check)
     app.command("diff")(diff)
     app.command("test")(try_policies)
@@ -70,6 +72,33 @@ def explain(
         print_json(told.to_dict())
     else:
         console.print(told.text(), markup=False)
+
+
+def decide(
+    request: Annotated[
+        typer.FileBinaryRead,
+        typer.Argument(help="A JSON file, or - for standard input: app, purpose, resource, ..."),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Decide on a request for an event type or a read model, field by field.
+
+    Exit code 4 if the app gets none of its rows.
+    """
+    decision = authorize(Policies(load_catalogue(), load_regions()), read_request(request.read()))
+    if as_json:
+        print_json(decision.to_dict())
+    else:
+        print_table(
+            f"{decision.resource} for {decision.app}: {decision.reason}",
+            ("field", "grade", "form", "rule", "whom to ask"),
+            [
+                (each.path, f"L{each.grade}", each.form, each.rule, each.ask)
+                for each in decision.fields
+            ],
+        )
+    if not decision.allowed:
+        raise typer.Exit(AccessDenied.exit_code)
 
 
 def check(as_json: Json = False) -> None:
