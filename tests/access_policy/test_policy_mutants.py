@@ -1,0 +1,89 @@
+"""Every policy dropped, and changed in each of its parts: the cases beside them notice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import cedarpy
+import pytest
+
+from maplebridge.access_policy.cases import load_cases, try_cases
+from maplebridge.access_policy.policy import Policies
+from maplebridge.access_policy.rules import BUILT_IN, Rules, parse_rules
+from maplebridge.schemas import load_catalogue, load_regions
+
+Policy = dict[str, Any]
+
+CATALOGUE = load_catalogue()
+REGIONS = load_regions()
+CASES = load_cases()
+ROWS = ("subscribe", "query")
+SAME_DECISIONS = {
+    # no request names a grant yet, so who needs none and who lacks one are denied alike
+    "l4-needs-a-named-grant: no unless",
+    # content is forbidden and the rest of the envelope is clear before a pseudonym is asked
+    "data-officer-sees-pseudonyms: no when",
+}
+"""Changes that change no decision."""
+
+
+def built_in() -> list[Policy]:
+    """Return the policies in the order of their files, as Cedar's JSON has them."""
+    found = []
+    for path in sorted(BUILT_IN.glob("*.cedar")):
+        numbered = json.loads(cedarpy.policies_to_json_str(path.read_text("utf-8")))
+        policies = numbered["staticPolicies"]
+        found += [policies[f"policy{at}"] for at in range(len(policies))]
+    return found
+
+
+def rules_of(policies: list[Policy]) -> Rules:
+    named = {f"policy{at:03}": policy for at, policy in enumerate(policies)}
+    document = {"templates": {}, "templateLinks": [], "staticPolicies": named}
+    text = cedarpy.policies_from_json_str(json.dumps(document))
+    return parse_rules([text], (BUILT_IN / "maplebridge.cedarschema").read_text("utf-8"))
+
+
+def mutants() -> Iterator[tuple[str, list[Policy]]]:
+    """Yield the name of each change and all policies with it."""
+    policies = built_in()
+    for at, policy in enumerate(policies):
+        before, after, name = policies[:at], policies[at + 1 :], policy["annotations"]["id"]
+        yield f"{name}: dropped", [*before, *after]
+        for change, mutant in changed(policy):
+            yield f"{name}: {change}", [*before, mutant, *after]
+
+
+def changed(policy: Policy) -> Iterator[tuple[str, Policy]]:
+    # a field is asked about only after its row, so who may have it is decided there
+    if policy["effect"] == "permit" and policy["action"]["entity"]["id"] in ROWS:
+        yield "anyone", policy | {"principal": {"op": "All"}}
+    for condition in policy["conditions"]:
+        kind = condition["kind"]
+        rest = [each for each in policy["conditions"] if each is not condition]
+        yield f"no {kind}", policy | {"conditions": rest}
+        turned = condition | {"kind": "unless" if kind == "when" else "when"}
+        yield f"{kind} negated", policy | {"conditions": [*rest, turned]}
+
+
+MUTANTS = dict(mutants())
+
+
+def passes(policies: list[Policy]) -> bool:
+    return try_cases(Policies(CATALOGUE, REGIONS, rules=rules_of(policies)), CASES).passes
+
+
+def test_policies_written_anew_without_a_change_pass() -> None:
+    assert passes(built_in())
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_changed_policy_fails_a_case(name: str) -> None:
+    """T7: each policy dropped, opened to anyone, without a condition, with it negated."""
+    assert passes(MUTANTS[name]) is (name in SAME_DECISIONS)
+
+
+def test_what_changes_no_decision_is_still_a_change_there_is() -> None:
+    assert set(MUTANTS) >= SAME_DECISIONS
