@@ -30,10 +30,12 @@ lint: $(READY) ## Check style, types, contracts and policies
 	$(BIN)/mypy --explicit-package-bases tests
 	$(BIN)/maplebridge schema lint
 	$(BIN)/maplebridge policy check
+	$(BIN)/maplebridge policy test
 
-bench: $(READY) ## Measure publishing and combining, each beside a bare loop
+bench: $(READY) ## Measure publishing, combining and opening, each beside a bare loop
 	$(BIN)/maplebridge bench publish
 	$(BIN)/maplebridge bench combine
+	$(BIN)/maplebridge bench seal
 
 clean: ## Stop and wipe the stack of .maplebridge; remove the environment and caches
 	@if [ -x $(BIN)/maplebridge ] && [ -f .maplebridge/localstack.json ]; then \

@@ -26,13 +26,12 @@ class Consumer(BaseModel):
 
 
 class Consumers(BaseModel):
-    """All consumers by name; whom to ask per department; the read models' grades."""
+    """All consumers by name; whom to ask per department."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     consumers: Mapping[str, Consumer]
     departments: Mapping[str, str]
-    read_models: Mapping[str, int]
 
     def get(self, app: str) -> Consumer | None:
         return self.consumers.get(app)

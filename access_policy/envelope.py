@@ -9,9 +9,9 @@ cannot be moved to another event, field, subject or grade.
 
 from __future__ import annotations
 
-import hmac
 import os
 from dataclasses import dataclass
+from hmac import compare_digest
 
 from maplebridge.access_policy.keys import KEY_ID_BYTES, MAGIC, VERSION, FieldKey, prefixed
 from maplebridge.access_policy.suites import TAG_BYTES, suite_of
@@ -20,7 +20,8 @@ from maplebridge.errors import EventInvalid, TokenInvalid
 SALT_BYTES = 16
 COMMITMENT_BYTES = 32
 HEADER_BYTES = 24
-AUTHENTICATED_BYTES = HEADER_BYTES + SALT_BYTES + COMMITMENT_BYTES
+SALT_END = HEADER_BYTES + SALT_BYTES
+AUTHENTICATED_BYTES = SALT_END + COMMITMENT_BYTES
 OVERHEAD_BYTES = AUTHENTICATED_BYTES + TAG_BYTES
 LENGTH_BYTES = 4
 SMALL_BUCKETS = (32, 64, 128, 256, 512, 1024, 2048)
@@ -73,10 +74,10 @@ class Header:
     key_version: int
 
 
-class FieldSealer:
-    """Seals one field of one contract, event after event: the fast path of a publisher.
+class _Placed:
+    """One field of one department's contract: its context but for the event's id, made once.
 
-    path has its array indexes, so a field within an array has a sealer per index.
+    path has its array indexes, so a field within an array has one per index.
     """
 
     __slots__ = ("_after", "_before", "path")
@@ -97,12 +98,35 @@ class FieldSealer:
         # what is left of the context after an empty event id's length
         self._after = context.encode()[len(self._before) + 2 :]
 
+    def context(self, event_id: bytes) -> bytes:
+        """Return the context in one event; event_id: `prefixed`."""
+        return self._before + event_id + self._after
+
+
+class FieldSealer(_Placed):
+    """Seals one field, event after event: the fast path of a publisher."""
+
+    __slots__ = ()
+
     def seal(self, value: bytes, *, event_id: bytes, key: FieldKey, salt: bytes) -> bytes:
         """Return the envelope of `value`; raises EventInvalid if it is over 65,532 bytes.
 
         event_id: `prefixed`. salt: 16 random bytes that were never used before.
         """
-        return _seal(value, self._before + event_id + self._after, key, salt, self.path)
+        return _seal(value, self.context(event_id), key, salt, self.path)
+
+
+class FieldOpener(_Placed):
+    """Opens one field, event after event: the fast path of an app."""
+
+    __slots__ = ()
+
+    def open(self, token: bytes, *, event_id: bytes, key: FieldKey) -> bytes:
+        """Return the value of one sealed field, as `open_field` does; event_id: `prefixed`.
+
+        Raises TokenInvalid if any bit differs, or the key or the context is another.
+        """
+        return _open(token, self.context(event_id), key)
 
 
 def seal_field(value: bytes, *, context: FieldContext, key: FieldKey) -> bytes:
@@ -119,19 +143,19 @@ def open_field(token: bytes, *, context: FieldContext, key: FieldKey) -> bytes:
     token: the envelope of docs/field-envelope.md, at least 120 bytes.
     Raises TokenInvalid if any bit differs, or the key or the context is another.
     """
-    if len(token) not in _TOKEN_LENGTHS or token[:HEADER_BYTES] != key.header:
+    return _open(token, context.encode(), key)
+
+
+def _open(token: bytes, context: bytes, key: FieldKey) -> bytes:
+    if len(token) not in _TOKEN_LENGTHS or not token.startswith(key.header):
         raise TokenInvalid(_ALTERED, todo=_ASK_AGAIN)
     suite = suite_of(key.suite)
-    encoded = context.encode()
-    salt = token[HEADER_BYTES : HEADER_BYTES + SALT_BYTES]
-    info = _VALUE_INFO[key.suite] + suite.digest(encoded)
-    value_key, commitment = suite.derive(key.secret, salt, info)
-    if not hmac.compare_digest(
-        commitment, token[AUTHENTICATED_BYTES - COMMITMENT_BYTES : AUTHENTICATED_BYTES]
-    ):
+    front = token[:AUTHENTICATED_BYTES]
+    info = _VALUE_INFO[key.suite] + suite.digest(context)
+    value_key, commitment = suite.derive(key.secret, front[HEADER_BYTES:SALT_END], info)
+    if not compare_digest(commitment, front[SALT_END:]):
         raise TokenInvalid(_ALTERED, todo=_ASK_AGAIN)
-    authenticated = token[:AUTHENTICATED_BYTES] + encoded
-    return _unpad(suite.decrypt(value_key, token[AUTHENTICATED_BYTES:], authenticated))
+    return _unpad(suite.decrypt(value_key, token[AUTHENTICATED_BYTES:], front + context))
 
 
 def read_header(token: bytes) -> Header:
@@ -176,17 +200,20 @@ def _seal(value: bytes, context: bytes, key: FieldKey, salt: bytes, path: str) -
     value_key, commitment = suite.derive(
         key.secret, salt, _VALUE_INFO[key.suite] + suite.digest(context)
     )
-    bucket = _BUCKETS[size] if size < len(_BUCKETS) else padded_bytes(size)
-    text = (size.to_bytes(LENGTH_BYTES) + value).ljust(bucket, b"\0")
+    text = (size.to_bytes(LENGTH_BYTES) + value).ljust(_bucket(size), b"\0")
     authenticated = key.header + salt + commitment
     return authenticated + suite.encrypt(value_key, text, authenticated + context)
+
+
+def _bucket(size: int) -> int:
+    return _BUCKETS[size] if size < len(_BUCKETS) else padded_bytes(size)
 
 
 def _unpad(text: bytes) -> bytes:
     size = int.from_bytes(text[:LENGTH_BYTES])
     end = LENGTH_BYTES + size
     # one text per value: the smallest bucket, and nothing hidden in the padding
-    if size > VALUE_MAX_BYTES or padded_bytes(size) != len(text) or text[end:].strip(b"\0"):
+    if size > VALUE_MAX_BYTES or _bucket(size) != len(text) or text[end:].strip(b"\0"):
         raise TokenInvalid(_ALTERED, todo=_ASK_AGAIN)
     return text[LENGTH_BYTES:end]
 

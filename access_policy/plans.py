@@ -76,7 +76,7 @@ class ViewPlan:
 
     @property
     def rules(self) -> Mapping[str, str]:
-        """The deciding rule of each path that is not clear."""
+        """The rule that decided each path's form."""
         return self.shape.rules_by_path
 
     @property

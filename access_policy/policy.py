@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from maplebridge.access_policy.plans import (
 from maplebridge.access_policy.rules import Rules, load_rules
 from maplebridge.errors import ContractRefused
 from maplebridge.schemas import Catalogue, Contract, Regions
+from maplebridge.schemas.read_models import load_read_models
 
 _PLANS_MAX = 32_768
 UNKNOWN_CONSUMER = Verdict(False, "unknown-consumer")
@@ -33,7 +35,8 @@ _Judged = dict[str, tuple[Form, Verdict]]
 class Policies:
     """The policies of the bus. Safe to share between threads; plans are memoised.
 
-    version: hex SHA-256 of the policies, their schema and the consumers.
+    version: hex SHA-256 of the policies, their schema, the consumers and the read models' grades.
+    grades: of the read models' fields, computed from what they are made of.
     """
 
     def __init__(
@@ -50,7 +53,8 @@ class Policies:
         self.rules = load_rules() if rules is None else rules
         for consumer in self.consumers.consumers.values():
             regions.get(consumer.region)
-        agreed = self.consumers.model_dump_json()
+        self.grades = load_read_models().grades(catalogue)
+        agreed = f"{self.consumers.model_dump_json()}\0{json.dumps(self.grades, sort_keys=True)}"
         self.version = hashlib.sha256(f"{self.rules.version}\0{agreed}".encode()).hexdigest()
         self._plans: OrderedDict[tuple[str, str, str, str, bool], ViewPlan] = OrderedDict()
         self._shapes: dict[PlanShape, PlanShape] = {}
@@ -133,7 +137,7 @@ class Policies:
         """
         spec = form = None
         department = ""
-        if resource in self.consumers.read_models:
+        if resource in self.grades:
             asked = [("query", self._query(app, purpose, resource, community))]
             decided = asked[0][1]
         else:
@@ -190,15 +194,20 @@ class Policies:
 
     def _shape(self, app: str, contract: Contract, restricted: bool, judged: _Judged) -> PlanShape:
         """Return the plan's part that is the same in many communities, each made once."""
-        hidden = {path: said.rule for path, (form, said) in judged.items() if form != "clear"}
+        rules = {path: said.rule for path, (_, said) in judged.items()}
+        hidden = {path: rules[path] for path, (form, _) in judged.items() if form != "clear"}
         contacts = {
             rule: self.whom_to_ask(rule, app=app, department=contract.department)
             for rule in set(hidden.values())
         }
         made = PlanShape(
             tuple((path, form) for path, (form, _) in judged.items()),
-            tuple(hidden.items()),
-            tuple((path, contacts[rule]) for path, rule in hidden.items()),
+            tuple(rules.items()),
+            tuple(
+                (path, contacts[rules[path]])
+                for path, (form, _) in judged.items()
+                if form != "clear"
+            ),
             tuple(
                 (spec.path, effective_grade(spec, restricted=restricted))
                 for spec in contract.fields
@@ -230,7 +239,7 @@ class Policies:
         return {path: judged[uid] for path, uid in uids.items()}
 
     def _query(self, app: str, purpose: str, name: str, community: str) -> Verdict:
-        grade = self.consumers.read_models.get(name, 4)
+        grade = max(self.grades.get(name, {"": 4}).values())
         model = entities.read_model_entity(name, grade=grade, community=community)
         where = self._scene(app, purpose, community, [model])
         return self._ask(where, [("query", entities.read_model_uid(name))])[0]

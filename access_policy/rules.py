@@ -21,6 +21,7 @@ from maplebridge.access_policy.plans import DEFAULT_DENY
 from maplebridge.errors import ContractRefused
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*")
+BUILT_IN = Path(str(files("maplebridge.access_policy").joinpath("policies")))
 _TODO = "Correct it and run `maplebridge policy check`."
 
 
@@ -39,14 +40,15 @@ class Rules:
     """All policies, ready to be asked.
 
     named_paths: the field paths that some policy names; fields that none names
-    and that are alike otherwise are judged alike. permitted: the actions that
-    some permit may cover; all others are denied without asking. version: hex
-    SHA-256 of the policies and their schema.
+    and that are alike otherwise are judged alike. named_regions: the codes that
+    some policy names. permitted: the actions that some permit may cover; all others
+    are denied without asking. version: hex SHA-256 of the policies and their schema.
     """
 
     policies: cedarpy.PolicySet = field(repr=False, compare=False)
     by_id: Mapping[str, Rule]
     named_paths: frozenset[str]
+    named_regions: frozenset[str]
     permitted: frozenset[str] | None
     version: str
 
@@ -55,7 +57,7 @@ class Rules:
 
     def doc(self, rule: str) -> str:
         """Return what the rule says to a person."""
-        return self.by_id[rule].doc if rule in self.by_id else _BUILT_IN.get(rule, "")
+        return self.by_id[rule].doc if rule in self.by_id else _NO_POLICY.get(rule, "")
 
     def first(self, rules: list[str]) -> str:
         """Return the one of these rules that stands first in the files."""
@@ -63,7 +65,7 @@ class Rules:
         return min(rules, key=lambda rule: order.get(rule, len(order)))
 
 
-_BUILT_IN = {
+_NO_POLICY = {
     DEFAULT_DENY: "No rule permits it, and what is not permitted is denied.",
     "evaluation-error": "The policies could not be evaluated, and an error is a denial.",
     "unknown-consumer": "Nothing is agreed with a consumer of this name.",
@@ -80,7 +82,7 @@ def load_rules(folder: Path | None = None) -> Rules:
 
     Raises ContractRefused naming the file or policy that is wrong.
     """
-    root = folder or Path(str(files("maplebridge.access_policy").joinpath("policies")))
+    root = folder or BUILT_IN
     try:
         texts = [path.read_text("utf-8") for path in sorted(root.glob("*.cedar"))]
         schema = (root / "maplebridge.cedarschema").read_text("utf-8")
@@ -106,6 +108,7 @@ def parse_rules(texts: list[str], schema: str) -> Rules:
         by_id[rule.id] = rule
     _validate("\n".join(texts), schema)
     named = frozenset(path for policy in ordered for path in _named_paths(policy))
+    regions = frozenset(_named_regions(ordered))
     document = {
         "templates": {},
         "templateLinks": [],
@@ -113,7 +116,7 @@ def parse_rules(texts: list[str], schema: str) -> Rules:
     }
     version = hashlib.sha256("\0".join([*texts, schema]).encode()).hexdigest()
     policies = cedarpy.PolicySet.from_json_str(json.dumps(document))
-    return Rules(policies, by_id, named, _permitted(ordered), version)
+    return Rules(policies, by_id, named, regions, _permitted(ordered), version)
 
 
 def _parse(text: str) -> list[dict[str, Any]]:
@@ -131,7 +134,7 @@ def _parse(text: str) -> list[dict[str, Any]]:
 def _rule(policy: dict[str, Any]) -> Rule:
     notes = policy.get("annotations", {})
     identifier = notes.get("id") or ""
-    if not _ID.fullmatch(identifier) or identifier in _BUILT_IN:
+    if not _ID.fullmatch(identifier) or identifier in _NO_POLICY:
         raise ContractRefused(
             'a policy has no usable @id("...") (lower case, digits and hyphens).', todo=_TODO
         )
@@ -171,6 +174,14 @@ def _permitted(policies: list[dict[str, Any]]) -> frozenset[str] | None:
         entities = scope["entities"] if "entities" in scope else [scope["entity"]]
         actions.update(entity["id"] for entity in entities)
     return frozenset(actions)
+
+
+def _named_regions(node: Any) -> Iterator[str]:
+    if isinstance(node, dict) and node.get("type") == "Region":
+        yield node["id"]
+    for each in node.values() if isinstance(node, dict) else node:
+        if isinstance(each, dict | list):
+            yield from _named_regions(each)
 
 
 def _named_paths(policy: dict[str, Any]) -> Iterator[str]:

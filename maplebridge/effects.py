@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from maplebridge.processors.lineage import reactions
-from maplebridge.projections.lineage import read_models
 from maplebridge.schemas import Contract
 from maplebridge.schemas.differences import differences
+from maplebridge.schemas.read_models import load_read_models
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,11 @@ class Use:
 def uses(old: Contract | None, new: Contract | None) -> list[Use]:
     """Return every read model and warning rule that is made of what differs."""
     made_of: dict[tuple[str, str], set[str]] = {}
+    models = load_read_models()
     for contract in (each for each in (old, new) if each):
-        for name, paths in read_models(contract).items():
-            extra = {"mb:tally", "mb:handler"} if "tallies" in name else set()
-            made_of.setdefault(("read model", name), set()).update(paths, extra)
+        for name, paths in models.paths(contract).items():
+            attributes = models.attributes(contract, name)
+            made_of.setdefault(("read model", name), set()).update(paths, attributes)
         for name, paths in reactions(contract).items():
             made_of.setdefault(("warning rule", name), set()).update(paths)
     return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -173,10 +173,12 @@ class Reader:
 
 
 def _covering(leaf: Leaf, model: str, rows: list[Row], policies: Policies) -> Leaf:
-    grade = policies.consumers.read_models[model]
+    grades = policies.grades[model]
     return replace(
         leaf,
-        fields=tuple(AuditedField(name, grade, "clear") for name in (rows[0] if rows else ())),
+        fields=tuple(
+            AuditedField(name, _grade(grades, name), "clear") for name in (rows[0] if rows else ())
+        ),
         rows=len(rows),
         communities=len({row["community"] for row in rows}),
         cover=cover(
@@ -185,6 +187,13 @@ def _covering(leaf: Leaf, model: str, rows: list[Row], policies: Policies) -> Le
                 *(str(each["event_id"]) for row in rows for each in row.get("history", ())),
             ]
         ),
+    )
+
+
+def _grade(grades: Mapping[str, int], name: str) -> int:
+    """Return the grade of a column, that of a list being the highest of what is in it."""
+    return max(
+        grade for path, grade in grades.items() if path == name or path.startswith(f"{name}[].")
     )
 
 

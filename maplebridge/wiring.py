@@ -163,11 +163,7 @@ class PolicyDecider:
         spec = contract.by_path.get(path)
         if spec is None or spec.grade != grade or department not in contract.publishers:
             return False, "not-in-contract", plan.policy_version
-        if not plan.row_allowed:
-            return False, plan.row_rule, plan.policy_version
-        allowed = plan.is_clear(path)
-        rule = plan.row_rule if allowed else plan.rules[path]
-        return allowed, rule, plan.policy_version
+        return plan.is_clear(path), plan.rules[path], plan.policy_version
 
 
 def run_combine(settings: Settings, stop: threading.Event) -> None:

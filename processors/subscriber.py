@@ -11,14 +11,13 @@ from typing import Any, Self
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from maplebridge.access_policy.acl import app_principal, out_topic
-from maplebridge.access_policy.envelope import FieldContext, open_field
 from maplebridge.access_policy.keyclient import KeyClient, request_for
 from maplebridge.access_policy.keys import FieldKey, KeyRequest, Withheld
 from maplebridge.errors import AccessDenied, KafkaUnavailable, TokenInvalid
+from maplebridge.processors.opening import Openers
 from maplebridge.processors.views import nested
 from maplebridge.producers.kafka_errors import is_login_refused, translate
 from maplebridge.schemas import AvroCodec, Catalogue, Contract, load_catalogue, load_schema
-from maplebridge.schemas.values import read_value
 from maplebridge.settings import Settings
 from maplebridge.tls import explained
 
@@ -67,6 +66,7 @@ class Subscriber:
         self.purpose = purpose
         self._settings = settings
         self._catalogue = catalogue or load_catalogue()
+        self._openers = Openers(self._catalogue)
         self._views = AvroCodec(load_schema("out/view.v1"), 0)
         self._keys = KeyClient(settings)
         self._consumer = Consumer(
@@ -244,7 +244,6 @@ class Subscriber:
         requests: Mapping[str, KeyRequest | None],
         released: Mapping[KeyRequest, FieldKey | Withheld],
     ) -> View:
-        contract = self._catalogue.get(record["event_type"])
         fields, hidden = dict(record["fields"]), dict(record["hidden"])
         for path, request in requests.items():
             token = fields.pop(path)["token"]
@@ -255,7 +254,14 @@ class Subscriber:
             try:
                 if key is None:
                     raise TokenInvalid("not a sealed field.")
-                fields[path] = _plain(token, contract, record["event_id"], path, key)
+                fields[path] = self._openers.open(
+                    token,
+                    department=record["department"],
+                    event_type=record["event_type"],
+                    event_id=record["event_id"],
+                    path=path,
+                    key=key,
+                )
             except TokenInvalid:
                 # one forged field must not keep the app from all that comes after it
                 log.warning("%s of event %s was altered", path, record["event_id"])
@@ -277,19 +283,3 @@ def _request(token: bytes, contract: Contract, path: str) -> KeyRequest | None:
         return request_for(token, event_type=contract.event_type, path=path, grade=grade)
     except TokenInvalid:
         return None
-
-
-def _plain(token: bytes, contract: Contract, event_id: str, path: str, key: FieldKey) -> Any:
-    spec = contract.field(path)
-    if spec.seal is None:
-        raise TokenInvalid("a plain field came sealed.")
-    context = FieldContext(
-        department=contract.department,
-        event_type=contract.event_type,
-        event_id=event_id,
-        path=path,
-        logical_type=spec.seal.logical_type,
-        scope=spec.seal.key,
-        grade=spec.grade,
-    )
-    return read_value(spec.seal, open_field(token, context=context, key=key))

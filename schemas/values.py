@@ -12,6 +12,7 @@ from maplebridge.errors import TokenInvalid
 from maplebridge.schemas.contracts import SealSpec
 
 ValueWriter = Callable[[Any], bytes]
+ValueReader = Callable[[bytes], Any]
 
 
 def value_writer(seal: SealSpec) -> ValueWriter:
@@ -26,13 +27,20 @@ def value_writer(seal: SealSpec) -> ValueWriter:
     return write
 
 
-def read_value(seal: SealSpec, binary: bytes) -> Any:
-    """Return the value that `value_writer` wrote; raises TokenInvalid if it is none."""
-    buffer = BytesIO(binary)
-    try:
-        value: Any = schemaless_reader(buffer, parse_schema(seal.type), None)
-    except Exception as exc:  # fastavro raises nearly anything on foreign bytes
-        raise TokenInvalid(f"a sealed value is not of its type ({type(exc).__name__}).") from None
-    if buffer.tell() != len(binary):
-        raise TokenInvalid("bytes are left over after a sealed value.")
-    return value
+def value_reader(seal: SealSpec) -> ValueReader:
+    """Return the function that reads what `value_writer` wrote; it raises TokenInvalid on else."""
+    schema = parse_schema(seal.type)
+
+    def read(binary: bytes) -> Any:
+        buffer = BytesIO(binary)
+        try:
+            value: Any = schemaless_reader(buffer, schema, None)
+        except Exception as exc:  # fastavro raises nearly anything on foreign bytes
+            raise TokenInvalid(
+                f"a sealed value is not of its type ({type(exc).__name__})."
+            ) from None
+        if buffer.tell() != len(binary):
+            raise TokenInvalid("bytes are left over after a sealed value.")
+        return value
+
+    return read

@@ -14,6 +14,7 @@ from maplebridge import city
 from maplebridge.benchmarks import combine as combine_bench
 from maplebridge.benchmarks import importing as import_bench
 from maplebridge.benchmarks import publish as publish_bench
+from maplebridge.benchmarks import seal as seal_bench
 from maplebridge.cli.options import Json
 from maplebridge.cli.output import complaints, console, print_json
 from maplebridge.localstack import PlainLines, Stack
@@ -31,6 +32,7 @@ def commands() -> typer.Typer:
     app.command("publish")(publish)
     app.command("combine")(combine)
     app.command("import")(import_)
+    app.command("seal")(seal)
     return app
 
 
@@ -69,6 +71,15 @@ def import_(rows: Rows = 100_000, as_json: Json = False) -> None:
     with _servers() as profile:
         told = import_bench.run(profile.settings("dept-hotline"), rows=rows)
     _show("import", told, what="rows", as_json=as_json)
+
+
+def seal(
+    events: Events = 45_000,
+    suite: Annotated[int, typer.Option("--suite", min=1, max=2, help="1: AES, 2: SM4.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Open three sealed fields of an event, against HKDF and AEAD alone; it needs no server."""
+    _show("seal", seal_bench.run(events=events, suite=suite), as_json=as_json)
 
 
 @contextmanager

@@ -119,7 +119,7 @@ _LINES = {
     "difference": "{path}: {what}",
     "read model": "read model {name} is made of {path} ({what})",
     "warning rule": "warning rule {name} looks at {path} ({what})",
-    "consumer": "{app} {effect} {path} for {purpose}: {old} -> {new} ({rule}{where})",
+    "consumer": "{text}",
 }
 
 
@@ -138,9 +138,8 @@ def _told(
     for use in uses(old, new):
         yield asdict(use)
     if policies is not None:
-        from maplebridge.access_policy.view_changes import view_changes
+        from maplebridge.access_policy.view_changes import Side, view_changes
 
-        for change in view_changes(policies, old, new):
-            places = f", in {', '.join(change.communities)}"
-            where = places if change.records == "all" else f"{places}, {change.records} records"
-            yield {"kind": "consumer", "effect": change.effect, "where": where} | asdict(change)
+        for change in view_changes(Side(policies, old), Side(policies, new)):
+            told = {"effect": change.effect, "text": change.text()}
+            yield {"kind": "consumer"} | told | asdict(change)

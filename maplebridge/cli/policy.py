@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from maplebridge import city
 from maplebridge.access_policy.acl import sync_rules, wanted_rules
+from maplebridge.access_policy.cases import load_cases, try_cases
+from maplebridge.access_policy.consumers import load_consumers
 from maplebridge.access_policy.policy import Policies
+from maplebridge.access_policy.rules import load_rules
+from maplebridge.access_policy.view_changes import policy_changes
 from maplebridge.cli.options import HOME, App, Home, Json, Purpose
 from maplebridge.cli.output import console, counted, print_json
 from maplebridge.department_access import end_overlaps
+from maplebridge.errors import InputError
 from maplebridge.provision import served_apps
 from maplebridge.schemas import load_catalogue, load_regions, without_indexes
+
+BUILT_IN = "built-in"
+"""In the place of a folder: the policies that this version of Maple Bridge carries."""
 
 
 def commands() -> typer.Typer:
     app = typer.Typer(help="Who sees what, and why.", no_args_is_help=True)
     app.command("explain")(explain)
     app.command("check")(check)
+    app.command("diff")(diff)
+    app.command("test")(try_policies)
     return app
 
 
@@ -69,6 +81,73 @@ def check(as_json: Json = False) -> None:
         console.print(
             f"{counted(len(policies.rules.by_id), 'rule')} hold, version {policies.version[:16]}"
         )
+
+
+def diff(
+    old: Annotated[str, typer.Argument(help="A folder of policies, or `built-in`.")],
+    new: Annotated[str, typer.Argument(help="A folder of policies, or `built-in`.")],
+    as_json: Json = False,
+) -> None:
+    """Tell what each app sees or loses by other policies. Exit code 3 if one sees more.
+
+    A folder holds `*.cedar` and `maplebridge.cedarschema`, and `consumers.yaml` where the
+    consumers differ too.
+    """
+    changes = policy_changes(_policies_in(old), _policies_in(new))
+    for change in changes:
+        if as_json:
+            print_json({"effect": change.effect, **asdict(change)})
+        else:
+            console.print(f"{change.resource}: {change.text()}", markup=False)
+    more = sum(change.effect == "sees" for change in changes)
+    if as_json:
+        print_json({"changes": len(changes), "sees": more})
+    else:
+        console.print(f"{counted(len(changes), 'change')}, {more} of them newly allowed")
+    if more:
+        raise typer.Exit(InputError.exit_code)
+
+
+def try_policies(
+    place: Annotated[
+        str, typer.Argument(metavar="[FOLDER]", help="A folder of policies, or `built-in`.")
+    ] = BUILT_IN,
+    as_json: Json = False,
+) -> None:
+    """Try the cases beside the policies. Exit code 3 if one fails or a rule decides none."""
+    cases = load_cases(None if place == BUILT_IN else Path(place))
+    outcome = try_cases(_policies_in(place), cases)
+    for failure in outcome.failures:
+        if as_json:
+            print_json(asdict(failure))
+        else:
+            console.print(failure.text(), markup=False)
+    if as_json:
+        print_json(
+            {
+                "cases": outcome.cases,
+                "failed": len(outcome.failures),
+                "untried": list(outcome.untried),
+            }
+        )
+    else:
+        for rule in outcome.untried:
+            console.print(f"no case is decided by {rule}", markup=False)
+        console.print(f"{counted(outcome.cases, 'case')}, {len(outcome.failures)} failed")
+    if not outcome.passes:
+        raise typer.Exit(InputError.exit_code)
+
+
+def _policies_in(place: str) -> Policies:
+    if place == BUILT_IN:
+        return Policies(load_catalogue(), load_regions())
+    consumers = Path(place) / "consumers.yaml"
+    return Policies(
+        load_catalogue(),
+        load_regions(),
+        load_consumers(consumers) if consumers.exists() else None,
+        load_rules(Path(place)),
+    )
 
 
 def acl_sync(home: Home = HOME, as_json: Json = False) -> None:

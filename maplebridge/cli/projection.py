@@ -1,7 +1,9 @@
-"""Commands on projections: their state, a rebuild."""
+"""Commands on projections: their state, a rebuild, what a field of one is made of."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -9,10 +11,12 @@ import typer
 from maplebridge import city
 from maplebridge.cli.options import HOME, Home, Json
 from maplebridge.cli.output import console, counted, print_json, print_table
-from maplebridge.errors import IntegrityError
+from maplebridge.errors import InputError, IntegrityError
 from maplebridge.projections.queries import totals
 from maplebridge.projections.store import connect, state_hash, translated
 from maplebridge.rebuild import rebuild as rebuild_projections
+from maplebridge.schemas import Catalogue, load_catalogue
+from maplebridge.schemas.read_models import Input, ReadModels, Role, load_read_models
 
 _SAID = {
     "combined": "events combined",
@@ -24,9 +28,10 @@ _SAID = {
 
 
 def commands() -> typer.Typer:
-    app = typer.Typer(help="Read models: state and rebuild.", no_args_is_help=True)
+    app = typer.Typer(help="Read models: state, rebuild, lineage.", no_args_is_help=True)
     app.command("status")(status)
     app.command("rebuild")(rebuild)
+    app.command("lineage")(lineage)
     return app
 
 
@@ -73,3 +78,73 @@ def rebuild(
             console.print("The live projections are the rebuilt ones now.")
     if not same and not told.replaced:
         raise typer.Exit(IntegrityError.exit_code)
+
+
+def lineage(
+    field: Annotated[
+        str,
+        typer.Argument(help="A field, such as cases.state, or state in every read model."),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Follow a read model's field down to the contracts' fields it depends on, with grades.
+
+    It needs no server.
+    """
+    declared, catalogue = load_read_models(), load_catalogue()
+    for model, path in _found(declared, field):
+        inputs = declared.inputs(catalogue, model, path)
+        if as_json:
+            print_json(
+                {
+                    "read_model": model,
+                    "field": path,
+                    "declared": declared.field(model, path).grade,
+                    "computed": f"L{declared.computed(catalogue, model, path)}",
+                    "inputs": [{**asdict(each), "grade": f"L{each.grade}"} for each in inputs],
+                }
+            )
+        else:
+            _tell(declared, catalogue, model, path, inputs)
+
+
+def _found(declared: ReadModels, field: str) -> list[tuple[str, str]]:
+    """Return (read model, field) for `read_model.field`, or for `field` in every read model."""
+    model, _, path = field.partition(".")
+    if model in declared.read_models:
+        declared.field(model, path)
+        return [(model, path)]
+    found = [(name, field) for name, each in declared.read_models.items() if field in each.fields]
+    if not found:
+        fields = (
+            f"{name}.{each}" for name, one in declared.read_models.items() for each in one.fields
+        )
+        raise InputError(
+            f"no read model has a field {field}.", todo=f"There are: {', '.join(fields)}."
+        )
+    return found
+
+
+_ROLES: dict[Role, str] = {
+    "of": "made of",
+    "by": "decided by",
+    "rows": "which rows there are, and whose values stand in them",
+}
+
+
+def _tell(
+    declared: ReadModels, catalogue: Catalogue, model: str, path: str, inputs: Sequence[Input]
+) -> None:
+    grade = declared.field(model, path).grade
+    computed = declared.computed(catalogue, model, path)
+    console.print(f"{model}.{path}: graded {grade}, computed L{computed}", markup=False)
+    for role, said in _ROLES.items():
+        alike: dict[tuple[str, int, str], list[str]] = {}
+        for each in inputs:
+            if each.role == role:
+                place = (each.path, each.grade, each.through)
+                alike.setdefault(place, []).append(each.event_type)
+        if alike:
+            console.print(f"  {said}")
+        for (name, own, through), types in alike.items():
+            console.print(f"    {name} L{own} by {through}: {', '.join(types)}", markup=False)

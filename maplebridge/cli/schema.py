@@ -22,6 +22,8 @@ from maplebridge.schemas import (
 )
 from maplebridge.schemas.catalogue import contract_paths, load_inlined
 from maplebridge.schemas.history import contract_files
+from maplebridge.schemas.lint.read_model_rules import lint_read_models
+from maplebridge.schemas.read_models import read_models_path
 from maplebridge.schemas.schema_files import read_text
 
 
@@ -44,7 +46,10 @@ def lint(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check contracts against the rules of docs/contracts.md. Exit code 3 if something is found."""
+    """Check contracts against the rules of docs/contracts.md. Exit code 3 if something is found.
+
+    Without files it checks the read models too: none is graded below what it is made of.
+    """
     given = [file for each in contracts or () for file in contract_files(each)]
     built_in = load_inlined()
     files = given or [(path, built_in) for path in contract_paths()]
@@ -54,6 +59,11 @@ def lint(
     for path, inlined in files:
         findings = lint_schema(read_text(path), inlined, codes, departments=departments)
         found += [(path, finding) for finding in findings]
+    if not given:
+        path = read_models_path()
+        found += [
+            (path, finding) for finding in lint_read_models(read_text(path), load_catalogue())
+        ]
     for path, finding in found:
         if as_json:
             print_json(

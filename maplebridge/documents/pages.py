@@ -13,9 +13,9 @@ from maplebridge.documents.life_cycle import BOX_HEIGHT, BOX_WIDTH, WIDTH, life_
 from maplebridge.documents.plain_fields import plain_type
 from maplebridge.documents.words import LANGUAGES, WORDS
 from maplebridge.processors.lineage import reactions
-from maplebridge.projections.lineage import read_models
 from maplebridge.schemas import Contract
 from maplebridge.schemas.contracts import SERVICES
+from maplebridge.schemas.read_models import ReadModels, load_read_models
 
 STYLE = "style.css"
 
@@ -63,8 +63,9 @@ def _pages(city: City) -> Iterator[tuple[str, dict[str, Any]]]:
         owner: [row for row in rows if row["contract"].department == owner] for owner in owners
     }
     yield "index.html", {"template": "index.html", "groups": groups, "count": len(rows)}
+    models = load_read_models()
     for contract in city.contracts:
-        yield f"contracts/{contract.event_type}.html", _page(contract, city)
+        yield f"contracts/{contract.event_type}.html", _page(contract, city, models)
 
 
 def _place(owner: str) -> tuple[int, str]:
@@ -72,9 +73,9 @@ def _place(owner: str) -> tuple[int, str]:
     return SERVICES.index(owner) + 1 if owner in SERVICES else 0, owner
 
 
-def _page(contract: Contract, city: City) -> dict[str, Any]:
+def _page(contract: Contract, city: City, models: ReadModels) -> dict[str, Any]:
     used: dict[str, list[str]] = {}
-    for uses in (read_models(contract), reactions(contract)):
+    for uses in (models.paths(contract), reactions(contract)):
         for name, paths in uses.items():
             used[name] = sorted(paths)
     return {

@@ -38,6 +38,8 @@ CODES: Mapping[str, str] = {
     "MB302": "a transition after one that is not there",
     "MB303": "a transition that nothing leads to",
     "MB401": "a publisher that is no department",
+    "MB501": "a read model's field graded below what it is made of",
+    "MB502": "made of a field or a column that is not there",
 }
 """Every code; docs/contracts.md says the same."""
 

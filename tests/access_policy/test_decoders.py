@@ -17,7 +17,7 @@ from maplebridge.access_policy.merkle import Frontier
 from maplebridge.access_policy.signatures import SigningKey
 from maplebridge.errors import AuditCorrupt, InputError, TokenInvalid
 from maplebridge.schemas import SealSpec
-from maplebridge.schemas.values import read_value
+from maplebridge.schemas.values import value_reader
 
 VERIFIER = Verifier("maplebridge-audit", bytes(32))
 BROKER = BrokerPrivateKey.generate("2026-W10")
@@ -29,9 +29,9 @@ OF_BYTES: dict[str, tuple[Callable[[bytes], Any], type[Exception]]] = {
     "masters in a wrap": (lambda each: decode_batch(each, department="grid"), TokenInvalid),
     "a wrap": (lambda each: BROKER.unwrap(each, department="grid"), TokenInvalid),
     "a frontier": (lambda each: Frontier.from_bytes(len(each), each), ValueError),
-    "a sealed text": (lambda each: read_value(SealSpec("string", "case"), each), TokenInvalid),
+    "a sealed text": (lambda each: value_reader(SealSpec("string", "case"))(each), TokenInvalid),
     "a sealed number": (
-        lambda each: read_value(SealSpec(["null", "long"], "case"), each),
+        lambda each: value_reader(SealSpec(["null", "long"], "case"))(each),
         TokenInvalid,
     ),
 }

@@ -147,7 +147,7 @@ def test_the_read_models_are_each_for_those_they_were_agreed_with() -> None:
         ("city-dashboard", "service_improvement"): {"community_hour_tallies", "warnings"},
         ("data-officer", "audit"): {"audit"},
     }
-    names = (*built_in().consumers.read_models, "unheard-of")
+    names = (*built_in().grades, "unheard-of")
     for app in APPS:
         for purpose in PURPOSES:
             allowed = {

@@ -10,6 +10,7 @@ import pytest
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.view_changes import (
     NO_FIELD,
+    Side,
     ViewChange,
     community_classes,
     view_changes,
@@ -22,10 +23,14 @@ POLICIES = Policies(CATALOGUE, load_regions())
 ORDER, MEDIATION = CATALOGUE.get("hotline.order"), CATALOGUE.get("mediation.case")
 
 
+def between(old: Contract | None, new: Contract | None) -> list[ViewChange]:
+    return view_changes(Side(POLICIES, old), Side(POLICIES, new))
+
+
 def changed(contract: Contract, spoil: Callable[[dict[str, Any]], object]) -> list[ViewChange]:
     schema = reworked(contract)
     spoil(schema)
-    return view_changes(POLICIES, contract, parsed(schema))
+    return between(contract, parsed(schema))
 
 
 def told(changes: list[ViewChange]) -> set[tuple[str, str, str]]:
@@ -49,7 +54,8 @@ def test_a_raised_grade_says_who_loses_the_field_and_by_which_rule() -> None:
 
     (change,) = changed(ORDER, raised)
     assert (change.app, change.effect, change.path) == ("city-dashboard", "loses", "unit")
-    assert (change.old, change.new, change.rule) == ("clear", "absent", "default-deny")
+    assert (change.old, change.old_rule) == ("clear", "dashboard-reads-what-is-not-sensitive")
+    assert (change.new, change.new_rule) == ("absent", "default-deny")
     assert len(change.communities) == 2
 
 
@@ -59,8 +65,8 @@ def test_a_lowered_grade_says_who_newly_sees_it() -> None:
 
     (change,) = changed(ORDER, lowered)
     assert (change.app, change.effect) == ("city-dashboard", "sees")
-    # the rule that permits it now, not the one that denied it before
-    assert change.rule == "dashboard-subscribes-to-events"
+    assert change.old_rule == "default-deny"
+    assert change.new_rule == "dashboard-reads-what-is-not-sensitive"
 
 
 def test_sensitive_personal_data_made_personal_is_seen_by_the_town() -> None:
@@ -69,7 +75,7 @@ def test_sensitive_personal_data_made_personal_is_seen_by_the_town() -> None:
 
     changes = changed(MEDIATION, lowered)
     assert told(changes) == {("town-mediation", "sees", "agreement_text")}
-    assert [each.rule for each in changes] == ["mediation-subscribes-to-disputes"]
+    assert [each.new_rule for each in changes] == ["mediation-reads-its-cases"]
     # the record that raised its grade stays closed, and so do other towns
     assert [(each.records, len(each.communities)) for each in changes] == [("unrestricted", 1)]
 
@@ -80,13 +86,13 @@ def test_a_field_that_goes_is_lost_by_those_who_saw_it() -> None:
         ("town-mediation", "loses", "channel"),
         ("city-dashboard", "loses", "channel"),
     }
-    assert {each.rule for each in changes} == {NO_FIELD}
+    assert {each.new_rule for each in changes} == {NO_FIELD}
 
 
 @pytest.mark.parametrize(("old", "new", "effect"), [(None, ORDER, "sees"), (ORDER, None, "loses")])
 def test_a_contract_that_comes_or_goes_is_told_whole(
     old: Contract | None, new: Contract | None, effect: str
 ) -> None:
-    changes = view_changes(POLICIES, old, new)
+    changes = between(old, new)
     assert {each.effect for each in changes} == {effect}
     assert {each.app for each in changes} == {"town-mediation", "city-dashboard", "data-officer"}

@@ -1,18 +1,13 @@
-"""What is declared of read models and rules is what their code looks at."""
+"""What is declared of warning rules is what their code looks at."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from maplebridge.processors.lineage import reactions
 from maplebridge.processors.rules import order_of
-from maplebridge.projections.folds import Change, fold, is_of_cases
-from maplebridge.projections.lineage import read_models
-from maplebridge.projections.queries import READ_MODELS
-from maplebridge.projections.standing import amendment_of
 from maplebridge.schemas import Contract, load_catalogue, load_code_lists
 
 CONTRACTS = {each.event_type: each for each in load_catalogue()}
@@ -48,25 +43,6 @@ def made(contract: Contract, seen: set[str], **changes: Any) -> Watched:
 
 
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=list(CONTRACTS))
-def test_read_models_are_made_of_the_fields_that_are_declared(contract: Contract) -> None:
-    seen: set[str] = set()
-    changes = {contract.tally: "x"} | ({"unit": "u"} if "unit" in contract.by_path else {})
-    events = [made(contract, seen, **changes) for _ in range(2)]
-    change = Change()
-    for event in events:
-        fold(change, contract, event)
-        if contract.department != "react":
-            amendment_of(contract, event)
-    assert change.tallies or change.warnings
-    declared = {path for paths in read_models(contract).values() for path in paths}
-    if not is_of_cases(contract):
-        # looked at first, and of no use then
-        seen.discard("meta.case_ref")
-    assert seen <= declared
-    assert declared - seen <= {"meta.event_id"}
-
-
-@pytest.mark.parametrize("contract", CONTRACTS.values(), ids=list(CONTRACTS))
 def test_rules_look_at_the_fields_that_are_declared(contract: Contract) -> None:
     declared = {path for paths in reactions(contract).values() for path in paths}
     if declared:
@@ -74,12 +50,3 @@ def test_rules_look_at_the_fields_that_are_declared(contract: Contract) -> None:
         categories = load_code_lists().get("hotline_category")
         assert order_of(made(contract, seen, category="gas"), categories) is not None
         assert seen == declared
-
-
-def names() -> Iterator[str]:
-    for contract in CONTRACTS.values():
-        yield from read_models(contract)
-
-
-def test_every_read_model_that_can_be_queried_is_declared() -> None:
-    assert set(names()) == set(READ_MODELS)

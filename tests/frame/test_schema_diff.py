@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from maplebridge.access_policy.policy import Policies
-from maplebridge.access_policy.view_changes import view_changes
+from maplebridge.access_policy.view_changes import Side, view_changes
 from maplebridge.cli import main
 from maplebridge.errors import ContractRefused
 from maplebridge.schemas import load_catalogue, load_regions
@@ -224,7 +224,7 @@ def test_whatever_stands_in_a_schema_the_gate_passes_or_refuses_it() -> None:
             new = parse_contract(schema, load_inlined())
             refused += not judge([before], new).passes
             assert differences(before, new) or before.fingerprint == new.fingerprint
-            view_changes(policies, before, new)
+            view_changes(Side(policies, before), Side(policies, new))
         except (NoContract, ContractRefused):
             refused += 1
     assert refused > len(whole) // 4

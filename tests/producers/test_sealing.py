@@ -15,7 +15,7 @@ from maplebridge.errors import EventInvalid, TokenInvalid
 from maplebridge.producers.completion import Completer
 from maplebridge.producers.sealing import EventSealer
 from maplebridge.schemas import load_catalogue
-from maplebridge.schemas.values import read_value
+from maplebridge.schemas.values import value_reader
 from tests.producers.orders import mediation, order, plain_meta
 
 CATALOGUE = load_catalogue()
@@ -64,7 +64,7 @@ def opened(keys: DepartmentKeys, event: dict[str, Any], path: str, scope: str, w
     value: Any = event
     for part in path.replace("[", ".").replace("]", "").split("."):
         value = value[int(part)] if part.isdigit() else value[part]
-    return read_value(spec.seal, open_field(value, context=context, key=key))
+    return value_reader(spec.seal)(open_field(value, context=context, key=key))
 
 
 def test_the_sealed_fields_open_with_the_keys_of_the_caller_and_the_case(

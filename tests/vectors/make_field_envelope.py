@@ -1,7 +1,6 @@
-"""Write the test vectors of the sealed field: `python tests/vectors/make_field_envelope.py`.
+"""Write the test vectors of the sealed field: `python -m tests.vectors.make_field_envelope`.
 
-A second implementation of docs/field-envelope.md, from HMAC and the bare ciphers
-alone, that shares no line with the first. Deterministic: salts, keys and ids are
+By the second implementation, `second_envelope`. Deterministic: salts, keys and ids are
 hashes of their names, so the files change only if the format does.
 """
 
@@ -14,27 +13,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives import hashes, hmac
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from tests.vectors import gcm
+from tests.vectors.second_envelope import (
+    NONCE,
+    Context,
+    Key,
+    block_cipher,
+    field_key,
+    padded,
+    seal_text,
+    value_key,
+)
 
 FOLDER = Path(__file__).parent / "field_envelope"
-BUCKETS = (32, 64, 128, 256, 512, 1024, 2048, *range(4096, 65_537, 4096))
-
-
-@dataclass(frozen=True)
-class Context:
-    department: str = "hotline"
-    event_type: str = "hotline.order"
-    event_id: str = "0199b1a2-7c00-7e55-8a10-2f6f0f3c9d01"
-    path: str = "caller_phone"
-    logical_type: str = "string"
-    scope: str = "subject:caller"
-    grade: int = 3
-
-    def encode(self) -> bytes:
-        texts = [self.department, self.event_type, self.event_id, self.path]
-        texts += [self.logical_type, self.scope]
-        return b"".join(lp(text.encode()) for text in texts) + lp(bytes([self.grade]))
+CONTEXT = Context(
+    department="hotline",
+    event_type="hotline.order",
+    event_id="0199b1a2-7c00-7e55-8a10-2f6f0f3c9d01",
+    path="caller_phone",
+    logical_type="string",
+    scope="subject:caller",
+    grade=3,
+)
 
 
 @dataclass(frozen=True)
@@ -44,123 +44,38 @@ class Case:
     name: str
     number: int
     value: bytes
-    context: Context = Context()
+    context: Context = CONTEXT
 
     @property
     def master(self) -> bytes:
         return made(f"master of L{self.context.grade}", 32)
 
     @property
-    def key_id(self) -> bytes:
-        return made(f"key id of L{self.context.grade}", 16)
-
-    @property
-    def header(self) -> bytes:
-        return b"MB\x01" + bytes([self.number]) + self.key_id + (1).to_bytes(4, "big")
-
-    @property
     def salt(self) -> bytes:
         return made(f"salt of {self.name}, suite {self.number}", 16)
 
     @property
-    def field_key(self) -> bytes:
-        path = self.context.path
-        while "[" in path and path[path.index("[") + 1] != "]":
-            start, end = path.index("["), path.index("]")
-            path = path[:start] + "\0" + path[end + 1 :]
-        path = path.replace("\0", "[]")
-        info = b"MBF1 field" + bytes([self.number]) + lp(self.context.event_type.encode())
-        info += lp(path.encode()) + bytes([self.context.grade])
-        return expand(self.number, self.master, info, 32)
+    def key(self) -> Key:
+        key_id = made(f"key id of L{self.context.grade}", 16)
+        secret = field_key(self.number, self.master, self.context)
+        return Key(self.number, key_id, 1, secret)
 
 
 def made(name: str, size: int) -> bytes:
     return hashlib.shake_256(b"maple bridge vectors: " + name.encode()).digest(size)
 
 
-def lp(text: bytes) -> bytes:
-    return len(text).to_bytes(2, "big") + text
-
-
-def algorithm(number: int) -> hashes.HashAlgorithm:
-    return hashes.SHA256() if number == 1 else hashes.SM3()
-
-
-def mac(number: int, key: bytes, text: bytes) -> bytes:
-    one = hmac.HMAC(key, algorithm(number))
-    one.update(text)
-    return one.finalize()
-
-
-def digest(number: int, text: bytes) -> bytes:
-    one = hashes.Hash(algorithm(number))
-    one.update(text)
-    return one.finalize()
-
-
-def expand(number: int, key: bytes, info: bytes, size: int) -> bytes:
-    """RFC 5869, section 2.3."""
-    out = block = b""
-    while len(out) < size:
-        block = mac(number, key, block + info + bytes([len(out) // 32 + 1]))
-        out += block
-    return out[:size]
-
-
-def block_cipher(number: int, key: bytes) -> Any:
-    return algorithms.AES(key) if number == 1 else algorithms.SM4(key)
-
-
-def gcm(number: int, key: bytes, text: bytes, associated: bytes) -> bytes:
-    encryptor = Cipher(block_cipher(number, key), modes.GCM(bytes(12))).encryptor()
-    encryptor.authenticate_additional_data(associated)
-    ciphertext = encryptor.update(text) + encryptor.finalize()
-    return bytes(ciphertext + encryptor.tag)
-
-
-def gcm_opens(number: int, key: bytes, sealed: bytes, associated: bytes) -> bytes:
-    """Return the text; raises InvalidTag."""
-    decryptor = Cipher(block_cipher(number, key), modes.GCM(bytes(12), sealed[-16:])).decryptor()
-    decryptor.authenticate_additional_data(associated)
-    return bytes(decryptor.update(sealed[:-16]) + decryptor.finalize())
-
-
-def value_key(case: Case, field_key: bytes) -> tuple[bytes, bytes]:
-    info = b"MBF1 value" + bytes([case.number]) + digest(case.number, case.context.encode())
-    both = expand(case.number, mac(case.number, case.salt, field_key), info, 64)
-    return (both[:32] if case.number == 1 else both[:16]), both[32:]
-
-
-def padded(value: bytes) -> bytes:
-    text = len(value).to_bytes(4, "big") + value
-    return text.ljust(next(size for size in BUCKETS if size >= len(text)), b"\0")
-
-
 def seal(case: Case, text: bytes | None = None) -> bytes:
-    key, commitment = value_key(case, case.field_key)
-    front = case.header + case.salt + commitment
     text = padded(case.value) if text is None else text
-    return front + gcm(case.number, key, text, front + case.context.encode())
-
-
-# GF(2^128) as GCM has it: bit 0 is the leftmost, the polynomial 1 + x + x^2 + x^7 + x^128
-
-
-def multiply(a: int, b: int) -> int:
-    product = 0
-    for bit in range(127, -1, -1):
-        if (b >> bit) & 1:
-            product ^= a
-        a = (a >> 1) ^ (0xE1 << 120 if a & 1 else 0)
-    return product
+    return seal_text(text, case.key, case.salt, case.context)
 
 
 def power(a: int, exponent: int) -> int:
     result = 1 << 127
     while exponent:
         if exponent & 1:
-            result = multiply(result, a)
-        a = multiply(a, a)
+            result = gcm.multiply(result, a)
+        a = gcm.multiply(a, a)
         exponent >>= 1
     return result
 
@@ -169,24 +84,7 @@ def inverse(a: int) -> int:
     return power(a, 2**128 - 2)
 
 
-def blocks(text: bytes) -> list[int]:
-    text = text.ljust(-(-len(text) // 16) * 16, b"\0")
-    return [int.from_bytes(text[at : at + 16], "big") for at in range(0, len(text), 16)]
-
-
-def ghash(hash_key: int, items: list[int]) -> int:
-    total = 0
-    for item in items:
-        total = multiply(total ^ item, hash_key)
-    return total
-
-
-def ecb(number: int, key: bytes, block: bytes) -> int:
-    encryptor = Cipher(block_cipher(number, key), modes.ECB()).encryptor()
-    return int.from_bytes(encryptor.update(block) + encryptor.finalize(), "big")
-
-
-def collide(number: int, keys: tuple[bytes, bytes], ciphertext: bytes, associated: bytes) -> bytes:
+def collide(ciphers: tuple[gcm.Block, gcm.Block], ciphertext: bytes, associated: bytes) -> bytes:
     """Change the third block of `ciphertext` so that one tag holds under both keys.
 
     A tag is GHASH plus the encrypted counter: a polynomial in the hash key, linear
@@ -194,36 +92,35 @@ def collide(number: int, keys: tuple[bytes, bytes], ciphertext: bytes, associate
     """
     free = 32
     fixed = ciphertext[:free] + bytes(16) + ciphertext[free + 16 :]
-    lengths = (len(associated) * 8 << 64) | len(ciphertext) * 8
-    items = [*blocks(associated), *blocks(fixed), lengths]
-    weight_power = len(items) - len(blocks(associated)) - free // 16
+    weight_power = len(gcm.blocks(fixed)) + 1 - free // 16
     wanted, weight = 0, 0
-    for key in keys:
-        hash_key = ecb(number, key, bytes(16))
-        wanted ^= ghash(hash_key, items) ^ ecb(number, key, bytes(12) + b"\0\0\0\1")
-        weight ^= power(hash_key, weight_power)
-    solved = multiply(wanted, inverse(weight)).to_bytes(16, "big")
+    for cipher in ciphers:
+        wanted ^= int.from_bytes(gcm.tag_of(cipher, NONCE, fixed, associated), "big")
+        weight ^= power(gcm.hash_key_of(cipher), weight_power)
+    solved = gcm.multiply(wanted, inverse(weight)).to_bytes(16, "big")
     collided = fixed[:free] + solved + fixed[free + 16 :]
-    hash_key = ecb(number, keys[0], bytes(16))
-    tag = ghash(hash_key, [*blocks(associated), *blocks(collided), lengths])
-    tag ^= ecb(number, keys[0], bytes(12) + b"\0\0\0\1")
-    return collided + tag.to_bytes(16, "big")
+    return collided + gcm.tag_of(ciphers[0], NONCE, collided, associated)
 
 
 def two_key_collision(number: int) -> dict[str, Any]:
     """A ciphertext that both of two field keys' ciphers open; the commitment is the first's."""
     case = Case("two-key collision", number, b"x" * 60)
-    second = made("the second field key", 32)
-    (key, commitment), (other, _) = value_key(case, case.field_key), value_key(case, second)
-    front = case.header + case.salt + commitment
+    second = replace(case.key, secret=made("the second field key", 32))
+    (key, commitment), (other, _) = (
+        value_key(each, case.salt, case.context) for each in (case.key, second)
+    )
+    ciphers = block_cipher(number, key), block_cipher(number, other)
+    front = case.key.header + case.salt + commitment
     associated = front + case.context.encode()
-    honest = gcm(number, key, padded(case.value), associated)[:-16]
-    sealed = collide(number, (key, other), honest, associated)
-    text, other_text = (gcm_opens(number, k, sealed, associated) for k in (key, other))
+    honest = gcm.encrypt(ciphers[0], NONCE, padded(case.value), associated)[:-16]
+    sealed = collide(ciphers, honest, associated)
+    text, other_text = (gcm.decrypt(each, NONCE, sealed, associated) for each in ciphers)
+    assert text is not None
+    assert other_text is not None
     assert text != other_text
     return {
         **described(replace(case, value=text[4:64]), front + sealed),
-        "second_field_key": second.hex(),
+        "second_field_key": second.secret.hex(),
         "value_keys": [key.hex(), other.hex()],
         "associated_data": associated.hex(),
         "texts": [text.hex(), other_text.hex()],
@@ -234,10 +131,10 @@ def described(case: Case, token: bytes) -> dict[str, Any]:
     return {
         "name": case.name,
         "suite": case.number,
-        "key_id": case.key_id.hex(),
+        "key_id": case.key.key_id.hex(),
         "key_version": 1,
         "master": case.master.hex(),
-        "field_key": case.field_key.hex(),
+        "field_key": case.key.secret.hex(),
         "context": vars(case.context),
         "value": case.value.hex(),
         "token": token.hex(),
@@ -245,8 +142,9 @@ def described(case: Case, token: bytes) -> dict[str, Any]:
 
 
 def valid_cases(number: int) -> list[Case]:
-    twin = Context("justice", "mediation.case", path="dispute_type_true", grade=4, scope="case")
-    party = Context("justice", "mediation.case", scope="subject:parties[1]")
+    justice = replace(CONTEXT, department="justice", event_type="mediation.case")
+    twin = replace(justice, path="dispute_type_true", grade=4, scope="case")
+    party = replace(justice, scope="subject:parties[1]")
     cases = [
         Case("a phone number", number, b"\x1a13800138000"),
         Case("Chinese text", number, "诸暨市枫桥镇".encode()),
@@ -271,7 +169,7 @@ def invalid_cases(number: int) -> list[dict[str, Any]]:
 
     def refused(name: str, token: bytes, context: Context = good.context) -> dict[str, Any]:
         return described(replace(good, name=name, context=context), token) | {
-            "field_key": good.field_key.hex()
+            "field_key": good.key.secret.hex()
         }
 
     elsewhere: list[tuple[str, dict[str, Any]]] = [

@@ -1,0 +1,162 @@
+"""Cases of the policies: what each should decide, as data beside them.
+
+A file `<name>.cases.yaml` is a list of groups. A group names a consumer, a purpose, a
+community and perhaps a difference of the consumer (`but`); its cases name a resource,
+perhaps a field, the form that is expected and the rule that decides it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from maplebridge.access_policy.policy import Policies
+from maplebridge.access_policy.rules import BUILT_IN
+from maplebridge.errors import InputError
+
+_TODO = "Correct the case, or the policy."
+
+
+class Expected(BaseModel):
+    """One line of a group. resource: an event type or a read model. field: empty for rows.
+
+    restricted: the record raised its own grade.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    resource: str
+    field: str = ""
+    restricted: bool = False
+    form: Literal["clear", "generalise", "mask", "pseudonym", "absent"]
+    rule: str
+
+
+class But(BaseModel):
+    """What is agreed otherwise with the consumer in these cases."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: str | None = None
+    region: str | None = None
+    purposes: tuple[str, ...] | None = None
+    legal_basis: str | None = None
+
+
+class Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    consumer: str
+    purpose: str
+    community: str
+    but: But | None = None
+    cases: tuple[Expected, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A case that the policies decide otherwise."""
+
+    file: str
+    consumer: str
+    purpose: str
+    community: str
+    resource: str
+    field: str
+    expected: tuple[str, str]
+    found: tuple[str, str]
+
+    def text(self) -> str:
+        """Return the failure as a person reads it."""
+        what = f"{self.resource} {self.field}".strip()
+        (form, rule), (found, by) = self.expected, self.found
+        return (
+            f"{self.file}: {what} for {self.consumer}, {self.purpose}, {self.community}:"
+            f" expected {form} ({rule}), found {found} ({by})"
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """untried: the rules that decide no case."""
+
+    cases: int
+    failures: tuple[Failure, ...]
+    untried: tuple[str, ...]
+
+    @property
+    def passes(self) -> bool:
+        return not self.failures and not self.untried
+
+
+def load_cases(folder: Path | None = None) -> list[tuple[str, Group]]:
+    """Return every group with its file's name; raises InputError naming what is wrong."""
+    root = folder or BUILT_IN
+    return [
+        (path.name, group) for path in sorted(root.glob("*.cases.yaml")) for group in _read(path)
+    ]
+
+
+def try_cases(policies: Policies, cases: Sequence[tuple[str, Group]]) -> Outcome:
+    """Ask the policies each case. Raises InputError if one names what is not there."""
+    failures, tried, count = [], set(), 0
+    for file, group in cases:
+        asked = _differing(policies, group)
+        for case in group.cases:
+            count += 1
+            told = asked.explain(
+                group.consumer,
+                group.purpose,
+                case.resource,
+                case.field,
+                group.community,
+                restricted=case.restricted,
+            )
+            expected, found = (case.form, case.rule), (told.form, told.rule)
+            tried.add(told.rule)
+            if expected != found:
+                failures.append(
+                    Failure(
+                        file,
+                        group.consumer,
+                        group.purpose,
+                        group.community,
+                        case.resource,
+                        case.field,
+                        expected,
+                        found,
+                    )
+                )
+    untried = tuple(rule for rule in policies.rules.by_id if rule not in tried)
+    return Outcome(count, tuple(failures), untried)
+
+
+def _differing(policies: Policies, group: Group) -> Policies:
+    if group.but is None:
+        return policies
+    listed = policies.consumers
+    changed = listed.known(group.consumer).model_copy(
+        update=group.but.model_dump(exclude_none=True)
+    )
+    consumers = listed.model_copy(
+        update={"consumers": {**listed.consumers, group.consumer: changed}}
+    )
+    return Policies(policies.catalogue, policies.regions, consumers, policies.rules)
+
+
+def _read(path: Path) -> Iterator[Group]:
+    try:
+        yield from TypeAdapter(list[Group]).validate_python(yaml.safe_load(path.read_text("utf-8")))
+    except ValidationError as exc:
+        faults = (
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            for fault in exc.errors(include_url=False, include_input=False)
+        )
+        raise InputError(f"{path.name} cannot be used ({'; '.join(faults)}).", todo=_TODO) from exc
+    except (OSError, yaml.YAMLError) as exc:
+        raise InputError(f"{path.name} cannot be read ({type(exc).__name__}).", todo=_TODO) from exc

@@ -1,0 +1,240 @@
+"""Read models: what each of their fields is made of, and the grade that follows.
+
+read_models.yaml declares, for each table, which fields of the contracts a fold makes its
+columns of, and for each read model, which columns its fields are made of and their grades.
+A grade is computed by following a field down to the contracts; only a statistical release
+could lower it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from maplebridge.errors import InputError
+from maplebridge.schemas.catalogue import Catalogue
+from maplebridge.schemas.contracts import GRADES, SERVICES, Contract
+
+Kind = Literal["cases", "retractions", "warnings"]
+"""How a contract's events are folded."""
+Role = Literal["of", "by", "rows"]
+"""What an input does: the value is made of it, it decides the value, or which rows there are."""
+
+ROLES: tuple[Role, ...] = ("of", "by", "rows")
+ATTRIBUTES = ("mb:tally", "mb:handler")
+"""Attributes of a contract that name one of its fields."""
+
+
+class _Declared(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Made(_Declared):
+    """What one value is made of, and what decides it besides."""
+
+    of: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()
+
+
+class Fold(_Declared):
+    """What the events of one kind do to a table. Paths are those of the contracts."""
+
+    rows: tuple[str, ...]
+    columns: Mapping[str, Made] = {}
+
+
+class Table(_Declared):
+    doc: str
+    folds: Mapping[Kind, Fold]
+
+    def fold(self, contract: Contract) -> Fold:
+        """Return what the contract's events do to the table."""
+        kind = kind_of(contract)
+        return self.folds.get(kind, _NO_FOLD) if kind else _NO_FOLD
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for each in self.folds.values() for name in each.columns))
+
+
+class Field(Made):
+    """A field of a read model; of and by are columns, such as `case_parts.state`."""
+
+    grade: Literal["L1", "L2", "L3", "L4"]
+
+
+class ReadModel(_Declared):
+    """A field's path may lie in a list: `history[].state`.
+
+    rows: columns by which rows are chosen, for the fields made of the same tables.
+    """
+
+    doc: str
+    rows: tuple[str, ...] = ()
+    fields: Mapping[str, Field]
+
+
+@dataclass(frozen=True)
+class Input:
+    """A contract's field that a read model's field depends on; through: the table or column."""
+
+    role: Role
+    through: str
+    event_type: str
+    path: str
+    grade: int
+
+
+class ReadModels(_Declared):
+    """All tables and read models, as read_models.yaml declares them."""
+
+    tables: Mapping[str, Table]
+    read_models: Mapping[str, ReadModel]
+
+    def field(self, model: str, path: str) -> Field:
+        """Raises InputError, naming what there is, if there is no such field."""
+        found = self.read_models.get(model)
+        if found is None:
+            raise InputError(
+                f"there is no read model {model}.",
+                todo=f"Read models: {', '.join(self.read_models)}.",
+            )
+        if path not in found.fields:
+            raise InputError(
+                f"{model} has no field {path}.", todo=f"It has: {', '.join(found.fields)}."
+            )
+        return found.fields[path]
+
+    def inputs(self, catalogue: Catalogue, model: str, path: str) -> tuple[Input, ...]:
+        """Return every contract's field that a read model's field depends on, each once.
+
+        What the value is made of comes first, then what decides it, then what decides which
+        rows there are; a field that does several of these stands with the first.
+        Raises InputError if there is no such field.
+        """
+        self.field(model, path)
+        found = [
+            Input(role, through, contract.event_type, name, contract.by_path[name].grade)
+            for contract in catalogue
+            for role, through, named in self._reached(contract, model, path)
+            if (name := _resolved(contract, named)) is not None
+        ]
+        first: dict[tuple[str, str], Input] = {}
+        for each in sorted(found, key=lambda one: ROLES.index(one.role)):
+            first.setdefault((each.event_type, each.path), each)
+        return tuple(first.values())
+
+    def computed(self, catalogue: Catalogue, model: str, path: str) -> int:
+        """Return the highest grade of all that the field depends on."""
+        return max((each.grade for each in self.inputs(catalogue, model, path)), default=1)
+
+    def grades(self, catalogue: Catalogue) -> Mapping[str, Mapping[str, int]]:
+        """Return the grade of every field: the declared one, or the computed one if higher."""
+        return {
+            model: {
+                path: max(GRADES[field.grade], self.computed(catalogue, model, path))
+                for path, field in declared.fields.items()
+            }
+            for model, declared in self.read_models.items()
+        }
+
+    def paths(self, contract: Contract) -> Mapping[str, tuple[str, ...]]:
+        """Return, by read model, the contract's fields that any field of it depends on."""
+        found = {
+            model: tuple(
+                dict.fromkeys(
+                    path
+                    for named in self._named(contract, model)
+                    if (path := _resolved(contract, named)) is not None
+                )
+            )
+            for model in self.read_models
+        }
+        return {model: paths for model, paths in found.items() if paths}
+
+    def attributes(self, contract: Contract, model: str) -> frozenset[str]:
+        """Return the attributes of the contract by which a read model finds its fields."""
+        return frozenset(self._named(contract, model)) & set(ATTRIBUTES)
+
+    def _named(self, contract: Contract, model: str) -> Iterator[str]:
+        for path in self.read_models[model].fields:
+            yield from (named for _, _, named in self._reached(contract, model, path))
+
+    def _reached(
+        self, contract: Contract, model: str, path: str
+    ) -> Iterator[tuple[Role, str, str]]:
+        """Yield a role, the table or column, and what its fold names of the contract."""
+        declared = self.read_models[model]
+        field = declared.fields[path]
+        for column in field.of:
+            made = self._made(contract, column)
+            yield from (("of", column, named) for named in made.of)
+            yield from (("by", column, named) for named in made.by)
+        for column in field.by:
+            made = self._made(contract, column)
+            yield from (("by", column, named) for named in (*made.of, *made.by))
+        tables = dict.fromkeys(map(_table, (*field.of, *field.by)))
+        for column in declared.rows:
+            if _table(column) in tables:
+                made = self._made(contract, column)
+                yield from (("rows", column, named) for named in (*made.of, *made.by))
+        for table in tables:
+            fold = self.tables[table].fold(contract)
+            yield from (("rows", table, named) for named in fold.rows)
+
+    def _made(self, contract: Contract, column: str) -> Made:
+        name = column.partition(".")[2]
+        return self.tables[_table(column)].fold(contract).columns.get(name, Made())
+
+
+_NO_FOLD = Fold(rows=())
+
+
+def _table(column: str) -> str:
+    return column.partition(".")[0]
+
+
+def kind_of(contract: Contract) -> Kind | None:
+    """Return how the events of a contract are folded; None if combine does not read them."""
+    if contract.department not in SERVICES:
+        return "cases"
+    if not contract.is_of_service:
+        # the bus's own, and published by departments
+        return "retractions"
+    return "warnings" if contract.department == "react" else None
+
+
+def _resolved(contract: Contract, named: str) -> str | None:
+    """Return the path of a field, which an attribute may name; None if there is none."""
+    path = {"mb:tally": contract.tally, "mb:handler": contract.handler}.get(named, named)
+    return path if path in contract.by_path else None
+
+
+def read_models_path() -> Path:
+    return Path(str(files("maplebridge.schemas").joinpath("read_models.yaml")))
+
+
+def load_read_models() -> ReadModels:
+    """Raises InputError naming what is wrong in the file."""
+    return parse_read_models(read_models_path().read_text("utf-8"))
+
+
+def parse_read_models(text: str) -> ReadModels:
+    """Raises InputError naming what is wrong in the text."""
+    try:
+        return ReadModels.model_validate(yaml.safe_load(text))
+    except ValidationError as exc:
+        faults = (
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            for fault in exc.errors(include_url=False, include_input=False)
+        )
+        why = "; ".join(faults)
+    except yaml.YAMLError as exc:
+        why = type(exc).__name__
+    raise InputError(f"read_models.yaml cannot be used ({why}).", todo="Correct it there.")
