@@ -118,7 +118,7 @@ def test_a_wrap_to_a_destroyed_public_key_opens_nowhere(
 def test_a_turn_stopped_after_any_step_is_finished_by_another(
     site: Site, masters: list[Master], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """F13: at every stop everything opens; the turn that follows ends where one alone does."""
+    """At every stop everything opens; the turn that follows ends where one alone does."""
     monkeypatch.setattr(rotation, "_CHUNK", 2)
     before = opened(site.broker(lambda record: None), masters)
     stops = 0
@@ -140,7 +140,7 @@ def test_a_turn_stopped_after_any_step_is_finished_by_another(
 def test_a_turn_that_fails_inside_a_step_loses_nothing(
     site: Site, masters: list[Master], monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
-    """F13: the connection is lost inside each transaction, before it is committed."""
+    """The connection is lost inside each transaction, before it is committed."""
     before = opened(site.broker(lambda record: None), masters)
     with psycopg.connect(site.admin.info.dsn, password=site.admin.info.password) as lost:
         lost.autocommit = True
