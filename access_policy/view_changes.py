@@ -76,7 +76,7 @@ def policy_changes(old: Policies, new: Policies) -> list[ViewChange]:
         for change in view_changes(Side(old, contract), Side(new, contract))
     ]
     found: _Found = defaultdict(lambda: defaultdict(set))
-    for name in new.consumers.read_models:
+    for name in new.grades:
         for app, purpose, community in _asked(old, new):
             before, after = (
                 {ROWS: _rows(plan.allowed, plan.rule)}
