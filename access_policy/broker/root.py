@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from pydantic import SecretStr
 
-from maplebridge.access_policy.broker.keywrap import WrappingKey
+from maplebridge.access_policy.broker.keywrap import KEY_BYTES, WrappingKey
 from maplebridge.errors import InputError, IntegrityError
 
 _SCRYPT = {"n": 2**16, "r": 8, "p": 1}
@@ -43,17 +43,21 @@ class SealedFileRoot:
         self._key = WrappingKey(key)
 
     @classmethod
-    def create(cls, path: Path, passphrase: SecretStr) -> SealedFileRoot:
-        """Write a new root, readable by its owner alone; never over another.
+    def create(
+        cls, path: Path, passphrase: SecretStr, *, key: bytes | None = None
+    ) -> SealedFileRoot:
+        """Write a root, readable by its owner alone; never over another.
 
-        Raises InputError if the passphrase is under 12 characters or the file is there.
+        key: the 32 bytes of a root that was lost; a new one if not given. Raises InputError
+        if the passphrase is under 12 characters or the file is there.
         """
         if len(passphrase.get_secret_value()) < _PASSPHRASE_MIN:
             raise InputError(
                 "the root passphrase is shorter than 12 characters.",
                 todo="Set MAPLEBRIDGE_ROOT_PASSPHRASE.",
             )
-        key, salt, nonce = os.urandom(32), os.urandom(16), os.urandom(12)
+        key = key or os.urandom(KEY_BYTES)
+        salt, nonce = os.urandom(16), os.urandom(12)
         sealing = AESGCM(_stretch(passphrase, salt, **_SCRYPT))
         content = {
             "format": _FORMAT,
@@ -67,7 +71,12 @@ class SealedFileRoot:
 
     @classmethod
     def open(cls, path: Path, passphrase: SecretStr) -> SealedFileRoot:
-        """Raises InputError if the file or its passphrase is missing, IntegrityError if wrong."""
+        """Raises InputError if the file is missing, IntegrityError if the passphrase is wrong."""
+        return cls(cls.read_key(path, passphrase))
+
+    @staticmethod
+    def read_key(path: Path, passphrase: SecretStr) -> bytes:
+        """Return the root itself, to be split into shares. Raises as `open` does."""
         try:
             content = json.loads(path.read_bytes())
             sealed, nonce, stretch = _parse(content)
@@ -79,7 +88,7 @@ class SealedFileRoot:
             raise IntegrityError(f"the key broker's root {path} cannot be read.") from None
         salt = stretch.pop("salt")
         try:
-            key = AESGCM(_stretch(passphrase, salt, **stretch)).decrypt(
+            return AESGCM(_stretch(passphrase, salt, **stretch)).decrypt(
                 nonce, sealed, _FORMAT.encode()
             )
         except InvalidTag:
@@ -87,7 +96,6 @@ class SealedFileRoot:
                 f"the key broker's root {path} does not open with this passphrase.",
                 todo="Check MAPLEBRIDGE_ROOT_PASSPHRASE.",
             ) from None
-        return cls(key)
 
     def wrap(self, secret: bytes, binding: bytes) -> bytes:
         return self._key.wrap(secret, binding)

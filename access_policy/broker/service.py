@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,12 +13,13 @@ import uvicorn
 from pydantic import SecretStr
 
 from maplebridge.access_policy.broker.bundles import Bundles, add_bundle_routes
-from maplebridge.access_policy.broker.epochs import ensure_epoch
+from maplebridge.access_policy.broker.epochs import Epochs, ensure_epoch
 from maplebridge.access_policy.broker.http import create_app
 from maplebridge.access_policy.broker.intake import GROUP, Decode, Intake
 from maplebridge.access_policy.broker.principals import ensure_principals
 from maplebridge.access_policy.broker.release import Audit, Broker, Decider
-from maplebridge.access_policy.broker.root import SealedFileRoot
+from maplebridge.access_policy.broker.root import Root, SealedFileRoot
+from maplebridge.access_policy.broker.shares import Share, combine, split
 from maplebridge.access_policy.broker.store import (
     DATABASE,
     Connection,
@@ -59,15 +60,40 @@ def provision(
     return ensure_epoch(connection, root, now=now)
 
 
-def create(settings: Settings, connection: Connection) -> SealedFileRoot:
+def open_root(settings: Settings) -> Root:
+    """Open the root; raises InputError if it is missing, IntegrityError if it cannot be opened.
+
+    settings: the key broker's, with the root passphrase.
+    """
+    return SealedFileRoot.open(root_path(settings.home), settings.root_passphrase)
+
+
+def root_shares(settings: Settings, *, of: int, needed: int) -> list[Share]:
+    """Split the root among officers; raises as `open_root`, and InputError of the numbers."""
+    key = SealedFileRoot.read_key(root_path(settings.home), settings.root_passphrase)
+    return split(key, of=of, needed=needed)
+
+
+def recover_root(settings: Settings, connection: Connection, shares: Sequence[Share]) -> None:
+    """Write a lost root anew, sealed with the passphrase of the settings.
+
+    Raises InputError if the shares are too few or a root is there, IntegrityError if they
+    are not of the root that the database was made with; nothing is written then.
+    """
+    key = combine(shares)
+    Epochs.load(connection, SealedFileRoot(key))
+    SealedFileRoot.create(root_path(settings.home), settings.root_passphrase, key=key)
+
+
+def create(settings: Settings, connection: Connection) -> Root:
     """Open the root, or make it if there is neither root nor epoch."""
     path = root_path(settings.home)
     if path.exists():
-        return SealedFileRoot.open(path, settings.root_passphrase)
+        return open_root(settings)
     if connection.execute(statement("epochs")).fetchone():
         raise IntegrityError(
             f"the key broker's root {path} is missing while keys are kept under it.",
-            todo="Put it back from its backup; without it no sealed field can be opened.",
+            todo="Put it back from its backup, or recover it with `maplebridge keys recover`.",
         )
     return SealedFileRoot.create(path, settings.root_passphrase)
 
@@ -88,7 +114,7 @@ def run(
     another, StoreUnavailable.
     """
     connections = Connections(settings, database=database)
-    root = SealedFileRoot.open(root_path(settings.home), settings.root_passphrase)
+    root = open_root(settings)
     vault = Vault(connections, root)
     broker = Broker(vault, connections, decider=decider, audit=audit)
     intake = Intake(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+import psycopg
 
 from maplebridge.access_policy.broker.epochs import (
     DepartmentKeyKind,
@@ -18,9 +21,12 @@ from maplebridge.access_policy.broker.root import Root
 from maplebridge.access_policy.broker.store import Connection, Connections, statement
 from maplebridge.access_policy.keys import Master
 from maplebridge.access_policy.keytransport import BrokerPublicKey, NewMaster, decode_batch
+from maplebridge.errors import IntegrityError
 
 _CACHED_MASTERS = 5_000
 _CACHED_S = 30.0
+_EPOCHS_S = 60.0
+Result = TypeVar("Result")
 Subject = tuple[str, str]
 """(department, key_ref)"""
 
@@ -67,16 +73,23 @@ class Vault:
         """
         if not masters:
             return 0
-        epochs, epoch = self._epochs, self._epochs.newest
-        with self._connections.use() as connection:
-            for department in sorted({new.master.department for new in masters}):
-                epochs.make_department_keys(connection, epoch=epoch, department=department)
-        with self._connections.use() as connection:
-            subjects = _subject_rows(connection, epochs, epoch, masters)
-            connection.execute(statement("insert_subjects"), subjects)
-            rows = _master_rows(connection, epochs, epoch, [new.master for new in masters])
-            added = connection.execute(statement("insert_masters"), rows).fetchone()
-        return int(added[0]) if added else 0
+        departments = sorted({new.master.department for new in masters})
+
+        def make_keys(connection: Connection, epochs: Epochs) -> None:
+            with _while_epoch_lasts(epochs.newest):
+                for each in departments:
+                    epochs.make_department_keys(connection, epoch=epochs.newest, department=each)
+
+        def insert(connection: Connection, epochs: Epochs) -> int:
+            subjects = _subject_rows(connection, epochs, epochs.newest, masters)
+            rows = _master_rows(connection, epochs, epochs.newest, [new.master for new in masters])
+            with _while_epoch_lasts(epochs.newest):
+                connection.execute(statement("insert_subjects"), subjects)
+                added = connection.execute(statement("insert_masters"), rows).fetchone()
+            return int(added[0]) if added else 0
+
+        self._under(make_keys)
+        return self._under(insert)
 
     def masters(self, key_ids: Iterable[bytes]) -> dict[bytes, Master]:
         """Return the known ones of these masters by key id.
@@ -87,9 +100,12 @@ class Vault:
         found = self._cache.known(wanted)
         missing = sorted(wanted - found.keys())
         if missing:
-            with self._connections.use() as connection:
+
+            def read_rows(connection: Connection, epochs: Epochs) -> dict[bytes, Master]:
                 rows = connection.execute(statement("masters"), {"key_ids": missing}).fetchall()
-                read = {bytes(row[0]): self._master(connection, row) for row in rows}
+                return {bytes(row[0]): read_master(connection, epochs, row) for row in rows}
+
+            read = self._under(read_rows)
             self._cache.add(read)
             found |= read
         return found
@@ -104,17 +120,14 @@ class Vault:
             "departments": [department for department, _ in wanted],
             "key_refs": [key_ref for _, key_ref in wanted],
         }
-        with self._connections.use() as connection:
-            found = {}
-            for department, key_ref, scope_kind, epoch, wrapped in connection.execute(
-                statement("subjects"), columns
-            ).fetchall():
-                key = self._epochs.department_key(
-                    connection, epoch=epoch, department=department, kind="subjects"
-                )
-                plain = key.unwrap(bytes(wrapped), subject_binding(department, key_ref, scope_kind))
-                found[department, key_ref] = (scope_kind, plain.decode())
-        return found
+
+        def read(connection: Connection, epochs: Epochs) -> dict[Subject, tuple[str, str]]:
+            rows = connection.execute(statement("subjects"), columns).fetchall()
+            return {
+                (row[0], row[1]): (row[2], read_identifier(connection, epochs, row)) for row in rows
+            }
+
+        return self._under(read)
 
     def check(self) -> None:
         """Raises StoreUnavailable if the database does not answer."""
@@ -124,17 +137,21 @@ class Vault:
     def _load(self) -> None:
         with self._connections.use() as connection:
             self._epochs = Epochs.load(connection, self._root)
+        self._loaded = time.monotonic()
 
-    def _master(self, connection: Connection, row: tuple[Any, ...]) -> Master:
-        *public, epoch, wrapped = row
-        key_id, version, department, key_ref, scope_kind, grade_domain, community = public
-        names = (department, key_ref, scope_kind, grade_domain, community)
-        unread = Master(bytes(key_id), version, *names, secret=b"")
-        key = self._epochs.department_key(
-            connection, epoch=epoch, department=department, kind=_kind(unread)
-        )
-        secret = key.unwrap(bytes(wrapped), master_binding(unread))
-        return Master(unread.key_id, version, *names, secret=secret)
+    def _under(self, act: Callable[[Connection, Epochs], Result]) -> Result:
+        """Act in a transaction, and once more if an epoch's turn came between.
+
+        An epoch that is over is forgotten within a minute: a running broker must not keep
+        what was destroyed.
+        """
+        if time.monotonic() - self._loaded > _EPOCHS_S:
+            self._load()
+        with suppress(IntegrityError), self._connections.use() as connection:
+            return act(connection, self._epochs)
+        self._load()
+        with self._connections.use() as connection:
+            return act(connection, self._epochs)
 
 
 class _MasterCache:
@@ -166,6 +183,51 @@ class _MasterCache:
             self._turned = now
 
 
+def read_master(connection: Connection, epochs: Epochs, row: Sequence[Any]) -> Master:
+    """Unwrap a row of `masters`; raises IntegrityError if it was altered, or its epoch is over."""
+    *public, epoch, wrapped = row
+    key_id, version, department, key_ref, scope_kind, grade_domain, community = public
+    names = (department, key_ref, scope_kind, grade_domain, community)
+    unread = Master(bytes(key_id), version, *names, secret=b"")
+    key = epochs.department_key(connection, epoch=epoch, department=department, kind=_kind(unread))
+    secret = key.unwrap(bytes(wrapped), master_binding(unread))
+    return Master(unread.key_id, version, *names, secret=secret)
+
+
+def wrap_master(connection: Connection, epochs: Epochs, epoch: str, master: Master) -> bytes:
+    key = epochs.department_key(
+        connection, epoch=epoch, department=master.department, kind=_kind(master)
+    )
+    return key.wrap(master.secret, master_binding(master))
+
+
+def read_identifier(connection: Connection, epochs: Epochs, row: Sequence[Any]) -> str:
+    """Unwrap a row of `subjects`; raises IntegrityError as `read_master` does."""
+    department, key_ref, scope_kind, epoch, wrapped = row
+    key = epochs.department_key(connection, epoch=epoch, department=department, kind="subjects")
+    return key.unwrap(bytes(wrapped), subject_binding(department, key_ref, scope_kind)).decode()
+
+
+def wrap_identifier(
+    connection: Connection,
+    epochs: Epochs,
+    epoch: str,
+    subject: tuple[str, str, str],
+    identifier: str,
+) -> bytes:
+    """subject: department, key_ref and scope kind."""
+    key = epochs.department_key(connection, epoch=epoch, department=subject[0], kind="subjects")
+    return key.wrap(identifier.encode(), subject_binding(*subject))
+
+
+@contextmanager
+def _while_epoch_lasts(epoch: str) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.ForeignKeyViolation:
+        raise IntegrityError(f"the key broker's epoch {epoch} is over.") from None
+
+
 def _kind(master: Master) -> DepartmentKeyKind:
     return "L4" if master.grade_domain == 4 else "L3"
 
@@ -173,12 +235,6 @@ def _kind(master: Master) -> DepartmentKeyKind:
 def _master_rows(
     connection: Connection, epochs: Epochs, epoch: str, masters: Sequence[Master]
 ) -> dict[str, list[Any]]:
-    def wrapped(master: Master) -> bytes:
-        key = epochs.department_key(
-            connection, epoch=epoch, department=master.department, kind=_kind(master)
-        )
-        return key.wrap(master.secret, master_binding(master))
-
     return {
         "key_ids": [master.key_id for master in masters],
         "versions": [master.version for master in masters],
@@ -188,7 +244,7 @@ def _master_rows(
         "grade_domains": [master.grade_domain for master in masters],
         "communities": [master.community for master in masters],
         "epochs": [epoch] * len(masters),
-        "wrapped": [wrapped(master) for master in masters],
+        "wrapped": [wrap_master(connection, epochs, epoch, master) for master in masters],
     }
 
 
@@ -198,12 +254,8 @@ def _subject_rows(
     unique = {(new.master.department, new.master.key_ref): new for new in masters}.values()
 
     def wrapped(new: NewMaster) -> bytes:
-        master = new.master
-        key = epochs.department_key(
-            connection, epoch=epoch, department=master.department, kind="subjects"
-        )
-        binding = subject_binding(master.department, master.key_ref, master.scope_kind)
-        return key.wrap(new.identifier.encode(), binding)
+        subject = (new.master.department, new.master.key_ref, new.master.scope_kind)
+        return wrap_identifier(connection, epochs, epoch, subject, new.identifier)
 
     return {
         "departments": [new.master.department for new in unique],

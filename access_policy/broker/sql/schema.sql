@@ -87,6 +87,23 @@ ALTER TABLE keys.bundle
     ADD COLUMN IF NOT EXISTS ended_at timestamptz;
 CREATE INDEX IF NOT EXISTS bundle_by_department ON keys.bundle (department, made_at);
 
+-- Whatever is wrapped names the key it is under, so no key goes while something needs it, and
+-- nothing is stored under a key that is gone.
+ALTER TABLE keys.master ADD COLUMN IF NOT EXISTS kind text NOT NULL
+    GENERATED ALWAYS AS (CASE grade_domain WHEN 4 THEN 'L4' ELSE 'L3' END) STORED;
+ALTER TABLE keys.subject ADD COLUMN IF NOT EXISTS kind text NOT NULL
+    GENERATED ALWAYS AS ('subjects'::text) STORED;
+CREATE INDEX IF NOT EXISTS master_by_epoch ON keys.master (epoch, department, kind);
+CREATE INDEX IF NOT EXISTS subject_by_epoch ON keys.subject (epoch, department, kind);
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_constraint WHERE conname = 'master_under_department_key') THEN
+        ALTER TABLE keys.master ADD CONSTRAINT master_under_department_key
+            FOREIGN KEY (epoch, department, kind) REFERENCES keys.department_key;
+        ALTER TABLE keys.subject ADD CONSTRAINT subject_under_department_key
+            FOREIGN KEY (epoch, department, kind) REFERENCES keys.department_key;
+    END IF;
+END $$;
+
 REVOKE ALL ON SCHEMA keys FROM PUBLIC;
 GRANT USAGE ON SCHEMA keys TO mb_key_broker;
 GRANT SELECT ON ALL TABLES IN SCHEMA keys TO mb_key_broker;

@@ -1,0 +1,1 @@
+DELETE FROM keys.department_key WHERE epoch = %(epoch)s

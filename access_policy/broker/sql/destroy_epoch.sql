@@ -1,0 +1,1 @@
+DELETE FROM keys.epoch WHERE epoch = %(epoch)s
