@@ -16,6 +16,7 @@ import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 
@@ -149,10 +150,25 @@ def decode_leaf(body: str, *, cover: Cover | None = None) -> Leaf:
 
 
 def is_leaf(body: str) -> bool:
-    """Tell whether the text says what a leaf of version 1 says, all of it and no more.
+    """Tell whether the text says what a leaf of version 1 says, all of it and no more."""
+    parts = _PARTS.fullmatch(body)
+    return _is_leaf(body) if parts is None else _is_leaf_around(*parts.groups())
 
-    Faster than decoding and encoding it again, so that a million are looked at in seconds.
-    """
+
+_PARTS = re.compile(
+    r'(\{"action":"[a-z.]*","at":)[1-9][0-9]{0,15}'
+    r'(,"communities":[0-9]+,"cover":\{"count":[0-9]+,"root":")[0-9a-f]{64}'
+    r'("\},"decision":"[a-z]*","decision_id":")[0-9a-f-]{0,36}(".*)'
+)
+
+
+@lru_cache(maxsize=16_384)
+def _is_leaf_around(before_at: str, before_root: str, before_id: str, rest: str) -> bool:
+    """Tell it of all leaves that differ in time, root and decision alone: most of a log's do."""
+    return _is_leaf(f"{before_at}1{before_root}{EMPTY_ROOT.hex()}{before_id}{rest}")
+
+
+def _is_leaf(body: str) -> bool:
     try:
         _CONTENT.validate_json(body, strict=True)
         # JSON has no control character but as an escape, and this one

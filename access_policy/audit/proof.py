@@ -168,6 +168,7 @@ def check_extension(text: str, *, since: str, verifier: Verifier) -> tuple[Check
 
 
 def is_leaf_proof(text: str) -> bool:
+    """Tell a proof for `check_leaf` from one for `check_extension`."""
     return text.startswith(_HEADER)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from maplebridge.access_policy.audit.checkpoint import Verifier
+from maplebridge.access_policy.audit.leaf import Cover
 from maplebridge.access_policy.audit.store import (
     DATABASE,
     StoredCheckpoint,
@@ -85,29 +86,34 @@ def read_export(path: Path) -> tuple[Iterator[StoredLeaf], list[StoredCheckpoint
     """
     entries = _entries(path)
     checkpoints = list[StoredCheckpoint]()
-    for number, kind, entry in entries:
-        if kind == "leaf":
-            return _leaves(chain([(number, kind, entry)], entries)), checkpoints
+    for number, entry in entries:
+        if "leaf" in entry:
+            return _leaves(chain([(number, entry)], entries)), checkpoints
         checkpoints.append(_checkpoint(entry, number))
     return iter(()), checkpoints
 
 
 def _checkpoint(entry: dict[str, Any], number: int) -> StoredCheckpoint:
-    match entry:
+    match entry.get("checkpoint"):
         case {"size": int(size), "note": str(note), "frontier": frontier, "tail": tail}:
             return StoredCheckpoint(size, note, _hex(frontier), _hex(tail))
     raise _unreadable(number)
 
 
-def _leaves(entries: Iterable[tuple[int, str, dict[str, Any]]]) -> Iterator[StoredLeaf]:
-    for number, kind, entry in entries:
-        index, body = entry.get("index"), entry.get("body")
-        if kind != "leaf" or not isinstance(index, int) or not isinstance(body, str):
+def _leaves(entries: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[StoredLeaf]:
+    for number, entry in entries:
+        leaf = entry.get("leaf")
+        if not isinstance(leaf, dict):
             raise _unreadable(number)
-        cover = None
-        if "salt" in entry:
-            cover = to_cover(_hex(entry["salt"]), _hex(entry.get("commitments")))
-        yield StoredLeaf(index, _hex(entry.get("leaf_hash")), body, cover)
+        index, body = leaf.get("index"), leaf.get("body")
+        if not isinstance(index, int) or not isinstance(body, str):
+            raise _unreadable(number)
+        cover = _cover(leaf) if "salt" in leaf else None
+        yield StoredLeaf(index, _hex(leaf.get("leaf_hash")), body, cover)
+
+
+def _cover(leaf: dict[str, Any]) -> Cover | None:
+    return to_cover(_hex(leaf.get("salt")), _hex(leaf.get("commitments")))
 
 
 def verify_log(
@@ -135,25 +141,22 @@ def verify_export(path: Path, *, verifier: Verifier, held: Iterable[str] = ()) -
     return verify(leaves, checkpoints, verifier=verifier, held=held, whole=False)
 
 
-def _entries(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
+def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each line of the export with its number: an object of one key."""
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                yield number, *_entry(line, number)
+                try:
+                    entry = from_json(line, cache_strings="keys")
+                except ValueError:
+                    raise _unreadable(number) from None
+                if not isinstance(entry, dict) or len(entry) != 1:
+                    raise _unreadable(number)
+                yield number, entry
     except OSError as exc:
         raise InputError(
             f"the export {path} cannot be read.", todo="Make one with `maplebridge audit export`."
         ) from exc
-
-
-def _entry(line: bytes, number: int) -> tuple[str, dict[str, Any]]:
-    try:
-        (kind, entry), *more = from_json(line, cache_strings="keys").items()
-    except (ValueError, AttributeError):
-        kind, entry, more = "", None, []
-    if more or kind not in ("leaf", "checkpoint") or not isinstance(entry, dict):
-        raise _unreadable(number)
-    return kind, entry
 
 
 def _unreadable(number: int) -> InputError:
