@@ -82,6 +82,8 @@ def seal(
 ) -> None:
     """Open three sealed fields of an event, against HKDF and AEAD alone; it needs no server."""
     _show("seal", seal_bench.run(events=events, suite=suite), as_json=as_json)
+
+
 def audit(
     leaves: Annotated[int, typer.Option("--leaves", min=100, help="Leaves to append.")] = 50_000,
     exported: Annotated[
