@@ -34,15 +34,18 @@ class Frontier:
 
     def extended(self, hashes: Iterable[bytes]) -> Frontier:
         """Return the frontier after appending leaves with these hashes, in order."""
-        nodes, size = list(self.nodes), self.size
-        for node in hashes:
-            filled = size
-            while filled & 1:
-                node = node_hash(nodes.pop(), node)
-                filled >>= 1
-            nodes.append(node)
-            size += 1
-        return Frontier(size, tuple(nodes))
+        level, kept, whole = list(hashes), list(self.nodes), self.size
+        size, ends = whole + len(level), list[bytes]()
+        # level by level: a loop over pairs costs a third of one over leaves
+        while level:
+            if whole & 1:
+                level.insert(0, kept.pop())
+            if len(level) & 1:
+                ends.append(level.pop())
+            pairs = zip(level[::2], level[1::2], strict=True)
+            level = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
+            whole >>= 1
+        return Frontier(size, (*kept, *reversed(ends)))
 
     def root(self) -> bytes:
         if not self.nodes:
@@ -118,28 +121,34 @@ def verify_inclusion(
     return last == 0 and node == root
 
 
-def consistency_proof(old_size: int, hashes: Sequence[bytes]) -> list[bytes]:
-    """Return the proof that the first `old_size` leaves are a prefix (RFC 9162, 2.1.4.1).
+def consistency_proof(old: Frontier, added: Sequence[bytes]) -> list[bytes]:
+    """Return the proof that the tree of `old` is a prefix of that with `added` behind it.
 
-    Raises IndexError if `old_size` is not between 0 and the number of leaves.
+    added: the hashes of the leaves since. The proof is that of RFC 9162, 2.1.4.1; what it
+    needs of the old tree are perfect subtrees, which the frontier holds.
     """
-    if not 0 <= old_size <= len(hashes):
-        raise IndexError("the old tree is larger than the new one")
-    if old_size in (0, len(hashes)):
+    if not old.size or not added:
         return []
-    return _subproof(old_size, hashes, whole=True)
+    starts, at = {}, 0
+    for bit, node in zip(_bits(old.size), old.nodes, strict=True):
+        starts[at] = node
+        at += bit
+
+    def subproof(start: int, end: int, *, whole: bool) -> list[bytes]:
+        if end == old.size:
+            return [] if whole else [starts[start]]
+        middle = start + _split(end - start)
+        if old.size <= middle:
+            right = root_of(added[middle - old.size : end - old.size])
+            return [*subproof(start, middle, whole=whole), right]
+        return [*subproof(middle, end, whole=False), starts[start]]
+
+    return subproof(0, old.size + len(added), whole=True)
 
 
-def _subproof(old_size: int, hashes: Sequence[bytes], *, whole: bool) -> list[bytes]:
-    if old_size == len(hashes):
-        return [] if whole else [root_of(hashes)]
-    middle = _split(len(hashes))
-    if old_size <= middle:
-        return [*_subproof(old_size, hashes[:middle], whole=whole), root_of(hashes[middle:])]
-    return [
-        *_subproof(old_size - middle, hashes[middle:], whole=False),
-        root_of(hashes[:middle]),
-    ]
+def _bits(size: int) -> list[int]:
+    """Return the powers of two that make up `size`, largest first."""
+    return [1 << at for at in reversed(range(size.bit_length())) if size >> at & 1]
 
 
 def verify_consistency(

@@ -10,7 +10,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from maplebridge.access_policy.audit import Report, Verifier, held_checkpoint_path, verify_log
+from maplebridge.access_policy.audit import (
+    Report,
+    Verifier,
+    held_checkpoint_path,
+    prove_extension,
+    prove_leaf,
+    verify_log,
+)
 from maplebridge.access_policy.audit.leaf import ROWS_MAX, AuditedField, Leaf, cover
 from maplebridge.access_policy.audit.log import AuditLog, Found
 from maplebridge.access_policy.audit.source import write_export
@@ -119,6 +126,28 @@ class Reader:
         leaf = self._permitted(app, purpose, "audit", consumer.region)
         self._audit.append([leaf])
         return write_export(self._settings, path)
+
+    def prove_audit(self, index: int, *, app: str, purpose: str) -> str:
+        """Return the proof that leaf `index` stands in the log; asked and audited before.
+
+        It holds the leaf itself. Raises AccessDenied with the rule, InputError without such
+        a leaf, AuditCorrupt if the log is not what was signed, AuditUnavailable.
+        """
+        consumer = self._policies.consumers.known(app)
+        leaf = self._permitted(app, purpose, "audit", consumer.region)
+        self._audit.append([replace(leaf, rows=1)])
+        return prove_leaf(self._settings, index, verifier=self._verifier)
+
+    def prove_audit_since(self, note: str, *, app: str, purpose: str) -> str:
+        """Return the proof that the log only grew since the checkpoint `note`; asked as above."""
+        consumer = self._policies.consumers.known(app)
+        leaf = self._permitted(app, purpose, "audit", consumer.region)
+        self._audit.append([leaf])
+        return prove_extension(self._settings, note, verifier=self._verifier)
+
+    @property
+    def _verifier(self) -> Verifier:
+        return Verifier.parse(self._settings.audit_public_key)
 
     def _permitted(self, app: str, purpose: str, model: str, region: str) -> Leaf:
         """Return the audit leaf of a reading that the policies permit; audit a refusal.

@@ -12,6 +12,13 @@ from maplebridge.access_policy.audit.checkpoint import (
 )
 from maplebridge.access_policy.audit.leaf import AuditedField, Cover, Leaf, cover
 from maplebridge.access_policy.audit.log import AuditLog, Found
+from maplebridge.access_policy.audit.proof import (
+    check_extension,
+    check_leaf,
+    is_leaf_proof,
+    prove_extension,
+    prove_leaf,
+)
 from maplebridge.access_policy.audit.service import held_checkpoint_path, run, signing_key_path
 from maplebridge.access_policy.audit.source import verify_export, verify_log, write_export
 from maplebridge.access_policy.audit.store import DATABASE, migrate
@@ -28,11 +35,16 @@ __all__ = [
     "Leaf",
     "Report",
     "Verifier",
+    "check_extension",
+    "check_leaf",
     "cover",
     "held_checkpoint_path",
+    "is_leaf_proof",
     "make_signing_key",
     "migrate",
     "open_note",
+    "prove_extension",
+    "prove_leaf",
     "run",
     "signing_key_path",
     "verify",

@@ -34,7 +34,7 @@ class Checkpoint:
     origin: str = ORIGIN
 
     def text(self) -> str:
-        return f"{self.origin}\n{self.size}\n{_b64(self.root)}\n"
+        return f"{self.origin}\n{self.size}\n{to_base64(self.root)}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,14 @@ class Verifier:
         return sha256(self.name.encode() + b"\n" + _ED25519 + self.public_key).digest()[:4]
 
     def __str__(self) -> str:
-        return f"{self.name}+{self.key_id.hex()}+{_b64(_ED25519 + self.public_key)}"
+        return f"{self.name}+{self.key_id.hex()}+{to_base64(_ED25519 + self.public_key)}"
 
     @classmethod
     def parse(cls, text: str) -> Verifier:
         """Read `<name>+<key id>+<base64>`; raises InputError if it is no such key."""
         name, _, rest = text.strip().partition("+")
         key_id, _, encoded = rest.partition("+")
-        data = _unb64(encoded)
+        data = from_base64(encoded)
         verifier = cls(name, data[1:])
         if len(data) != 33 or data[:1] != _ED25519 or verifier.key_id.hex() != key_id:
             raise InputError(
@@ -80,7 +80,7 @@ class Signer:
     def sign(self, checkpoint: Checkpoint) -> str:
         """Return the signed note."""
         text = checkpoint.text()
-        signature = _b64(self.verifier.key_id + self.key.sign(text.encode()))
+        signature = to_base64(self.verifier.key_id + self.key.sign(text.encode()))
         return f"{text}\n{_DASH} {self.name} {signature}\n"
 
 
@@ -113,7 +113,7 @@ def _signature_line(line: str) -> tuple[str, bytes, bytes]:
     """Return (name, key id, signature) of one line."""
     dash, _, rest = line.partition(" ")
     name, _, encoded = rest.partition(" ")
-    data = _unb64(encoded)
+    data = from_base64(encoded)
     if dash != _DASH or not name or len(data) < 5:
         raise AuditCorrupt("a checkpoint's signature line cannot be read.")
     return name, data[:4], data[4:]
@@ -123,7 +123,7 @@ def _parse(text: str) -> Checkpoint:
     lines = text.split("\n")
     if len(lines) < 4 or lines[-1] or not all(lines[:-1]):
         raise AuditCorrupt("a checkpoint's text is not three lines.")
-    origin, size, root = lines[0], lines[1], _unb64(lines[2])
+    origin, size, root = lines[0], lines[1], from_base64(lines[2])
     if not (size.isascii() and size.isdigit()) or (size != "0" and size[0] == "0"):
         raise AuditCorrupt("a checkpoint's size is no number.")
     if len(root) != HASH_BYTES:
@@ -140,7 +140,7 @@ def make_signing_key(path: Path, *, name: str = ORIGIN) -> str:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         key = Ed25519PrivateKey.generate()
         signer = Signer(name, key)
-        secret = _b64(_ED25519 + key.private_bytes_raw())
+        secret = to_base64(_ED25519 + key.private_bytes_raw())
         partial = path.with_suffix(".partial")
         partial.unlink(missing_ok=True)
         handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -156,7 +156,7 @@ def load_signing_key(path: Path) -> Signer:
     """Raises InputError if the file is missing or holds no signing key."""
     try:
         head, name, _, encoded = path.read_text().strip().removeprefix("PRIVATE+").split("+", 3)
-        data = _unb64(encoded)
+        data = from_base64(encoded)
     except (OSError, ValueError):
         head, name, data = "", "", b""
     if head != "KEY" or data[:1] != _ED25519 or len(data) != 33:
@@ -167,14 +167,14 @@ def load_signing_key(path: Path) -> Signer:
     return Signer(name, Ed25519PrivateKey.from_private_bytes(data[1:]))
 
 
-def _b64(data: bytes) -> str:
+def to_base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _unb64(text: str) -> bytes:
+def from_base64(text: str) -> bytes:
     """Return the bytes, or none at all if the text is not their one base64 form."""
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return b""
-    return data if _b64(data) == text else b""
+    return data if to_base64(data) == text else b""

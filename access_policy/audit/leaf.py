@@ -16,8 +16,12 @@ import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from maplebridge.access_policy.merkle import EMPTY_ROOT, leaf_hash, root_of
 from maplebridge.errors import InputError
@@ -143,6 +147,76 @@ def decode_leaf(body: str, *, cover: Cover | None = None) -> Leaf:
     content.pop("cover")
     fields = tuple(AuditedField(**seen) for seen in content.pop("fields"))
     return Leaf(fields=fields, cover=cover, **content)
+
+
+def is_leaf(body: str) -> bool:
+    """Tell whether the text says what a leaf of version 1 says, all of it and no more."""
+    parts = _PARTS.fullmatch(body)
+    return _is_leaf(body) if parts is None else _is_leaf_around(*parts.groups())
+
+
+_PARTS = re.compile(
+    r'(\{"action":"[a-z.]*","at":)[1-9][0-9]{0,15}'
+    r'(,"communities":[0-9]+,"cover":\{"count":[0-9]+,"root":")[0-9a-f]{64}'
+    r'("\},"decision":"[a-z]*","decision_id":")[0-9a-f-]{0,36}(".*)'
+)
+
+
+@lru_cache(maxsize=16_384)
+def _is_leaf_around(before_at: str, before_root: str, before_id: str, rest: str) -> bool:
+    """Tell it of all leaves that differ in time, root and decision alone: most of a log's do."""
+    return _is_leaf(f"{before_at}1{before_root}{EMPTY_ROOT.hex()}{before_id}{rest}")
+
+
+def _is_leaf(body: str) -> bool:
+    try:
+        _CONTENT.validate_json(body, strict=True)
+        # JSON has no control character but as an escape, and this one
+        if "\\" in body or "\x7f" in body:
+            decode_leaf(body).encode()
+    except (ValidationError, InputError):
+        return False
+    return True
+
+
+_Text = Annotated[str, StringConstraints(max_length=TEXT_MAX)]
+
+
+class _Field(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+    path: _Text
+    grade: int
+    form: str
+
+
+class _Cover(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+    count: int
+    root: str
+
+
+class _Content(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+    v: Literal[1]
+    at: int
+    action: _Text
+    who: _Text
+    on_behalf_of: _Text
+    purpose: _Text
+    legal_basis: _Text
+    grant: _Text
+    decision: _Text
+    decision_id: _Text
+    rule: _Text
+    policy_version: _Text
+    resource: _Text
+    fields: list[_Field]
+    rows: Annotated[int, Field(ge=0, le=ROWS_MAX)]
+    communities: int
+    cover: _Cover
+
+
+_CONTENT = TypeAdapter(_Content)
 
 
 def commit(identifier: str, *, salt: bytes) -> bytes:

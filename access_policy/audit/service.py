@@ -21,6 +21,7 @@ from maplebridge.access_policy.audit.store import (
     DATABASE,
     connect,
     last_checkpoint,
+    read_hashes,
     statement,
     translated,
 )
@@ -62,14 +63,9 @@ class Checkpointer:
         """
         frontier = self._resume(connection) if self._frontier is None else self._frontier
         self._frontier = frontier
-        wanted = {"size": frontier.size, "limit": _LEAVES_MAX}
-        rows = connection.execute(statement("new_hashes"), wanted).fetchall()
-        for at, (index, _) in enumerate(rows, start=frontier.size):
-            if index != at:
-                raise AuditCorrupt(f"leaf {at} of the audit log is missing.", index=at)
-        if not rows:
+        hashes = read_hashes(connection, start=frontier.size, limit=_LEAVES_MAX)
+        if not hashes:
             return None
-        hashes = [bytes(hashed) for _, hashed in rows]
         grown = frontier.extended(hashes)
         checkpoint = Checkpoint(grown.size, grown.root())
         note = self._signer.sign(checkpoint)

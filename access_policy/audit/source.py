@@ -9,10 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from maplebridge.access_policy.audit.checkpoint import Verifier
+from maplebridge.access_policy.audit.leaf import Cover
 from maplebridge.access_policy.audit.store import (
     DATABASE,
     StoredCheckpoint,
@@ -80,25 +84,36 @@ def read_export(path: Path) -> tuple[Iterator[StoredLeaf], list[StoredCheckpoint
 
     Raises InputError if the file is missing, or a line of it is no export.
     """
-    checkpoints = [
-        StoredCheckpoint(entry["size"], entry["note"], _hex(entry["frontier"]), _hex(entry["tail"]))
-        for kind, entry in _entries(path)
-        if kind == "checkpoint"
-    ]
-    leaves = (
-        StoredLeaf(
-            entry["index"],
-            _hex(entry["leaf_hash"]),
-            entry["body"],
-            to_cover(
-                _hex(entry["salt"]) if "salt" in entry else None,
-                _hex(entry["commitments"]) if "salt" in entry else None,
-            ),
-        )
-        for kind, entry in _entries(path)
-        if kind == "leaf"
-    )
-    return leaves, checkpoints
+    entries = _entries(path)
+    checkpoints = list[StoredCheckpoint]()
+    for number, entry in entries:
+        if "leaf" in entry:
+            return _leaves(chain([(number, entry)], entries)), checkpoints
+        checkpoints.append(_checkpoint(entry, number))
+    return iter(()), checkpoints
+
+
+def _checkpoint(entry: dict[str, Any], number: int) -> StoredCheckpoint:
+    match entry.get("checkpoint"):
+        case {"size": int(size), "note": str(note), "frontier": frontier, "tail": tail}:
+            return StoredCheckpoint(size, note, _hex(frontier), _hex(tail))
+    raise _unreadable(number)
+
+
+def _leaves(entries: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[StoredLeaf]:
+    for number, entry in entries:
+        leaf = entry.get("leaf")
+        if not isinstance(leaf, dict):
+            raise _unreadable(number)
+        index, body = leaf.get("index"), leaf.get("body")
+        if not isinstance(index, int) or not isinstance(body, str):
+            raise _unreadable(number)
+        cover = _cover(leaf) if "salt" in leaf else None
+        yield StoredLeaf(index, _hex(leaf.get("leaf_hash")), body, cover)
+
+
+def _cover(leaf: dict[str, Any]) -> Cover | None:
+    return to_cover(_hex(leaf.get("salt")), _hex(leaf.get("commitments")))
 
 
 def verify_log(
@@ -126,28 +141,29 @@ def verify_export(path: Path, *, verifier: Verifier, held: Iterable[str] = ()) -
     return verify(leaves, checkpoints, verifier=verifier, held=held, whole=False)
 
 
-def _entries(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each line of the export with its number: an object of one key."""
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                yield _entry(line, number)
-    except (OSError, UnicodeDecodeError) as exc:
+                try:
+                    entry = from_json(line, cache_strings="keys")
+                except ValueError:
+                    raise _unreadable(number) from None
+                if not isinstance(entry, dict) or len(entry) != 1:
+                    raise _unreadable(number)
+                yield number, entry
+    except OSError as exc:
         raise InputError(
             f"the export {path} cannot be read.", todo="Make one with `maplebridge audit export`."
         ) from exc
 
 
-def _entry(line: str, number: int) -> tuple[str, dict[str, Any]]:
-    try:
-        (kind, entry), *more = json.loads(line).items()
-    except (ValueError, AttributeError):
-        kind, entry, more = "", None, []
-    if more or kind not in ("leaf", "checkpoint") or not isinstance(entry, dict):
-        raise InputError(f"line {number} of the export is no leaf and no checkpoint.")
-    return kind, entry
+def _unreadable(number: int) -> InputError:
+    return InputError(f"line {number} of the export is no leaf and no checkpoint.")
 
 
-def _hex(text: str) -> bytes:
+def _hex(text: Any) -> bytes:
     """Return the bytes; what is not hexadecimal becomes none, and fails to verify."""
     try:
         return bytes.fromhex(text)

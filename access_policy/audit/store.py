@@ -12,8 +12,8 @@ from typing import Any, LiteralString
 import psycopg
 
 from maplebridge.access_policy.audit.leaf import Cover
-from maplebridge.access_policy.merkle import leaf_hash, root_of, split_hashes
-from maplebridge.errors import AuditUnavailable
+from maplebridge.access_policy.merkle import Frontier, leaf_hash, root_of, split_hashes
+from maplebridge.errors import AuditCorrupt, AuditUnavailable
 from maplebridge.settings import Settings
 from maplebridge.sql import is_disk_full
 from maplebridge.tls import explained
@@ -111,6 +111,38 @@ def read_checkpoints(connection: psycopg.Connection[Any]) -> list[StoredCheckpoi
 def last_checkpoint(connection: psycopg.Connection[Any]) -> StoredCheckpoint | None:
     row = connection.execute(statement("last_checkpoint")).fetchone()
     return _to_checkpoint(row) if row else None
+
+
+def read_hashes(connection: psycopg.Connection[Any], *, start: int, limit: int) -> list[bytes]:
+    """Return the hashes of at most `limit` leaves from `start` on.
+
+    Raises AuditCorrupt if one is missing.
+    """
+    rows = connection.execute(statement("new_hashes"), {"size": start, "limit": limit}).fetchall()
+    for at, (index, _) in enumerate(rows, start=start):
+        if index != at:
+            raise AuditCorrupt(f"leaf {at} of the audit log is missing.", index=at)
+    return [bytes(hashed) for _, hashed in rows]
+
+
+def read_frontier(connection: psycopg.Connection[Any], size: int) -> Frontier:
+    """Return the frontier of the first `size` leaves; it is as good as what lies there.
+
+    Raises AuditCorrupt if it does not lie there whole.
+    """
+    row = connection.execute(statement("checkpoint_at"), {"size": size}).fetchone()
+    frontier = Frontier()
+    if row is not None:
+        stored = _to_checkpoint(row)
+        try:
+            frontier = Frontier.from_bytes(stored.size, stored.frontier)
+        except ValueError:
+            raise AuditCorrupt(f"the frontier at {stored.size} was altered.") from None
+    limit = size - frontier.size
+    frontier = frontier.extended(read_hashes(connection, start=frontier.size, limit=limit))
+    if frontier.size != size:
+        raise AuditCorrupt(f"leaf {frontier.size} of the audit log is missing.")
+    return frontier
 
 
 def to_cover(salt: bytes | None, commitments: bytes | None) -> Cover | None:

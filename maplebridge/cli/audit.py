@@ -1,4 +1,4 @@
-"""Commands of a data officer: search the audit log, verify it, export it."""
+"""Commands of a data officer: search the audit log, verify it, export it, prove it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import typer
 from maplebridge import city
 from maplebridge.access_policy.audit import (
     Verifier,
+    check_extension,
+    check_leaf,
+    is_leaf_proof,
     verify_export,
 )
 from maplebridge.cli.options import HOME, App, Home, Json, Limit, Purpose
 from maplebridge.cli.output import console, counted, moment, print_json, print_table
-from maplebridge.errors import AuditCorrupt
+from maplebridge.errors import AuditCorrupt, InputError
 from maplebridge.reading import held_notes, make_reader, verify_running
 from maplebridge.settings import Profile
 
@@ -26,6 +29,8 @@ def commands() -> typer.Typer:
     app.command("search")(search)
     app.command("verify")(verify)
     app.command("export")(export)
+    app.command("prove")(prove)
+    app.command("check")(check)
     return app
 
 
@@ -145,3 +150,76 @@ def export(
         print_json({"leaves": count, "file": str(file)})
     else:
         console.print(f"{counted(count, 'leaf', 'leaves')} written to {file}")
+
+
+def prove(
+    file: Annotated[Path, typer.Argument(help="Where to write the proof.")],
+    leaf: Annotated[
+        int | None, typer.Option(help="Prove that this leaf stands in the log.", min=0)
+    ] = None,
+    since: Annotated[
+        Path | None, typer.Option(help="Prove that the log only grew since this checkpoint.")
+    ] = None,
+    app: App = OFFICER,
+    purpose: Purpose = AUDIT,
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """Write a proof that `audit check` checks without a server."""
+    if (leaf is None) == (since is None):
+        raise InputError("one of --leaf and --since is needed.", todo="Say what to prove.")
+    profile = city.running_profile(home, needs=(city.POSTGRESQL,))
+    with make_reader(profile) as reader:
+        if since is not None:
+            note = _text(since)
+            text = reader.prove_audit_since(note, app=app, purpose=purpose)
+        elif leaf is not None:
+            text = reader.prove_audit(leaf, app=app, purpose=purpose)
+    file.write_text(text, "utf-8")
+    if as_json:
+        print_json({"file": str(file)})
+    else:
+        console.print(f"proof written to {file}")
+
+
+def check(
+    file: Annotated[Path, typer.Argument(help="A proof of `audit prove`.")],
+    since: Annotated[
+        Path | None, typer.Option(help="The checkpoint that the log is to continue.")
+    ] = None,
+    key: Annotated[
+        str, typer.Option(help="The log's verifier key; the profile's if not given.")
+    ] = "",
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """Check a proof without a server. Exit code 7 if it does not hold."""
+    verifier = Verifier.parse(key or Profile.load(home).audit_public_key)
+    text = _text(file)
+    if is_leaf_proof(text):
+        proven = check_leaf(text, verifier=verifier)
+        told = {"leaf": proven.index, "leaves": proven.checkpoint.size}
+        leaf = proven.leaf
+        said = (
+            f"leaf {proven.index} stands in the log of {proven.checkpoint.size}: {leaf.action},"
+            f" {leaf.resource}, for {leaf.on_behalf_of}, {moment(leaf.at)}"
+        )
+    else:
+        if since is None:
+            raise InputError(
+                "this proof continues a checkpoint.", todo="Name the checkpoint with --since."
+            )
+        old, new = check_extension(text, since=_text(since), verifier=verifier)
+        told = {"since": old.size, "leaves": new.size}
+        said = f"the log of {new.size} leaves only adds to the checkpoint at {old.size}"
+    if as_json:
+        print_json({"holds": True, **told})
+    else:
+        console.print(f"the proof holds: {said}", markup=False)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is no text.", todo="Give a proof or a checkpoint.") from None

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from maplebridge import city
+from maplebridge.benchmarks import audit as audit_bench
 from maplebridge.benchmarks import combine as combine_bench
 from maplebridge.benchmarks import importing as import_bench
 from maplebridge.benchmarks import publish as publish_bench
@@ -33,6 +34,7 @@ def commands() -> typer.Typer:
     app.command("combine")(combine)
     app.command("import")(import_)
     app.command("seal")(seal)
+    app.command("audit")(audit)
     return app
 
 
@@ -80,6 +82,27 @@ def seal(
 ) -> None:
     """Open three sealed fields of an event, against HKDF and AEAD alone; it needs no server."""
     _show("seal", seal_bench.run(events=events, suite=suite), as_json=as_json)
+
+
+def audit(
+    leaves: Annotated[int, typer.Option("--leaves", min=100, help="Leaves to append.")] = 50_000,
+    exported: Annotated[
+        int, typer.Option("--exported", min=100, help="Leaves of the export to verify.")
+    ] = 1_000_000,
+    as_json: Json = False,
+) -> None:
+    """Append leaves in batches, and verify an export on one core."""
+    with tempfile.TemporaryDirectory(prefix="maplebridge-bench-") as folder:
+        told = audit_bench.run_verify(Path(folder), leaves=exported)
+    with _servers() as profile:
+        told |= audit_bench.run_append(profile, leaves=leaves)
+    _show("audit", told, what="leaves", as_json=as_json)
+    if not as_json:
+        console.print(
+            f"verify: {told['verified_leaves']:,.0f} leaves in {told['verify_cpu_s']:.1f} s of one"
+            f" core, bare loop {told['limit_verify_cpu_s']:.1f} s,"
+            f" {told['verify_rss_mb']:.0f} MB resident"
+        )
 
 
 @contextmanager

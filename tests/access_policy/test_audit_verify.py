@@ -240,3 +240,36 @@ def test_a_file_that_is_no_export_is_refused(tmp_path: Path, log: Log) -> None:
         verify_export(path, verifier=log.signer.verifier)
     with pytest.raises(InputError, match="cannot be read"):
         verify_export(tmp_path / "none", verifier=log.signer.verifier)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"rows":1', '"rows":501'),
+        ('"rows":1', '"rows":"1"'),
+        ('"rows":1,', ""),
+        ('"v":1', '"v":2'),
+        ('"v":1', '"v":1,"w":1'),
+        ('"rule":"r"', '"rule":"' + "r" * 201 + '"'),
+        ('"rule":"r"', r'"rule":"a\u0007"'),
+        ('"rule":"r"', '"rule":"\x7f"'),
+        ('"rule":"r"', '"rule":7'),
+        ('"fields":[]', '"fields":[{"form":"clear","grade":1,"path":"a","value":"b"}]'),
+    ],
+)
+def test_what_is_signed_and_no_audit_leaf_is_named(log: Log, old: str, new: str) -> None:
+    """T12: a hash that fits does not make an entry of any text."""
+    body = log.leaves[9].body.replace(old, new)
+    assert body != log.leaves[9].body
+    log.leaves[9] = StoredLeaf(9, leaf_hash(body.encode()), body)
+    log.sign(SIZES)
+    damage = log.verify().damage
+    assert damage is not None
+    assert (damage.kind, damage.index) == ("edited", 9)
+
+
+def test_a_leaf_with_quotation_marks_and_any_script_verifies(log: Log) -> None:
+    body = replace(made(9), rule='"\\ 枫桥\u3000', cover=None).encode()
+    log.leaves[9] = StoredLeaf(9, leaf_hash(body.encode()), body)
+    log.sign(SIZES)
+    assert log.verify().verified

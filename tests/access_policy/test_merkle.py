@@ -79,7 +79,7 @@ def test_every_earlier_tree_is_proven_a_prefix_and_no_other_is() -> None:
     for new in range(1, 34):
         new_root = root_of(HASHES[:new])
         for old in range(new + 1):
-            proof = consistency_proof(old, HASHES[:new])
+            proof = consistency_proof(Frontier().extended(HASHES[:old]), HASHES[old:new])
             sizes = {"old_size": old, "new_size": new}
             old_root = root_of(HASHES[:old])
             assert verify_consistency(**sizes, proof=proof, old_root=old_root, new_root=new_root)
@@ -97,4 +97,4 @@ def test_proofs_of_what_is_not_there_are_refused() -> None:
     with pytest.raises(IndexError):
         inclusion_proof(3, HASHES[:3])
     with pytest.raises(IndexError):
-        consistency_proof(4, HASHES[:3])
+        inclusion_proof(-1, HASHES[:3])

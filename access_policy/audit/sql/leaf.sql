@@ -1,0 +1,1 @@
+SELECT body FROM audit.leaf WHERE index = %(index)s
