@@ -7,6 +7,7 @@ from typing import Any
 from maplebridge.access_policy.consumers import Consumer
 from maplebridge.access_policy.engine import Uid, entity, reference
 from maplebridge.access_policy.plans import effective_grade
+from maplebridge.access_policy.view_forms import kind_of
 from maplebridge.schemas import Contract, FieldSpec, Regions
 
 Entity = dict[str, Any]
@@ -66,7 +67,8 @@ def field_uid(
     """Return the same id for fields that no policy can tell apart (see `Rules.named_paths`)."""
     grade = effective_grade(spec, restricted=restricted)
     path = _seen_path(spec, named_paths)
-    return "Field", f"{contract.event_type}/{_part(spec)}/{path}/L{grade}/{spec.category}"
+    label = f"L{grade}/{spec.category}/{kind_of(spec)}"
+    return "Field", f"{contract.event_type}/{_part(spec)}/{path}/{label}"
 
 
 def field_entity(
@@ -86,6 +88,7 @@ def field_entity(
         path=_seen_path(spec, named_paths),
         grade=effective_grade(spec, restricted=restricted),
         category=spec.category,
+        kind=kind_of(spec),
     )
 
 

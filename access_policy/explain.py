@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from maplebridge.access_policy.engine import Verdict
-from maplebridge.access_policy.plans import FORMS, Form
+from maplebridge.access_policy.plans import Form
 from maplebridge.access_policy.rules import Rules
 
 
@@ -86,9 +86,9 @@ def steps(rules: Rules, asked: Sequence[tuple[str, Verdict]]) -> tuple[Step, ...
     )
 
 
-def first_permitted(answers: Sequence[Verdict]) -> tuple[Form, Verdict]:
+def first_permitted(forms: Sequence[Form], answers: Sequence[Verdict]) -> tuple[Form, Verdict]:
     """Return the form that holds and the verdict that decided it."""
-    for (_, form), said in zip(FORMS, answers, strict=True):
+    for form, said in zip(forms, answers, strict=True):
         if said.failed:
             return "absent", said
         if said.allowed:

@@ -10,6 +10,10 @@ from typing import Literal
 from maplebridge.schemas import Contract, FieldSpec
 
 Form = Literal["clear", "generalise", "mask", "pseudonym", "absent"]
+Kind = Literal[
+    "time", "place", "amount", "age", "phone", "identity", "name", "number", "key", "other"
+]
+"""What a field is, which says what forms there are of it; see `view_forms`."""
 
 FORMS: tuple[tuple[str, Form], ...] = (
     ("read_clear", "clear"),
@@ -32,6 +36,7 @@ class PlanShape:
     rules: tuple[tuple[str, str], ...]
     ask: tuple[tuple[str, str], ...]
     grades: tuple[tuple[str, int], ...]
+    kinds: tuple[tuple[str, Kind], ...]
     sealed: frozenset[str]
 
     @cached_property
@@ -90,6 +95,11 @@ class ViewPlan:
         return self.shape.grades_by_path
 
     @property
+    def kinds(self) -> Mapping[str, Kind]:
+        """What each field is that is shown generalised or masked."""
+        return dict(self.shape.kinds)
+
+    @property
     def sealed(self) -> frozenset[str]:
         """The paths that travel sealed."""
         return self.shape.sealed
@@ -141,14 +151,13 @@ def at_stream(plan: ViewPlan) -> ViewPlan:
     """Return the plan as `mb.out.<app>` can carry it.
 
     There a sealed field is clear by key, pseudonym or absent, for nobody holds
-    its plain value to mask or generalise; nor are those forms made of plain
-    fields on a stream.
+    its plain value to mask or generalise. Of plain fields these forms are made.
     """
     forms, rules = dict(plan.forms), dict(plan.rules)
     for path, form in plan.forms.items():
-        if form in ("generalise", "mask"):
+        if path in plan.sealed and form in ("generalise", "mask"):
             forms[path] = "absent"
-            rules[path] = "needs-plaintext" if path in plan.sealed else "form-not-on-stream"
+            rules[path] = "needs-plaintext"
     if forms == plan.forms:
         return plan
     shape = replace(plan.shape, forms=tuple(forms.items()), rules=tuple(rules.items()))

@@ -22,6 +22,7 @@ from maplebridge.access_policy.plans import (
     sealed_paths,
 )
 from maplebridge.access_policy.rules import Rules, load_rules
+from maplebridge.access_policy.view_forms import can_be, forms_of, kind_of
 from maplebridge.errors import ContractRefused
 from maplebridge.schemas import Catalogue, Contract, Regions
 from maplebridge.schemas.read_models import load_read_models
@@ -149,10 +150,11 @@ class Policies:
                 spec = contract.field(path)
                 where = self._field_scene(app, purpose, contract, community, restricted)
                 uid = self._field_uids(contract, restricted)[spec.path]
-                answers = self._ask(where, [(action, uid) for action, _ in FORMS])
-                asked += [(action, said) for (action, _), said in zip(FORMS, answers, strict=True)]
+                actions, forms = zip(*forms_of(kind_of(spec)), strict=True)
+                answers = self._ask(where, [(action, uid) for action in actions])
+                asked += zip(actions, answers, strict=True)
                 if decided.allowed:
-                    form, decided = first_permitted(answers)
+                    form, decided = first_permitted(forms, answers)
         return Explanation(
             app=app,
             purpose=purpose,
@@ -212,6 +214,11 @@ class Policies:
                 (spec.path, effective_grade(spec, restricted=restricted))
                 for spec in contract.fields
             ),
+            tuple(
+                (spec.path, kind_of(spec))
+                for spec in contract.fields
+                if judged[spec.path][0] in ("generalise", "mask")
+            ),
             sealed_paths(contract),
         )
         with self._lock:
@@ -220,17 +227,24 @@ class Policies:
     def _judge_fields(
         self, app: str, purpose: str, contract: Contract, community: str, restricted: bool
     ) -> _Judged:
-        """Ask form after form, each for the fields that none before was permitted for.
+        """Ask form after form that there is of a field, until one is permitted.
 
         Fields that no policy can tell apart have one uid and share one request.
         """
         where = self._field_scene(app, purpose, contract, community, restricted)
         uids = self._field_uids(contract, restricted)
+        kinds = {uids[spec.path]: kind_of(spec) for spec in contract.fields}
         judged: dict[Uid, tuple[Form, Verdict]] = {}
         for action, form in FORMS:
-            open_ = [uid for uid in dict.fromkeys(uids.values()) if _is_open(judged.get(uid))]
             # the first is always asked: its answer names the rule that hides a field
             if judged and not self.rules.may_permit(action):
+                continue
+            open_ = [
+                uid
+                for uid, kind in kinds.items()
+                if can_be(kind, form) and _is_open(judged.get(uid))
+            ]
+            if not open_:
                 continue
             answers = self._ask(where, [(action, uid) for uid in open_])
             for uid, said in zip(open_, answers, strict=True):

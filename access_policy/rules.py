@@ -73,7 +73,6 @@ _NO_POLICY = {
     "not-in-contract": "The contract has no such field of this grade.",
     "principal": "Only the delivery service asks for pseudonyms, by the plan of its consumer.",
     "needs-plaintext": "This form is made from the plain value, which a stream does not have.",
-    "form-not-on-stream": "A stream carries a field whole or not at all.",
 }
 
 

@@ -272,7 +272,7 @@ class Deliver:
             fields=tuple(
                 AuditedField(path, plan.grades[path], plan.forms[path])
                 for path in plan.shown()
-                if path not in projection.hidden
+                if path in projection.made or path not in projection.hidden
             ),
             rows=len(rows),
             communities=len({row.plan.community for row in rows}),

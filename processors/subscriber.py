@@ -32,7 +32,8 @@ class View:
     """One event as the app may see it.
 
     fields: nested as in the contract, sealed fields opened; times are microseconds
-    since 1970 in UTC. hidden: each hidden path with the rule that hid it, or
+    since 1970 in UTC. hidden: each path not shown whole, with the rule that hid it (a
+    path among the fields too is generalised or masked by that rule), or
     `sealed-field-altered` where its sealed field does not open as the department made it.
     """
 

@@ -12,9 +12,9 @@ from hashlib import sha256
 from typing import Any
 
 from maplebridge.access_policy.plans import KEY_REFS, RAISED_GRADE, Form, ViewPlan
+from maplebridge.access_policy.view_forms import Maker, Scalar, maker
 from maplebridge.schemas import Contract, Event, FieldSpec, Raise
 
-Scalar = None | bool | int | float | str
 Sealed = dict[str, bytes]
 """{"token": envelope}"""
 
@@ -26,7 +26,8 @@ Pseudonym = Mapping[str, str | None]
 class Projection:
     """A view plan made ready for the events of one contract; share it between events.
 
-    hidden: each hidden path with the rule that hid it.
+    made: what makes the value shown of each path that is generalised or masked. hidden: each
+    path that is not shown whole, with the rule that hid it or that part of it.
     """
 
     plan_id: str
@@ -34,12 +35,14 @@ class Projection:
     top: tuple[str, ...]
     sealed: frozenset[str]
     arrays: Mapping[str, tuple[str, ...]]
+    made: Mapping[str, Maker]
     pseudonyms: bool
     hidden: Mapping[str, str]
 
     @classmethod
     def of(cls, plan: ViewPlan) -> Projection:
         clear = [path for path in plan.shown() if plan.is_clear(path)]
+        made_kinds = {path: kind for path, kind in plan.kinds.items() if path in plan.shown()}
         arrays: dict[str, list[str]] = {}
         for path in clear:
             array, inside, name = path.partition("[].")
@@ -52,8 +55,13 @@ class Projection:
             top=tuple(p for p in clear if "." not in p),
             sealed=plan.sealed,
             arrays={array: tuple(names) for array, names in arrays.items()},
+            made={path: maker(kind, plan.forms[path]) for path, kind in made_kinds.items()},
             pseudonyms=plan.forms[KEY_REFS] == "pseudonym",
-            hidden={p: plan.rules[p] for p, form in plan.forms.items() if form == "absent"},
+            hidden={
+                path: plan.rules[path]
+                for path, form in plan.forms.items()
+                if form == "absent" or path in made_kinds
+            },
         )
 
     def fields(self, event: Event, pseudonyms: Pseudonym) -> dict[str, Scalar | Sealed]:
@@ -76,6 +84,9 @@ class Projection:
                 for name in names:
                     value = self._value(f"{array}[].{name}", item[name])
                     found[f"{array}[{index}].{name}"] = value
+        for path, make in self.made.items():
+            for place, value in _values_at(event, path):
+                found[place] = make(value, meta["community"])
         return found
 
     def _value(self, path: str, value: Any) -> Scalar | Sealed:
@@ -83,6 +94,18 @@ class Projection:
             return {"token": value}
         granted: Scalar = value
         return granted
+
+
+def _values_at(event: Event, path: str) -> Iterator[tuple[str, Scalar]]:
+    """Yield the value at a contract's path, or each of an array's, with where it stands."""
+    array, inside, name = path.partition("[].")
+    if inside:
+        for index, item in enumerate(event[array]):
+            yield f"{array}[{index}].{name}", item[name]
+    elif path.startswith("meta."):
+        yield path, event["meta"][path.removeprefix("meta.")]
+    else:
+        yield path, event[path]
 
 
 def is_restricted(contract: Contract, event: Event) -> bool:

@@ -64,6 +64,8 @@ def agreed(
             personal = personal or spec.path == "meta.key_refs"
             return "clear" if grade <= 2 and not personal else "absent"
         case ("city-dashboard", "service_improvement"):
+            if spec.path == "meta.occurred_at":
+                return "generalise"
             names_an_event = spec.path in ("meta.corrects", "retracts")
             return "clear" if names_an_event or (grade == 1 and not spec.category) else "absent"
         case ("data-officer", "audit"):

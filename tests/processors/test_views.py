@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maplebridge.access_policy.plans import ViewPlan, at_stream
+from maplebridge.access_policy.plans import Kind, ViewPlan, at_stream
 from maplebridge.access_policy.policy import Policies
 from maplebridge.processors.views import Projection, is_restricted, nested
 from maplebridge.schemas import Event, load_regions
@@ -34,6 +37,10 @@ def plan_of(app: str, purpose: str, event: Event) -> ViewPlan:
         event["meta"]["community"],
         restricted=is_restricted(contract, event),
     )
+
+
+def micros(at: str) -> int:
+    return int(datetime.fromisoformat(at).timestamp()) * 1_000_000
 
 
 def projection_of(app: str, purpose: str, event: Event) -> Projection:
@@ -68,12 +75,34 @@ def test_a_dashboard_gets_nothing_of_persons_or_cases(event: Event) -> None:
     contract = catalogue().get(event["meta"]["event_type"])
     projection = projection_of("city-dashboard", "service_improvement", event)
     fields = projection.fields(event, {"ref-a": "token"})
-    # that it saw an event which is now corrected is an id, and the only thing above L1
-    specs = [contract.field(path) for path in fields if path != "meta.corrects"]
+    # that it saw an event which is now corrected is an id, and the only thing whole above L1
+    specs = [
+        contract.field(path) for path in fields if path not in ("meta.corrects", "meta.occurred_at")
+    ]
     assert fields
     assert all((spec.grade, spec.category, spec.seal) == (1, "", None) for spec in specs)
     assert not {path for path in fields if "key_refs" in path or "case_ref" in path}
     assert {"meta.case_ref", "meta.key_refs"} <= set(projection.hidden)
+
+
+def test_a_dashboard_sees_the_day_of_an_event_and_which_rule_hides_the_hour() -> None:
+    event = order(occurred_at=micros("2025-03-03T23:30:00+08:00"))
+    projection = projection_of("city-dashboard", "service_improvement", event)
+    fields = projection.fields(event, {})
+    assert fields["meta.occurred_at"] == micros("2025-03-03T00:00:00+08:00")
+    assert projection.hidden["meta.occurred_at"] == "dashboard-sees-the-day"
+
+
+def test_a_masked_field_of_an_array_is_masked_in_each_item_and_an_open_one_is_not() -> None:
+    event = mediation({"mediator": "STAFF-0042"}, community=HERE)
+    plan = plan_of("town-mediation", "dispute_resolution", event)
+    kinds: tuple[tuple[str, Kind], ...] = (("mediator", "number"), ("parties[].role", "number"))
+    forms = {**plan.forms, "mediator": "mask", "parties[].role": "mask"}
+    shape = replace(plan.shape, forms=tuple(forms.items()), kinds=kinds)
+    fields = Projection.of(at_stream(replace(plan, shape=shape))).fields(event, {})
+    assert fields["mediator"] == "*****-**42"
+    assert [fields[f"parties[{at}].role"] for at in (0, 1)] == ["*******nt", "********nt"]
+    assert fields["case_no"] == event["case_no"]
 
 
 def test_a_data_officer_gets_the_envelope_with_pseudonyms() -> None:
