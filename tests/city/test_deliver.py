@@ -23,6 +23,7 @@ from maplebridge.access_policy.consumers import Consumers, load_consumers
 from maplebridge.access_policy.keyclient import KeyClient, request_for
 from maplebridge.access_policy.keys import KeyRequest
 from maplebridge.access_policy.policy import Policies
+from maplebridge.access_policy.view_forms import day_of
 from maplebridge.city import up
 from maplebridge.errors import (
     AccessDenied,
@@ -164,10 +165,16 @@ def test_a_dashboard_sees_no_person_and_cannot_join_a_case(
     contract = catalogue().get("mediation.case")
     views = views_of(city, "city-dashboard", published.ids)
     assert len(views) == 3
+    officer = views_of(city, "data-officer", published.ids)
+    times = {view.event_id: view.fields["meta"]["occurred_at"] for view in officer}
     for view in views:
         shown = {path for path in view.fields if path != "meta"}
         shown |= {f"meta.{name}" for name in view.fields["meta"]}
-        assert {contract.field(path).grade for path in shown - {"meta.corrects"}} == {1}
+        above = {path for path in shown if contract.field(path).grade > 1}
+        assert above == {"meta.corrects", "meta.occurred_at"}
+        # of the time, the day
+        assert view.fields["meta"]["occurred_at"] == day_of(times[view.event_id])
+        assert view.hidden["meta.occurred_at"] == "dashboard-sees-the-day"
         assert {contract.field(path).category for path in shown} == {""}
         assert not shown & {"meta.case_ref", "meta.key_refs"}
         assert view.hidden["parties[].name"] in (
