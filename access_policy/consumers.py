@@ -13,7 +13,10 @@ from maplebridge.errors import InputError
 
 
 class Consumer(BaseModel):
-    """One application: its role, its region's code, what was agreed with it."""
+    """One application: its role, its region's code, what was agreed with it.
+
+    topic: whether what it may follow is delivered to a topic of its own.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -23,6 +26,7 @@ class Consumer(BaseModel):
     purposes: tuple[str, ...] = Field(min_length=1)
     legal_basis: str
     contact: str
+    topic: bool = True
 
 
 class Consumers(BaseModel):

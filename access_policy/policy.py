@@ -109,16 +109,18 @@ class Policies:
         )
 
     def subscriptions(self, app: str) -> tuple[tuple[str, str], ...]:
-        """Return every (purpose, event type) that some policy lets `app` follow.
+        """Return every (purpose, event type) that is delivered to `app`.
 
         An app without any has no topic of its own.
         """
         consumer = self.consumers.get(app)
+        if consumer is None or not consumer.topic:
+            return ()
         return tuple(
             (purpose, contract.event_type)
-            for purpose in (consumer.purposes if consumer else ())
+            for purpose in consumer.purposes
             for contract in self.catalogue
-            if consumer and self.stream(app, purpose, contract, consumer.region).allowed
+            if self.stream(app, purpose, contract, consumer.region).allowed
         )
 
     def explain(

@@ -13,7 +13,7 @@ from maplebridge import city
 from maplebridge.cli.options import HOME, App, Home, Json, Limit, Purpose
 from maplebridge.cli.output import console, counted, print_json, print_table, text_of
 from maplebridge.cli.views import asks, print_view
-from maplebridge.errors import AccessDenied
+from maplebridge.errors import AccessDenied, InputError
 from maplebridge.processors.subscriber import Subscriber
 from maplebridge.projections.queries import Row
 from maplebridge.reading import Reader
@@ -65,6 +65,11 @@ def watch(
                 app=app,
                 ask=policies.whom_to_ask(row.rule, app=app, department=department),
             ),
+        )
+    if not consumer.topic:
+        raise InputError(
+            f"{app} has no topic of its own to watch.",
+            todo=f"`maplebridge policy explain {event_type}` tells what it may see.",
         )
     shown = 0
     settings = profile.settings(f"app-{app}")

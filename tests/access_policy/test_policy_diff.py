@@ -96,7 +96,7 @@ def test_consumers_beside_the_policies_are_compared(
     shutil.copytree(BUILT_IN, folder)
     agreed = files("maplebridge.access_policy").joinpath("consumers.yaml").read_text("utf-8")
     (folder / "consumers.yaml").write_text(
-        agreed.replace('region: "330681001000"', 'region: "330681109000"'), "utf-8"
+        agreed.replace('region: "330681001000"', 'region: "330681109000"', 1), "utf-8"
     )
     code, told = run(capsys, "built-in", folder)
     assert code == 3

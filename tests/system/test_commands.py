@@ -37,6 +37,7 @@ READING: list[tuple[object, ...]] = [
     ("schema", "register"),
     ("watch", "mediation.case", *TOWN, "--no-follow", "--limit", 2),
 ]
+CLERK = ("--as", "hotline-clerk", "--purpose", "case_handling")
 WRONG: list[tuple[tuple[object, ...], int, str]] = [
     (("nonsense",), USAGE, "No such command 'nonsense'"),
     (("up", "--jsno"), USAGE, "--json"),
@@ -52,6 +53,7 @@ WRONG: list[tuple[tuple[object, ...], int, str]] = [
     (("audit", "search", "--decision", "maybe"), USAGE, "--decision"),
     (("watch", "mediation.cas", *TOWN), INPUT, "mediation.case"),
     (("watch", "mediation.case", "--as", "town", *TOWN[2:]), INPUT, "town-mediation"),
+    (("watch", "hotline.order", *CLERK), INPUT, "has no topic of its own"),
     (("query", "case", *TOWN), INPUT, "cases"),
     (("query", "cases", *TOWN, "--region", "12"), INPUT, "region code 12"),
     (("serve", "everything"), INPUT, "key-broker"),
