@@ -88,26 +88,26 @@ def read_export(path: Path) -> tuple[Iterator[StoredLeaf], list[StoredCheckpoint
     checkpoints = list[StoredCheckpoint]()
     for number, entry in entries:
         if "leaf" in entry:
-            return _leaves(chain([(number, entry)], entries)), checkpoints
-        checkpoints.append(_checkpoint(entry, number))
+            return _leaves(path, chain([(number, entry)], entries)), checkpoints
+        checkpoints.append(_checkpoint(path, number, entry))
     return iter(()), checkpoints
 
 
-def _checkpoint(entry: dict[str, Any], number: int) -> StoredCheckpoint:
+def _checkpoint(path: Path, number: int, entry: dict[str, Any]) -> StoredCheckpoint:
     match entry.get("checkpoint"):
         case {"size": int(size), "note": str(note), "frontier": frontier, "tail": tail}:
             return StoredCheckpoint(size, note, _hex(frontier), _hex(tail))
-    raise _unreadable(number)
+    raise _unreadable(path, number)
 
 
-def _leaves(entries: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[StoredLeaf]:
+def _leaves(path: Path, entries: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[StoredLeaf]:
     for number, entry in entries:
         leaf = entry.get("leaf")
         if not isinstance(leaf, dict):
-            raise _unreadable(number)
+            raise _unreadable(path, number)
         index, body = leaf.get("index"), leaf.get("body")
         if not isinstance(index, int) or not isinstance(body, str):
-            raise _unreadable(number)
+            raise _unreadable(path, number)
         cover = _cover(leaf) if "salt" in leaf else None
         yield StoredLeaf(index, _hex(leaf.get("leaf_hash")), body, cover)
 
@@ -149,9 +149,9 @@ def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 try:
                     entry = from_json(line, cache_strings="keys")
                 except ValueError:
-                    raise _unreadable(number) from None
+                    raise _unreadable(path, number) from None
                 if not isinstance(entry, dict) or len(entry) != 1:
-                    raise _unreadable(number)
+                    raise _unreadable(path, number)
                 yield number, entry
     except OSError as exc:
         raise InputError(
@@ -159,8 +159,11 @@ def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         ) from exc
 
 
-def _unreadable(number: int) -> InputError:
-    return InputError(f"line {number} of the export is no leaf and no checkpoint.")
+def _unreadable(path: Path, number: int) -> InputError:
+    return InputError(
+        f"line {number} of the export {path} is no leaf and no checkpoint in its place.",
+        todo="Make one with `maplebridge audit export`, which writes the checkpoints first.",
+    )
 
 
 def _hex(text: Any) -> bytes:
