@@ -14,7 +14,6 @@ from maplebridge.access_policy.audit.log import AuditLog
 from maplebridge.access_policy.audit.service import run as run_audit_service
 from maplebridge.access_policy.broker import audit_into
 from maplebridge.access_policy.broker.service import run as run_key_broker_service
-from maplebridge.access_policy.consumers import Consumers
 from maplebridge.access_policy.keyclient import KeyClient
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.signatures import SignatureVerifier
@@ -22,6 +21,7 @@ from maplebridge.access_policy.signing_keys import SigningKeyDirectory
 from maplebridge.errors import ContractRefused, Unavailable
 from maplebridge.processors.combine import BATCH, Combine
 from maplebridge.processors.deliver import Deliver
+from maplebridge.processors.delivery_lanes import Together, lanes_of
 from maplebridge.processors.judge import Judge
 from maplebridge.processors.relay import Relay
 from maplebridge.projections.answers import Answers
@@ -60,10 +60,8 @@ def make_codec(settings: Settings, catalogue: Catalogue) -> Codec:
     return Codec(catalogue, RegistryClient(settings.registry_url, tls_ca=settings.tls_ca))
 
 
-def make_policies(
-    settings: Settings, catalogue: Catalogue | None = None, *, consumers: Consumers | None = None
-) -> Policies:
-    return Policies(catalogue or load_catalogue(), load_regions(settings.regions), consumers)
+def make_policies(settings: Settings, catalogue: Catalogue | None = None) -> Policies:
+    return Policies(catalogue or load_catalogue(), load_regions(settings.regions))
 
 
 def make_combine(
@@ -121,21 +119,20 @@ def make_deliver(
     *,
     audit: AuditLog,
     keys: KeyClient,
-    consumers: Consumers | None = None,
-) -> Deliver:
-    """Return a `deliver` to the built-in consumers, or to those given."""
+    policies: Policies | None = None,
+) -> Together:
+    """Return a `deliver` on both lanes, by the built-in policies or those given."""
     catalogue = load_catalogue()
     registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
     view = load_schema("out/view.v1")
-    policies = make_policies(settings, catalogue, consumers=consumers)
+    policies = policies or make_policies(settings, catalogue)
     topic = f"mb.out.{next(iter(policies.consumers.consumers))}"
-    return Deliver(
-        settings,
-        Codec(catalogue, registry),
-        AvroCodec(view, registry.id_of(f"{topic}-value", view)),
-        policies,
-        audit,
-        keys,
+    views = AvroCodec(view, registry.id_of(f"{topic}-value", view))
+    return Together(
+        [
+            Deliver(settings, lane, Codec(catalogue, registry), views, policies, audit, keys)
+            for lane in lanes_of(settings)
+        ]
     )
 
 

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from maplebridge.access_policy.acl import sync_rules, wanted_rules
 from maplebridge.access_policy.audit.log import AuditLog
 from maplebridge.access_policy.consumers import Consumers, load_consumers
 from maplebridge.access_policy.keyclient import KeyClient, request_for
-from maplebridge.access_policy.keys import KeyRequest
+from maplebridge.access_policy.keys import IdRef, KeyRequest
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.view_forms import day_of
 from maplebridge.city import up
@@ -62,6 +62,7 @@ PURPOSES = {
 }
 NAMES = ("枫甲乙", "枫丙丁")
 HERE, THERE = communities()[20], communities(OTHER_TOWN)[0]
+HAPPENED = datetime(2026, 3, 2, 1, tzinfo=UTC)
 MANY = 600
 
 
@@ -83,8 +84,19 @@ def read_all(reader: Subscriber) -> list[View]:
 
 
 def views_of(profile: Profile, app: str, ids: set[str]) -> list[View]:
+    """Return the app's views of these events, with the events' own ids in any case."""
+    known = {each: each for each in ids} if app != "data-officer" else tokens_of(profile, ids)
     with subscriber(profile, app) as reader:
-        return [view for view in read_all(reader) if view.event_id in ids]
+        views = read_all(reader)
+    mine = [each for each in views if each.event_id in known]
+    return [replace(each, event_id=known[each.event_id]) for each in mine]
+
+
+def tokens_of(profile: Profile, ids: set[str]) -> dict[str, str]:
+    """Return what each id is by the token under which the data officer knows it."""
+    with KeyClient(profile.settings("deliver")) as keys:
+        tokens = keys.pseudonyms("audit", "data-officer", [IdRef(each) for each in ids])
+    return {str(tokens[IdRef(each)]): each for each in ids}
 
 
 @dataclass(frozen=True)
@@ -124,7 +136,7 @@ def published(city: Profile) -> Published:
             },
             community=community,
             transition="applied",
-            occurred_at=datetime(2026, 3, 2, 1, tzinfo=UTC),
+            occurred_at=HAPPENED,
             case_ref=case_ref,
             purpose="dispute_resolution",
             legal_basis="statutory_duty",
@@ -165,15 +177,13 @@ def test_a_dashboard_sees_no_person_and_cannot_join_a_case(
     contract = catalogue().get("mediation.case")
     views = views_of(city, "city-dashboard", published.ids)
     assert len(views) == 3
-    officer = views_of(city, "data-officer", published.ids)
-    times = {view.event_id: view.fields["meta"]["occurred_at"] for view in officer}
     for view in views:
         shown = {path for path in view.fields if path != "meta"}
         shown |= {f"meta.{name}" for name in view.fields["meta"]}
         above = {path for path in shown if contract.field(path).grade > 1}
         assert above == {"meta.corrects", "meta.occurred_at"}
         # of the time, the day
-        assert view.fields["meta"]["occurred_at"] == day_of(times[view.event_id])
+        assert view.fields["meta"]["occurred_at"] == day_of(AT)
         assert view.hidden["meta.occurred_at"] == "dashboard-sees-the-day"
         assert {contract.field(path).category for path in shown} == {""}
         assert not shown & {"meta.case_ref", "meta.key_refs"}
@@ -196,6 +206,16 @@ def test_a_data_officer_sees_envelopes_with_pseudonyms(city: Profile, published:
     for view in officer.values():
         assert set(view.fields) == {"meta"}
         assert view.hidden["state"] == "data-officers-see-no-content"
+        assert view.fields["meta"]["occurred_at"] == day_of(AT)
+        recorded = view.fields["meta"]["recorded_at"]
+        assert recorded == day_of(recorded)
+    records = committed(city, "mb.out.data-officer")
+    assert len(records) >= len(officer)
+    told = b"".join(key + value for key, value in records)
+    assert not [each for each in (*published.ids, "CASE-") if each.encode() in told]
+    # by the case reference's token, the record's key too
+    keys = {key.decode() for key, _ in records}
+    assert {view.fields["meta"]["case_ref"] for view in officer.values()} <= keys
     own = centre[published.here].fields["meta"]["key_refs"]
     replaced = officer[published.here].fields["meta"]["key_refs"]
     assert set(own) == set(replaced)
@@ -260,7 +280,8 @@ def neighbour(city: Profile, stack: Stack) -> Iterator[Profile]:
     settings, stop = city.settings("deliver"), threading.Event()
     audit = AuditLog(settings)
     with KeyClient(settings) as keys:
-        deliver = make_deliver(settings, audit=audit, keys=keys, consumers=consumers)
+        policies = Policies(catalogue(), load_regions(), consumers)
+        deliver = make_deliver(settings, audit=audit, keys=keys, policies=policies)
         thread = threading.Thread(target=deliver.run, args=[stop])
         thread.start()
         yield profile
