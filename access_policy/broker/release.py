@@ -176,7 +176,8 @@ class Broker:
             raise AccessDenied("only `deliver` may ask for pseudonyms.", rule="principal")
         _check_count(len(items))
         joined = [item for item in items if isinstance(item, SubjectRef) and item.joined]
-        known = self.vault.identifiers([(item.department, item.key_ref) for item in joined])
+        subjects = [(item.department, item.key_ref) for item in joined]
+        known = self.vault.identifiers(subjects) if subjects else {}
         root = self.vault.epochs.pseudonym_root
         made = Pseudonyms(root, purpose=purpose, consumer=consumer)
         tokens = [_token(made, item, known) for item in items]

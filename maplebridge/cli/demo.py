@@ -64,11 +64,11 @@ def _show(told: Told, doc: Any) -> None:
         cells = []
         for view in told.views.values():
             rule = view.hidden.get(path)
-            number = f" ({rules.setdefault(rule, len(rules) + 1)})" if rule else ""
+            note = f" ({rules.setdefault(rule, len(rules) + 1)})" if rule else ""
             if rule and path not in {without_indexes(each) for each, _ in flat(view.fields)}:
-                cells.append(Text(f"—{number}", "dim"))
+                cells.append(Text(f"—{note}", "dim"))
             else:
-                cells.append(Text(_cell(contract, view.fields, path, path) + number))
+                cells.append(Text(_cell(contract, view.fields, path, path) + note))
         table.add_row(Text(path), *cells)
     show(table)
     for rule, number in rules.items():

@@ -38,6 +38,7 @@ from maplebridge.processors.subscriber import ALTERED, Subscriber, View
 from maplebridge.producers import Department
 from maplebridge.projections.store import connect
 from maplebridge.provision import make_topics, served_apps, wanted_topics
+from maplebridge.reading import make_reader
 from maplebridge.schemas import Event, load_regions
 from maplebridge.settings import Profile
 from maplebridge.wiring import PolicyDecider, make_deliver
@@ -224,6 +225,22 @@ def test_a_data_officer_sees_envelopes_with_pseudonyms(city: Profile, published:
         "a person has a pseudonym"
     )
     assert "key_refs" not in officer[published.violence].fields["meta"]
+
+
+def test_an_officer_finds_who_got_an_event_by_the_id_that_a_department_names(
+    city: Profile, published: Published
+) -> None:
+    """T9: the officer's own tokens find nothing, so a view and the log cannot be joined."""
+    token = next(each for each, event in tokens_of(city, published.ids).items()
+                 if event == published.here)  # fmt: skip
+    with make_reader(city) as reader:
+        found = reader.search_audit(app="data-officer", purpose="audit", identifier=published.here)
+        by_token = reader.search_audit(app="data-officer", purpose="audit", identifier=token)
+    delivered = {each.leaf.on_behalf_of for each in found if each.leaf.action == "access.delivered"}
+    assert delivered == set(PURPOSES)
+    replaced = [each.leaf for each in found if each.leaf.resource == "pseudonyms"]
+    assert {leaf.on_behalf_of for leaf in replaced} == {"data-officer"}
+    assert by_token == []
 
 
 def test_l4_is_absent_for_all_three(city: Profile, published: Published) -> None:
