@@ -227,6 +227,22 @@ def test_a_data_officer_sees_envelopes_with_pseudonyms(city: Profile, published:
     assert "key_refs" not in officer[published.violence].fields["meta"]
 
 
+def test_what_a_department_made_up_for_a_reference_stops_no_delivery(
+    city: Profile, kafka: Kafka
+) -> None:
+    """F6: the key broker takes no such name, so the row has nothing in its place."""
+    made_up = {"subject:parties[0]": "a name, and not a short one" * 50, "case": "k-1"}
+    odd = mediation({"parties": []}, community=HERE, key_refs=made_up)
+    after = mediation({"parties": []}, community=HERE)
+    kafka.publish([odd, after])
+    ids = known([odd, after])
+    await_true(lambda: len(views_of(city, "data-officer", ids)) == 2)
+    views = {view.event_id: view for view in views_of(city, "data-officer", ids)}
+    shown = views[odd["meta"]["event_id"]].fields["meta"]["key_refs"]
+    assert shown["subject:parties[0]"] is None
+    assert len(shown["case"]) == 32
+
+
 def test_an_officer_finds_who_got_an_event_by_the_id_that_a_department_names(
     city: Profile, published: Published
 ) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maplebridge.access_policy.keys import IdRef, PseudonymRequest, SubjectRef, has_token
-from maplebridge.access_policy.plans import Kind, ViewPlan, at_stream
+from maplebridge.access_policy.plans import Form, Kind, ViewPlan, at_stream
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.view_forms import day_of
 from maplebridge.processors.views import Projection, Tokens, is_restricted, nested
@@ -150,6 +150,31 @@ def test_what_the_key_broker_does_not_answer_is_shown_as_nothing() -> None:
     fields = projection.fields(event, tokens_of(*askable))
     assert fields["meta.key_refs.case"] is None
     assert fields["meta.case_ref"] is None
+
+
+def replaced(event: Event, **forms: Form) -> Projection:
+    """Return a projection of the town's plan in which these paths have other forms."""
+    plan = plan_of("town-mediation", "dispute_resolution", event)
+    known = {path.replace("meta_", "meta."): form for path, form in forms.items()}
+    shape = replace(plan.shape, forms=tuple({**plan.forms, **known}.items()))
+    return Projection.of(at_stream(replace(plan, shape=shape)))
+
+
+def test_an_offices_own_number_is_replaced_too_and_nothing_sealed_is_left() -> None:
+    """T9: a policy may let a view have content, with the numbers in it as pseudonyms."""
+    event = mediation({"mediator": "STAFF-0042"}, community=HERE, case_ref="CASE-1")
+    projection = replaced(
+        event, meta_event_id="pseudonym", case_no="pseudonym", mediator="pseudonym"
+    )
+    numbers = {IdRef(event["case_no"]), IdRef("STAFF-0042")}
+    tokens = tokens_of(*projection.requests(event))
+    assert tokens.keys() == numbers | {IdRef(event["meta"]["event_id"])}
+    fields = projection.fields(event, tokens)
+    assert {fields["case_no"], fields["mediator"]} == {tokens[each] for each in numbers}
+    assert projection.hidden["parties[].name"] == "needs-event-id"
+    assert not [value for value in fields.values() if isinstance(value, dict)]
+    # where the case is named and the event is not, the case is still the record's key
+    assert projection.record_key(event, tokens) == "CASE-1"
 
 
 ids = st.sampled_from([event_id(number) for number in range(4)])
