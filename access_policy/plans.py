@@ -32,7 +32,10 @@ EVENT_ID = "meta.event_id"
 
 @dataclass(frozen=True)
 class PlanShape:
-    """The part of a plan that many communities share; pairs of (path, ...)."""
+    """The part of a plan that many communities share; pairs of (path, ...).
+
+    grants: the ids of the grants that fields rest on; the path "" is the row's.
+    """
 
     forms: tuple[tuple[str, Form], ...]
     rules: tuple[tuple[str, str], ...]
@@ -40,6 +43,7 @@ class PlanShape:
     grades: tuple[tuple[str, int], ...]
     kinds: tuple[tuple[str, Kind], ...]
     sealed: frozenset[str]
+    grants: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def forms_by_path(self) -> Mapping[str, Form]:
@@ -100,6 +104,11 @@ class ViewPlan:
     def kinds(self) -> Mapping[str, Kind]:
         """What each field is that is shown generalised or masked."""
         return dict(self.shape.kinds)
+
+    @property
+    def grants(self) -> Mapping[str, str]:
+        """The grant that each path rests on that rests on one; "" is the row's."""
+        return dict(self.shape.grants)
 
     @property
     def sealed(self) -> frozenset[str]:

@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 POLL_S = 0.1
 TRANSACTION_S = 30
 STEP_S = 10
+DECIDED_S = 1.5
+"""How long after it was decided a batch is committed without asking again what grants hold."""
 
 
 class _Record(NamedTuple):
@@ -82,8 +84,9 @@ class Deliver:
     def run(self, stop: threading.Event) -> None:
         """Deliver until `stop` is set.
 
-        Raises KafkaUnavailable, AuditUnavailable, KeyBrokerUnavailable; what was not
-        committed is delivered by the next run.
+        Raises KafkaUnavailable, also while it is not known which grants hold,
+        AuditUnavailable, KeyBrokerUnavailable; what was not committed is delivered by the
+        next run.
         """
         consumer, producer = self._consumer(), self._producer()
         gathering = Gathering(self._lane)
@@ -165,6 +168,8 @@ class Deliver:
         return True
 
     def _deliver(self, consumer: Consumer, producer: Producer, messages: Sequence[Message]) -> None:
+        decided_at = time.monotonic()
+        self._granting.learn()
         granted = [
             each for decoded in self._readable(messages) for each in self._granting.grants(decoded)
         ]
@@ -181,7 +186,23 @@ class Deliver:
         for record in records:
             producer.produce(record.topic, key=record.key, value=record.value)
         self._send_offsets(consumer, producer, _after(messages))
+        if time.monotonic() - decided_at > DECIDED_S:
+            # a round takes its time, and a grant may have been revoked meanwhile
+            self._check_grants(granted)
         producer.commit_transaction(TRANSACTION_S)
+
+    def _check_grants(self, granted: Sequence[Granted]) -> None:
+        """Raise KafkaException if a grant that a row rests on holds no longer.
+
+        The next run decides anew.
+        """
+        for plan in {each.plan for each in granted if each.plan.grants}:
+            contract = self._policies.catalogue.get(plan.event_type)
+            now = self._policies.plan(
+                plan.app, plan.purpose, contract, plan.community, restricted=plan.restricted
+            )
+            if now != plan:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
 
     def _send_offsets(
         self, consumer: Consumer, producer: Producer, offsets: list[TopicPartition]
@@ -234,6 +255,7 @@ class Deliver:
     def _leaf(self, rows: Sequence[Granted]) -> Leaf:
         plan, projection = rows[0].plan, rows[0].projection
         consumer = self._policies.consumers.get(plan.app)
+        grants = sorted(set(plan.grants.values()))
         return Leaf(
             at=time.time_ns() // 1000,
             action="access.delivered",
@@ -241,6 +263,7 @@ class Deliver:
             on_behalf_of=plan.app,
             purpose=plan.purpose,
             legal_basis=consumer.legal_basis if consumer else "",
+            grant=",".join(grants),
             decision="permit",
             rule=plan.row_rule,
             policy_version=plan.policy_version,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from maplebridge.access_policy.plans import ViewPlan, at_stream
@@ -33,15 +33,24 @@ class Granting:
         self._policies = policies
         self._names_events = names_events
         self._projections: dict[tuple[str, str, int], Projection] = {}
-        self._subscribers: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        for app in policies.consumers.consumers:
-            for purpose, event_type in policies.subscriptions(app):
-                self._subscribers[event_type].append((app, purpose))
+        self._subscribers: Mapping[str, list[tuple[str, str]]] = {}
+        self._revision = -1
+
+    def learn(self) -> None:
+        """Ask anew who gets what, where other grants hold than before."""
+        revision = self._policies.grants.revision
+        if revision == self._revision:
+            return
+        found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for app in self._policies.consumers.consumers:
+            for purpose, event_type in self._policies.subscriptions(app):
+                found[event_type].append((app, purpose))
+        self._subscribers, self._revision = found, revision
 
     def grants(self, decoded: Decoded) -> Iterator[Granted]:
         contract, event = decoded.contract, decoded.event
         restricted = is_restricted(contract, event)
-        for app, purpose in self._subscribers[contract.event_type]:
+        for app, purpose in self._subscribers.get(contract.event_type, ()):
             plan = self._policies.plan(
                 app, purpose, contract, event["meta"]["community"], restricted=restricted
             )
