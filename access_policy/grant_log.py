@@ -17,7 +17,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from maplebridge.access_policy.acl import GRANTS_TOPIC
 from maplebridge.access_policy.consumers import Consumers
-from maplebridge.access_policy.grants import GrantBook, Step, Terms
+from maplebridge.access_policy.grant_book import GrantBook
+from maplebridge.access_policy.grants import Step, Terms
 from maplebridge.access_policy.officers import load_officers
 from maplebridge.access_policy.signatures import SignatureVerifier
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory
@@ -137,6 +138,8 @@ class GrantLog:
             Terms.parse(event),
             event["terms_ref"],
             event["reason"],
+            event["outcome"],
+            event["notified"],
         )
 
     def _connect(self) -> Consumer:
