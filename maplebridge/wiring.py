@@ -20,7 +20,7 @@ from maplebridge.access_policy.broker.service import run as run_key_broker_servi
 from maplebridge.access_policy.consumers import Consumers, load_consumers
 from maplebridge.access_policy.grant_log import ActiveGrants, FixedGrants, GrantLog, GrantsView
 from maplebridge.access_policy.grants import EVENT_TYPE as GRANT
-from maplebridge.access_policy.grants import Grant
+from maplebridge.access_policy.grants import Grant, Step
 from maplebridge.access_policy.keyclient import KeyClient
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.signatures import SignatureVerifier
@@ -271,8 +271,8 @@ def run_key_broker(settings: Settings, stop: threading.Event) -> None:
 
 def run_acl_sync(settings: Settings, stop: threading.Event) -> None:
     def tell(grant: Grant) -> None:
-        fields = {**grant.terms.to_event(), "acted_by": settings.principal}
-        publish(settings, GRANT, "expired", fields, key=grant.terms.grant_id)
+        step = Step("", 0, "expired", settings.principal, grant.terms)
+        publish(settings, GRANT, "expired", step.to_event(), key=grant.terms.grant_id)
 
     grants = make_grant_log(settings)
     try:
