@@ -166,7 +166,7 @@ class Settings(BaseSettings):
 
 
 class Handover(BaseModel):
-    """A department whose secrets went to itself alone in a bundle, or that was revoked.
+    """A department or app whose secrets went to itself alone in a bundle, or that was revoked.
 
     onboarding: its bundle is being made, or that was cut short.
     """
@@ -275,7 +275,7 @@ class Profile(BaseModel):
         if principal in self.handovers:
             raise InputError(
                 f"{principal} is {self.handovers[principal].state}: its secrets are not here.",
-                todo="Use the home folder that the department opened its bundle into.",
+                todo="Use the home folder that its bundle was opened into.",
             )
         if principal not in self.secrets:
             known = ", ".join(sorted(self.secrets))
