@@ -88,6 +88,10 @@ class Settings(BaseSettings):
     root_pkcs11_token: str = ""
     root_pkcs11_key: str = "maplebridge-root"
     """The labels of the token and of the key in it."""
+    epoch_turn: Literal["weekly", "off"] = "weekly"
+    """Whether the key broker turns its epoch itself; `off` where `keys rotate` does it."""
+    epoch_overlap_hours: float = Field(default=24.0, ge=0)
+    """How long after its end the keys of an epoch stay, for a department whose clock is late."""
 
     signing_key: SecretStr = SecretStr("")
     """Base64 of a department's Ed25519 private key; only a department has it."""

@@ -490,6 +490,9 @@ def test_the_service_role_can_neither_delete_keys_nor_admit_principals(site: Sit
         # it may begin this week, and no other; nor replace the one that there is
         for epoch in ("2001-W01", site.public_key.epoch):
             connection.execute("SELECT keys.begin_epoch(%s, 'planted')", (epoch,))
+        # nor may it destroy a week that is not over, or one whose keys are needed
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="is not over"):
+            connection.execute("SELECT keys.destroy_epoch('9999-W01')")
         planted = "SELECT epoch FROM keys.epoch WHERE public_key = 'planted'"
         assert connection.execute(planted).fetchall() == []
 

@@ -105,11 +105,25 @@ DO $$ BEGIN
     END IF;
 END $$;
 
+-- What else it may do for one: destroy it when its week is over, if nothing needs its keys.
+CREATE OR REPLACE FUNCTION keys.destroy_epoch(week text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog
+AS $$ BEGIN
+    IF (to_date(week, 'IYYY"-W"IW') + 7)::timestamp AT TIME ZONE 'UTC' > now() THEN
+        RAISE EXCEPTION 'epoch % is not over', week USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    -- whoever stores under its keys ends first: each of its rows locks one of them
+    LOCK TABLE keys.department_key IN EXCLUSIVE MODE;
+    DELETE FROM keys.department_key WHERE epoch = week;
+    DELETE FROM keys.epoch WHERE epoch = week;
+END $$;
+
 REVOKE ALL ON SCHEMA keys FROM PUBLIC;
 GRANT USAGE ON SCHEMA keys TO mb_key_broker;
 GRANT SELECT ON ALL TABLES IN SCHEMA keys TO mb_key_broker;
 GRANT INSERT ON keys.department_key, keys.master, keys.subject TO mb_key_broker;
+GRANT UPDATE (epoch, wrapped) ON keys.master, keys.subject TO mb_key_broker;
 GRANT UPDATE (share, attempts, opened_at) ON keys.bundle TO mb_key_broker;
 GRANT UPDATE (older_until) ON keys.principal TO mb_key_broker;
-REVOKE ALL ON FUNCTION keys.begin_epoch FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION keys.begin_epoch TO mb_key_broker;
+REVOKE ALL ON FUNCTION keys.begin_epoch, keys.destroy_epoch FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION keys.begin_epoch, keys.destroy_epoch TO mb_key_broker;
