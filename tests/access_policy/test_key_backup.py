@@ -24,7 +24,7 @@ from maplebridge.access_policy.broker.backup import (
 )
 from maplebridge.access_policy.broker.epoch_files import EpochFiles
 from maplebridge.access_policy.broker.intake_offsets import has_taken_in, rewind
-from maplebridge.access_policy.keys import Master
+from maplebridge.access_policy.keys import Master, SubjectRef
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.keytransport import NewMaster
 from maplebridge.cli.app import make_app
@@ -76,7 +76,7 @@ def test_with_its_epoch_files_a_restored_database_opens_everything(
     stack: HasProfile, site: Site, masters: list[Master], tmp_path: Path
 ) -> None:
     before = opened(site.broker(lambda record: None), masters)
-    subjects = [("hotline", each.key_ref) for each in masters]
+    subjects = [SubjectRef("hotline", each.key_ref, joined=True) for each in masters]
     tokens = site.broker(lambda record: None).pseudonyms("deliver", "p", "c", subjects).tokens
     made = write_backup(site.admin, site.files(), tmp_path / "backup")
     assert (made.epochs, made.tables["master"].rows) == ((site.public_key.epoch,), len(masters))
