@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from maplebridge.access import end_overlaps
 from maplebridge.access_policy.acl import (
     ANSWERS_TOPIC,
     GRANTS_TOPIC,
@@ -34,7 +35,6 @@ from maplebridge.access_policy.signatures import Enrolment, SigningKey
 from maplebridge.access_policy.signing_keys import SCHEMA as SIGNING_SCHEMA
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory, enrol
 from maplebridge.approvals import approved_gradings
-from maplebridge.department_access import end_overlaps
 from maplebridge.errors import KafkaUnavailable
 from maplebridge.projections.migrate import migrate
 from maplebridge.projections.store import connect
