@@ -17,6 +17,7 @@
     │   ├── DepartmentStoreUnavailable     a department's own file of keys and waiting events
     │   ├── SpoolFull                      no room for further waiting events
     │   ├── SenderFailed                   what brings waiting events to Kafka met a defect
+    │   ├── WitnessUnavailable             it does not co-sign the audit log's checkpoint
     │   └── AuditUnavailable
     ├── StackError                    6    the embedded stack cannot do what was asked
     │   ├── StackNotRunning
@@ -190,6 +191,18 @@ class SenderFailed(Unavailable):
 
 class AuditUnavailable(Unavailable):
     server = "The audit log"
+
+
+class WitnessUnavailable(Unavailable):
+    """A witness gave no cosignature of a checkpoint of `size` leaves."""
+
+    def __init__(self, name: str, url: str, *, size: int, reason: str) -> None:
+        MapleBridgeError.__init__(
+            self,
+            f"{name} at {url} does not co-sign {size} leaves: {reason}.",
+            todo="Run `maplebridge audit verify`; ask whoever runs the witness.",
+        )
+        self.address = url
 
 
 class StackError(MapleBridgeError):

@@ -19,7 +19,6 @@ from maplebridge.access_policy.acl import (
     sync_rules,
     wanted_rules,
 )
-from maplebridge.access_policy.audit.checkpoint import make_signing_key
 from maplebridge.access_policy.audit.service import signing_key_path
 from maplebridge.access_policy.audit.store import connect as connect_audit
 from maplebridge.access_policy.audit.store import migrate as migrate_audit
@@ -27,6 +26,7 @@ from maplebridge.access_policy.broker.service import provision as provision_key_
 from maplebridge.access_policy.broker.store import administer
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.signatures import Enrolment, SigningKey
+from maplebridge.access_policy.signed_note import make_signing_key
 from maplebridge.access_policy.signing_keys import SCHEMA as SIGNING_SCHEMA
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory, enrol
 from maplebridge.approvals import approved_gradings

@@ -13,6 +13,7 @@ from typing import Self
 from maplebridge.access_policy.audit import (
     Report,
     Verifier,
+    Witnesses,
     held_checkpoint_path,
     prove_extension,
     prove_leaf,
@@ -22,6 +23,7 @@ from maplebridge.access_policy.audit.leaf import ROWS_MAX, AuditedField, Leaf, c
 from maplebridge.access_policy.audit.log import AuditLog, Found
 from maplebridge.access_policy.audit.source import write_export
 from maplebridge.access_policy.policy import Policies
+from maplebridge.access_policy.signed_note import COSIGNATURE
 from maplebridge.errors import AccessDenied, InputError
 from maplebridge.projections.queries import READ_MODELS, Row, read_model
 from maplebridge.projections.store import connect, translated
@@ -237,7 +239,14 @@ def verify_running(profile: Profile) -> Report:
         profile.settings("query"),
         verifier=Verifier.parse(profile.audit_public_key),
         held=held_notes(profile.home),
+        witnesses=witnesses_of(profile),
     )
+
+
+def witnesses_of(profile: Profile) -> Witnesses:
+    """Return whose cosignatures the city counts; raises InputError if a key is none."""
+    keys = tuple(Verifier.parse(each.key, kind=COSIGNATURE) for each in profile.audit_witnesses)
+    return Witnesses(keys, profile.audit_quorum)
 
 
 def held_notes(home: Path) -> list[str]:

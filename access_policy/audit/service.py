@@ -11,12 +11,7 @@ from typing import Any
 
 import psycopg
 
-from maplebridge.access_policy.audit.checkpoint import (
-    Checkpoint,
-    Signer,
-    load_signing_key,
-    open_note,
-)
+from maplebridge.access_policy.audit.cosigning import Cosigning
 from maplebridge.access_policy.audit.store import (
     DATABASE,
     connect,
@@ -25,7 +20,9 @@ from maplebridge.access_policy.audit.store import (
     statement,
     translated,
 )
+from maplebridge.access_policy.checkpoint import Checkpoint, open_note
 from maplebridge.access_policy.merkle import Frontier
+from maplebridge.access_policy.signed_note import Signer, load_signing_key
 from maplebridge.errors import AuditCorrupt, AuditUnavailable
 from maplebridge.settings import Settings
 
@@ -68,7 +65,7 @@ class Checkpointer:
             return None
         grown = frontier.extended(hashes)
         checkpoint = Checkpoint(grown.size, grown.root())
-        note = self._signer.sign(checkpoint)
+        note = self._signer.sign(checkpoint.text())
         row = {
             "size": grown.size,
             "note": note,
@@ -117,7 +114,7 @@ class Checkpointer:
 def run(
     settings: Settings, *, database: str = DATABASE, stop: threading.Event | None = None
 ) -> None:
-    """Sign checkpoints until SIGTERM, SIGINT or `stop`.
+    """Sign checkpoints until SIGTERM, SIGINT or `stop`, and have the witnesses co-sign them.
 
     While the database is down it waits. Raises AuditCorrupt, and signs nothing
     more, if the log does not continue what was signed; InputError without a key.
@@ -128,6 +125,10 @@ def run(
             signal.signal(number, lambda *_: stop.set())
     signer = load_signing_key(signing_key_path(settings.home))
     checkpointer = Checkpointer(signer, held=held_checkpoint_path(settings.home))
+    cosigning = [Cosigning(settings, each, database=database) for each in settings.audit_witnesses]
+    for each in cosigning:
+        name = f"witness-{each.witness.name}"
+        threading.Thread(target=each.run, args=(stop,), name=name, daemon=True).start()
     while not stop.is_set():
         try:
             _serve(settings, database, checkpointer, stop)

@@ -10,15 +10,19 @@ import typer
 from maplebridge import city
 from maplebridge.access_policy.audit import (
     Verifier,
+    Witnesses,
     check_extension,
     check_leaf,
     is_leaf_proof,
     verify_export,
 )
+from maplebridge.access_policy.cosignature import cosigned_by
+from maplebridge.access_policy.proof_text import split_proof
+from maplebridge.access_policy.signed_note import COSIGNATURE
 from maplebridge.cli.options import HOME, App, Home, Json, Limit, Purpose
 from maplebridge.cli.output import console, counted, moment, print_json, print_table
 from maplebridge.errors import AuditCorrupt, InputError
-from maplebridge.reading import held_notes, make_reader, verify_running
+from maplebridge.reading import held_notes, make_reader, verify_running, witnesses_of
 from maplebridge.settings import Profile
 
 OFFICER, AUDIT = "data-officer", "audit"
@@ -113,7 +117,10 @@ def verify(
     if file is not None:
         profile = Profile.load(home)
         report = verify_export(
-            file, verifier=Verifier.parse(profile.audit_public_key), held=held_notes(home)
+            file,
+            verifier=Verifier.parse(profile.audit_public_key),
+            held=held_notes(home),
+            witnesses=witnesses_of(profile),
         )
     else:
         report = verify_running(city.running_profile(home, needs=(city.POSTGRESQL,)))
@@ -124,7 +131,9 @@ def verify(
                 "leaves": report.size,
                 "signed": report.signed,
                 "checkpoints": report.checkpoints,
-                "witnesses": report.witnesses,
+                "cosigners": list(report.cosigners),
+                "quorum": report.witnesses.quorum,
+                "witnessed": report.witnessed,
                 "root": report.root.hex(),
                 "first_bad_leaf": report.damage.index if report.damage else None,
             }
@@ -190,12 +199,22 @@ def check(
     key: Annotated[
         str, typer.Option(help="The log's verifier key; the profile's if not given.")
     ] = "",
+    witness: Annotated[
+        list[str] | None,
+        typer.Option(help="A witness's verifier key; the profile's if --key is not given."),
+    ] = None,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
     """Check a proof without a server. Exit code 7 if it does not hold."""
-    verifier = Verifier.parse(key or Profile.load(home).audit_public_key)
+    if key:
+        keys = tuple(Verifier.parse(each, kind=COSIGNATURE) for each in witness or ())
+        verifier, witnesses = Verifier.parse(key), Witnesses(keys, len(keys))
+    else:
+        profile = Profile.load(home)
+        verifier, witnesses = Verifier.parse(profile.audit_public_key), witnesses_of(profile)
     text = _text(file)
+    told: dict[str, object]
     if is_leaf_proof(text):
         proven = check_leaf(text, verifier=verifier)
         told = {"leaf": proven.index, "leaves": proven.checkpoint.size}
@@ -212,10 +231,12 @@ def check(
         old, new = check_extension(text, since=_text(since), verifier=verifier)
         told = {"since": old.size, "leaves": new.size}
         said = f"the log of {new.size} leaves only adds to the checkpoint at {old.size}"
+    cosigners = cosigned_by(split_proof(text)[1], witnesses.verifiers)
     if as_json:
-        print_json({"holds": True, **told})
+        print_json({"holds": True, **told, "cosigners": cosigners, "quorum": witnesses.quorum})
     else:
         console.print(f"the proof holds: {said}", markup=False)
+        console.print(f"the checkpoint is {witnesses.told(cosigners)}", markup=False)
 
 
 def _text(path: Path) -> str:

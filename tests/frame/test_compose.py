@@ -107,7 +107,8 @@ def test_a_service_is_told_what_the_embedded_one_is(name: str) -> None:
     assert set(told) <= known
     # what it may leave out has a default that holds for containers as well
     assert wanted - set(told) <= {
-        "MAPLEBRIDGE_REGIONS", "MAPLEBRIDGE_KAFKA_LOG_LEVEL", "MAPLEBRIDGE_KAFKA_MECHANISM"
+        "MAPLEBRIDGE_REGIONS", "MAPLEBRIDGE_KAFKA_LOG_LEVEL", "MAPLEBRIDGE_KAFKA_MECHANISM",
+        "MAPLEBRIDGE_AUDIT_WITNESSES", "MAPLEBRIDGE_AUDIT_QUORUM",
     }  # fmt: skip
     assert told["MAPLEBRIDGE_PRINCIPAL"] == name
     assert CONTAINERS[name]["command"] == ["serve", name]
@@ -123,7 +124,12 @@ def test_a_service_gets_its_own_secret_alone(name: str) -> None:
 
 def test_provision_is_told_every_secret_and_every_setting() -> None:
     told = environment("provision")
-    optional = {"MAPLEBRIDGE_REGIONS", "MAPLEBRIDGE_TLS_CA"}
+    optional = {
+        "MAPLEBRIDGE_REGIONS",
+        "MAPLEBRIDGE_TLS_CA",
+        "MAPLEBRIDGE_AUDIT_WITNESSES",
+        "MAPLEBRIDGE_AUDIT_QUORUM",
+    }
     known = {f"MAPLEBRIDGE_{field.upper()}" for field in Deployment.model_fields}
     assert known - optional <= set(told)
     assert set(json.loads(told["MAPLEBRIDGE_SECRETS"])) == set(NEEDED)

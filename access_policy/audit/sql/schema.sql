@@ -38,6 +38,15 @@ CREATE TABLE IF NOT EXISTS audit.checkpoint (
     tail bytea NOT NULL
 );
 
+-- What witnesses wrote below a checkpoint's note, a line each. Beside the note, because
+-- they come later than it, and nothing that was written is changed.
+CREATE TABLE IF NOT EXISTS audit.cosignature (
+    size bigint NOT NULL,
+    witness text NOT NULL,
+    line text NOT NULL,
+    PRIMARY KEY (size, witness)
+);
+
 -- Appends leaves and returns the index of the first. The hash is computed here:
 -- no writer can store one that is not its body's.
 CREATE OR REPLACE FUNCTION audit.append(bodies text[], salts bytea[], commitments bytea[])
@@ -83,5 +92,6 @@ $$;
 GRANT USAGE ON SCHEMA audit TO mb_audit, mb_key_broker, mb_deliver, mb_query;
 GRANT EXECUTE ON FUNCTION audit.append(text[], bytea[], bytea[])
     TO mb_key_broker, mb_deliver, mb_query;
-GRANT SELECT ON audit.log, audit.leaf, audit.cover, audit.checkpoint TO mb_audit, mb_query;
-GRANT INSERT ON audit.checkpoint TO mb_audit;
+GRANT SELECT ON audit.log, audit.leaf, audit.cover, audit.checkpoint, audit.cosignature
+    TO mb_audit, mb_query;
+GRANT INSERT ON audit.checkpoint, audit.cosignature TO mb_audit;
