@@ -36,6 +36,7 @@ class Deployment(BaseSettings):
     private_network: bool = False
     audit_witnesses: tuple[WitnessAddress, ...] = ()
     audit_quorum: int = 0
+    audit_overdue_s: float = 0.0
     regions: tuple[Path, ...] = ()
     root_passphrase: SecretStr
     secrets: dict[str, SecretStr] = Field(default_factory=dict)

@@ -19,6 +19,7 @@
     │   ├── SenderFailed                   what brings waiting events to Kafka met a defect
     │   ├── WitnessUnavailable             it does not co-sign the audit log's checkpoint
     │   └── AuditUnavailable
+    │       └── AuditOverdue               leaves wait too long for their witnesses
     ├── StackError                    6    the embedded stack cannot do what was asked
     │   ├── StackNotRunning
     │   └── StageFailed
@@ -191,6 +192,20 @@ class SenderFailed(Unavailable):
 
 class AuditUnavailable(Unavailable):
     server = "The audit log"
+
+
+class AuditOverdue(AuditUnavailable):
+    """Leaves have waited too long for a signed checkpoint with its quorum of witnesses."""
+
+    def __init__(self, *, waited_s: str) -> None:
+        MapleBridgeError.__init__(
+            self,
+            f"nothing is released: leaves of the audit log have waited {waited_s} s for a"
+            " checkpoint with its quorum of witnesses.",
+            todo="Start the service `audit` (`maplebridge status`) and see that the witnesses"
+            " answer (`maplebridge witness list`); releases then go on by themselves.",
+        )
+        self.address = ""
 
 
 class WitnessUnavailable(Unavailable):

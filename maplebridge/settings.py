@@ -87,6 +87,8 @@ class Settings(BaseSettings):
     """Who co-signs the audit log's checkpoints, as a JSON list."""
     audit_quorum: int = Field(default=0, ge=0)
     """How many of them must have co-signed a checkpoint for it to count as witnessed."""
+    audit_overdue_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """How long a leaf may wait for such a checkpoint before releases stop; 0: for ever."""
     key_broker_listen: str = "127.0.0.1"
     """Where the key broker listens; in a container all of its private network, `0.0.0.0`."""
     key_broker_certificate: Path | None = None
@@ -221,6 +223,7 @@ class Profile(BaseModel):
     audit_public_key: str = ""
     audit_witnesses: tuple[WitnessAddress, ...] = ()
     audit_quorum: int = 0
+    audit_overdue_s: float = 0.0
     regions: tuple[Path, ...] = ()
     root_passphrase: str = Field(default="", repr=False)
     secrets: dict[str, str] = Field(default_factory=dict, repr=False)

@@ -16,6 +16,7 @@ from maplebridge.access_policy.audit.proof import (
 from maplebridge.access_policy.audit.service import held_checkpoint_path, run, signing_key_path
 from maplebridge.access_policy.audit.source import verify_export, verify_log, write_export
 from maplebridge.access_policy.audit.store import DATABASE, migrate
+from maplebridge.access_policy.audit.topic import write_topic_export
 from maplebridge.access_policy.audit.verify import Damage, Report, Witnesses, verify
 from maplebridge.access_policy.checkpoint import Checkpoint, open_note
 from maplebridge.access_policy.signed_note import Verifier, make_signing_key
@@ -48,4 +49,5 @@ __all__ = [
     "verify_export",
     "verify_log",
     "write_export",
+    "write_topic_export",
 ]

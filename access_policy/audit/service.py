@@ -11,7 +11,9 @@ from typing import Any
 
 import psycopg
 
+from maplebridge.access_policy.acl import ACCESS_TOPIC
 from maplebridge.access_policy.audit.cosigning import Cosigning
+from maplebridge.access_policy.audit.relay import AuditRelay
 from maplebridge.access_policy.audit.store import (
     DATABASE,
     connect,
@@ -112,9 +114,15 @@ class Checkpointer:
 
 
 def run(
-    settings: Settings, *, database: str = DATABASE, stop: threading.Event | None = None
+    settings: Settings,
+    *,
+    database: str = DATABASE,
+    topic: str = ACCESS_TOPIC,
+    stop: threading.Event | None = None,
 ) -> None:
     """Sign checkpoints until SIGTERM, SIGINT or `stop`, and have the witnesses co-sign them.
+
+    Both go to Kafka too.
 
     While the database is down it waits. Raises AuditCorrupt, and signs nothing
     more, if the log does not continue what was signed; InputError without a key.
@@ -129,6 +137,8 @@ def run(
     for each in cosigning:
         name = f"witness-{each.witness.name}"
         threading.Thread(target=each.run, args=(stop,), name=name, daemon=True).start()
+    relay = AuditRelay(settings, database=database, topic=topic)
+    threading.Thread(target=relay.run, args=(stop,), name="audit-relay", daemon=True).start()
     while not stop.is_set():
         try:
             _serve(settings, database, checkpointer, stop)
@@ -153,5 +163,6 @@ def _serve(
 
 def _sign(checkpointer: Checkpointer, connection: psycopg.Connection[Any]) -> None:
     made = checkpointer.sign_new(connection)
+    connection.execute(statement("anchor"))
     if made is not None:
         _log.info("audit: signed a checkpoint of %d leaves", made.size)

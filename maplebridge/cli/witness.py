@@ -18,9 +18,6 @@ from maplebridge.errors import InputError
 from maplebridge.settings import Profile, WitnessAddress
 
 Folder = Annotated[Path, typer.Option("--folder", help="Where the witness's key and state lie.")]
-Quorum = Annotated[
-    int | None, typer.Option("--quorum", min=0, help="How many witnesses a checkpoint needs.")
-]
 
 FOLDER = Path("witness")
 
@@ -72,7 +69,6 @@ def serve(
 def add(
     key: Annotated[str, typer.Argument(help="The witness's verifier key.")],
     url: Annotated[str, typer.Argument(help="Its address, such as http://127.0.0.1:8400.")],
-    quorum: Quorum = None,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
@@ -80,12 +76,11 @@ def add(
     profile = Profile.load(home)
     name = Verifier.parse(key, kind=COSIGNATURE).name
     others = [each for each in profile.audit_witnesses if each.name != name]
-    _save(profile, [*others, WitnessAddress(key=key, url=url)], quorum, as_json=as_json)
+    _save(profile, [*others, WitnessAddress(key=key, url=url)], as_json=as_json)
 
 
 def remove(
     name: Annotated[str, typer.Argument(help="The witness's name.")],
-    quorum: Quorum = None,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
@@ -94,7 +89,7 @@ def remove(
     left = [each for each in profile.audit_witnesses if each.name != name]
     if len(left) == len(profile.audit_witnesses):
         raise InputError(f"there is no witness {name}.", todo="`maplebridge witness list`.")
-    _save(profile, left, quorum, as_json=as_json)
+    _save(profile, left, as_json=as_json)
 
 
 def list_(home: Home = HOME, as_json: Json = False) -> None:
@@ -109,15 +104,8 @@ def list_(home: Home = HOME, as_json: Json = False) -> None:
     print_table(f"Witnesses, quorum {profile.audit_quorum}", ("name", "address"), rows)
 
 
-def _save(
-    profile: Profile, witnesses: list[WitnessAddress], quorum: int | None, *, as_json: bool
-) -> None:
-    changed = profile.model_copy(
-        update={
-            "audit_witnesses": tuple(witnesses),
-            "audit_quorum": profile.audit_quorum if quorum is None else quorum,
-        }
-    )
+def _save(profile: Profile, witnesses: list[WitnessAddress], *, as_json: bool) -> None:
+    changed = profile.model_copy(update={"audit_witnesses": tuple(witnesses)})
     # refuses an address in plain beyond this machine, and a quorum that none could meet
     changed.settings("audit")
     changed.save()

@@ -2,81 +2,26 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from maplebridge.access_policy.audit import (
-    Report,
     Verifier,
-    Witnesses,
     held_checkpoint_path,
     make_signing_key,
-    run,
     signing_key_path,
     verify_export,
-    verify_log,
     write_export,
 )
-from maplebridge.access_policy.signed_note import COSIGNATURE
 from tests.access_policy.audits import LEAF, Audit, sign
-from tests.access_policy.witnesses import WitnessProcess, witness_process
-
-WAIT_S = 30.0
-
-
-@pytest.fixture
-def two(audit: Audit, tmp_path: Path) -> Iterator[list[WitnessProcess]]:
-    log = make_signing_key(signing_key_path(audit.home))
-    with ExitStack() as stack:
-        yield [
-            stack.enter_context(witness_process(tmp_path / name, name=name, log=log))
-            for name in ("w.court", "w.justice")
-        ]
-
-
-@contextmanager
-def signing(audit: Audit, witnesses: list[WitnessProcess]) -> Iterator[None]:
-    """Run the service with these witnesses."""
-    stop = threading.Event()
-    settings = audit.settings("audit").model_copy(
-        update={"audit_witnesses": tuple(each.address for each in witnesses)}
-    )
-    options = {"database": audit.database, "stop": stop}
-    service = threading.Thread(target=run, args=(settings,), kwargs=options)
-    service.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        service.join(20)
-
-
-def counted(audit: Audit, witnesses: list[WitnessProcess], quorum: int) -> Witnesses:
-    keys = tuple(Verifier.parse(each.key, kind=COSIGNATURE) for each in witnesses)
-    return Witnesses(keys, quorum)
-
-
-def verified(audit: Audit, witnesses: list[WitnessProcess], quorum: int) -> Report:
-    return verify_log(
-        audit.settings("query"),
-        verifier=Verifier.parse(make_signing_key(signing_key_path(audit.home))),
-        witnesses=counted(audit, witnesses, quorum),
-        database=audit.database,
-    )
-
-
-def eventually(found: Callable[[], Report], wanted: Callable[[Report], bool]) -> Report:
-    deadline = time.monotonic() + WAIT_S
-    while not wanted(report := found()):
-        assert time.monotonic() < deadline, report.text()
-        time.sleep(0.2)
-    return report
+from tests.access_policy.witnesses import (
+    WitnessProcess,
+    counted,
+    eventually,
+    signing,
+    verified,
+)
 
 
 def append(audit: Audit, count: int) -> None:
@@ -101,7 +46,7 @@ def test_an_honest_log_is_cosigned_by_all_its_witnesses(
     path = audit.home / "audit.jsonl"
     write_export(audit.settings("query"), path, database=audit.database)
     verifier = Verifier.parse(make_signing_key(signing_key_path(audit.home)))
-    assert verify_export(path, verifier=verifier, witnesses=counted(audit, two, 2)).witnessed == 20
+    assert verify_export(path, verifier=verifier, witnesses=counted(two, 2)).witnessed == 20
     # one who knows none of them
     assert "unwitnessed" in verify_export(path, verifier=verifier).text()
 

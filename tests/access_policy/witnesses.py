@@ -5,16 +5,28 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from maplebridge.access_policy.audit import (
+    Report,
+    Verifier,
+    Witnesses,
+    make_signing_key,
+    run,
+    signing_key_path,
+    verify_log,
+)
+from maplebridge.access_policy.signed_note import COSIGNATURE
 from maplebridge.access_policy.witness import init_witness
 from maplebridge.settings import WitnessAddress
+from tests.access_policy.audits import Audit
 
-START_S = 30.0
+START_S = WAIT_S = 30.0
 
 
 @dataclass
@@ -73,3 +85,43 @@ def witness_process(
         yield made
     finally:
         made.kill()
+
+
+@contextmanager
+def signing(audit: Audit, witnesses: list[WitnessProcess]) -> Iterator[None]:
+    """Run the service with these witnesses."""
+    make_signing_key(signing_key_path(audit.home))
+    stop = threading.Event()
+    settings = audit.settings("audit").model_copy(
+        update={"audit_witnesses": tuple(each.address for each in witnesses)}
+    )
+    options = {"database": audit.database, "stop": stop}
+    service = threading.Thread(target=run, args=(settings,), kwargs=options)
+    service.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        service.join(20)
+
+
+def counted(witnesses: Sequence[WitnessProcess], quorum: int) -> Witnesses:
+    keys = tuple(Verifier.parse(each.key, kind=COSIGNATURE) for each in witnesses)
+    return Witnesses(keys, quorum)
+
+
+def verified(audit: Audit, witnesses: list[WitnessProcess], quorum: int) -> Report:
+    return verify_log(
+        audit.settings("query"),
+        verifier=Verifier.parse(make_signing_key(signing_key_path(audit.home))),
+        witnesses=counted(witnesses, quorum),
+        database=audit.database,
+    )
+
+
+def eventually(found: Callable[[], Report], wanted: Callable[[Report], bool]) -> Report:
+    deadline = time.monotonic() + WAIT_S
+    while not wanted(report := found()):
+        assert time.monotonic() < deadline, report.text()
+        time.sleep(0.2)
+    return report

@@ -9,6 +9,14 @@ CREATE TABLE IF NOT EXISTS audit.log (
 );
 INSERT INTO audit.log DEFAULT VALUES ON CONFLICT DO NOTHING;
 
+-- `anchored`: the leaves behind the newest checkpoint that a quorum of witnesses co-signed.
+-- `waiting_since`: no later than the oldest leaf that is not, NULL if all are.
+ALTER TABLE audit.log
+    ADD COLUMN IF NOT EXISTS anchored bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS waiting_since timestamptz,
+    ADD COLUMN IF NOT EXISTS quorum integer NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS overdue_s double precision NOT NULL DEFAULT 0;
+
 -- `body` is the leaf. What is searched is generated from it, so it cannot say
 -- anything else; one column, because each would parse the body again.
 CREATE TABLE IF NOT EXISTS audit.leaf (
@@ -37,6 +45,8 @@ CREATE TABLE IF NOT EXISTS audit.checkpoint (
     frontier bytea NOT NULL,
     tail bytea NOT NULL
 );
+ALTER TABLE audit.checkpoint
+    ADD COLUMN IF NOT EXISTS signed_at timestamptz NOT NULL DEFAULT clock_timestamp();
 
 -- What witnesses wrote below a checkpoint's note, a line each. Beside the note, because
 -- they come later than it, and nothing that was written is changed.
@@ -47,8 +57,17 @@ CREATE TABLE IF NOT EXISTS audit.cosignature (
     PRIMARY KEY (size, witness)
 );
 
+-- How far the log has been brought to Kafka: the next leaf, the last checkpoint's size.
+CREATE TABLE IF NOT EXISTS audit.relayed (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    leaves bigint NOT NULL DEFAULT 0,
+    checkpoint bigint NOT NULL DEFAULT 0
+);
+INSERT INTO audit.relayed DEFAULT VALUES ON CONFLICT DO NOTHING;
+
 -- Appends leaves and returns the index of the first. The hash is computed here:
--- no writer can store one that is not its body's.
+-- no writer can store one that is not its body's. Every writer comes through here, so here
+-- stands that nothing is appended, and so nothing released, while anchoring is overdue.
 CREATE OR REPLACE FUNCTION audit.append(bodies text[], salts bytea[], commitments bytea[])
 RETURNS bigint
 LANGUAGE plpgsql
@@ -57,14 +76,27 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     first bigint;
+    since timestamptz;
+    limit_s double precision;
+    waited_s double precision;
 BEGIN
     IF coalesce(cardinality(bodies), 0) = 0
         OR cardinality(salts) <> cardinality(bodies)
         OR cardinality(commitments) <> cardinality(bodies) THEN
         RAISE EXCEPTION 'as many salts and commitments as bodies, and at least one';
     END IF;
-    UPDATE audit.log SET size = size + cardinality(bodies)
-        RETURNING size - cardinality(bodies) INTO STRICT first;
+    UPDATE audit.log SET
+        size = size + cardinality(bodies),
+        waiting_since = coalesce(waiting_since, clock_timestamp())
+        RETURNING size - cardinality(bodies), waiting_since, overdue_s
+        INTO STRICT first, since, limit_s;
+    IF limit_s > 0 THEN
+        waited_s := extract(epoch FROM clock_timestamp() - since);
+        -- below zero the clock went back: how long it has been is not known
+        IF waited_s NOT BETWEEN 0 AND limit_s THEN
+            RAISE EXCEPTION '%', round(waited_s) USING ERRCODE = 'MB001';
+        END IF;
+    END IF;
     INSERT INTO audit.leaf (index, leaf_hash, body)
         SELECT first + given.nth - 1,
             sha256('\x00'::bytea || convert_to(given.body, 'UTF8')),
@@ -78,8 +110,35 @@ BEGIN
 END
 $$;
 
+-- Notes how far checkpoints reach that have their quorum. The signatures themselves were
+-- checked by whoever stored them, and are checked again by whoever verifies.
+CREATE OR REPLACE FUNCTION audit.anchor() RETURNS void
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    needed integer;
+    reached bigint;
+    newest record;
+BEGIN
+    SELECT quorum, anchored INTO STRICT needed, reached FROM audit.log;
+    SELECT checkpoint.size, checkpoint.signed_at INTO newest
+        FROM audit.checkpoint
+        WHERE checkpoint.size > reached AND needed <= (
+            SELECT count(*) FROM audit.cosignature WHERE cosignature.size = checkpoint.size
+        )
+        ORDER BY checkpoint.size DESC LIMIT 1;
+    IF FOUND THEN
+        UPDATE audit.log SET
+            anchored = newest.size,
+            waiting_since = CASE WHEN size > newest.size THEN newest.signed_at END;
+    END IF;
+END
+$$;
+
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
-REVOKE ALL ON FUNCTION audit.append(text[], bytea[], bytea[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION audit.append(text[], bytea[], bytea[]), audit.anchor() FROM PUBLIC;
 DO $$
 BEGIN
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
@@ -95,3 +154,5 @@ GRANT EXECUTE ON FUNCTION audit.append(text[], bytea[], bytea[])
 GRANT SELECT ON audit.log, audit.leaf, audit.cover, audit.checkpoint, audit.cosignature
     TO mb_audit, mb_query;
 GRANT INSERT ON audit.checkpoint, audit.cosignature TO mb_audit;
+GRANT EXECUTE ON FUNCTION audit.anchor() TO mb_audit;
+GRANT SELECT, UPDATE ON audit.relayed TO mb_audit;
