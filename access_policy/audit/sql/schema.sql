@@ -17,17 +17,45 @@ ALTER TABLE audit.log
     ADD COLUMN IF NOT EXISTS quorum integer NOT NULL DEFAULT 0,
     ADD COLUMN IF NOT EXISTS overdue_s double precision NOT NULL DEFAULT 0;
 
--- `body` is the leaf. What is searched is generated from it, so it cannot say
--- anything else; one column, because each would parse the body again.
+-- `body` is the leaf. What is searched stands beside it, read from it by audit.append, so no
+-- writer can have it say anything else.
 CREATE TABLE IF NOT EXISTS audit.leaf (
     index bigint PRIMARY KEY,
     leaf_hash bytea NOT NULL,
     body text NOT NULL,
-    content jsonb GENERATED ALWAYS AS (body::jsonb) STORED
+    at bigint NOT NULL,
+    who text NOT NULL,
+    on_behalf_of text NOT NULL,
+    resource text NOT NULL,
+    decision text NOT NULL
 );
-CREATE INDEX IF NOT EXISTS leaf_by_consumer
-    ON audit.leaf ((content ->> 'on_behalf_of'), index);
-CREATE INDEX IF NOT EXISTS leaf_by_time ON audit.leaf (((content ->> 'at')::bigint));
+-- A log of before had the whole body once more, as jsonb.
+DO $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM pg_attribute
+        WHERE attrelid = 'audit.leaf'::regclass AND attname = 'content' AND NOT attisdropped
+    ) THEN
+        ALTER TABLE audit.leaf
+            ADD COLUMN at bigint, ADD COLUMN who text, ADD COLUMN on_behalf_of text,
+            ADD COLUMN resource text, ADD COLUMN decision text;
+        UPDATE audit.leaf SET
+            at = (content ->> 'at')::bigint,
+            who = content ->> 'who',
+            on_behalf_of = content ->> 'on_behalf_of',
+            resource = content ->> 'resource',
+            decision = content ->> 'decision';
+        ALTER TABLE audit.leaf
+            DROP COLUMN content,
+            ALTER COLUMN at SET NOT NULL, ALTER COLUMN who SET NOT NULL,
+            ALTER COLUMN on_behalf_of SET NOT NULL, ALTER COLUMN resource SET NOT NULL,
+            ALTER COLUMN decision SET NOT NULL;
+    END IF;
+END
+$$;
+CREATE INDEX IF NOT EXISTS leaf_by_consumer ON audit.leaf (on_behalf_of, index);
+-- Leaves come nearly in the order of their times: a few pages tell where a time stands.
+CREATE INDEX IF NOT EXISTS leaf_by_time ON audit.leaf USING brin (at);
 
 -- Salted commitments to the rows a leaf covers. Beside the log, not in it: an
 -- erasure deletes salts here and breaks no hash.
@@ -97,11 +125,15 @@ BEGIN
             RAISE EXCEPTION '%', round(waited_s) USING ERRCODE = 'MB001';
         END IF;
     END IF;
-    INSERT INTO audit.leaf (index, leaf_hash, body)
+    INSERT INTO audit.leaf (index, leaf_hash, body, at, who, on_behalf_of, resource, decision)
         SELECT first + given.nth - 1,
             sha256('\x00'::bytea || convert_to(given.body, 'UTF8')),
-            given.body
-        FROM unnest(bodies) WITH ORDINALITY AS given (body, nth);
+            given.body,
+            said.*
+        FROM unnest(bodies) WITH ORDINALITY AS given (body, nth),
+            LATERAL json_to_record(given.body::json) AS said (
+                at bigint, who text, on_behalf_of text, resource text, decision text
+            );
     INSERT INTO audit.cover (index, salt, commitments)
         SELECT first + given.nth - 1, given.salt, given.commitments
         FROM unnest(salts, commitments) WITH ORDINALITY AS given (salt, commitments, nth)
