@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import Field as PydanticField
 
+from maplebridge.access_policy.grant_log import FixedGrants
+from maplebridge.access_policy.grants import GrantedField, Terms
+from maplebridge.access_policy.plans import Form
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.rules import BUILT_IN
 from maplebridge.errors import InputError
@@ -25,7 +28,8 @@ _TODO = "Correct the case, or the policy."
 class Expected(BaseModel):
     """One line of a group. resource: an event type or a read model. field: empty for rows.
 
-    restricted: the record raised its own grade.
+    restricted: the record raised its own grade. granted: the grade up to which an active
+    grant names the field, or, of rows, some field of the event type; 0 for no grant.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,7 +37,8 @@ class Expected(BaseModel):
     resource: str
     field: str = ""
     restricted: bool = False
-    form: Literal["clear", "generalise", "mask", "pseudonym", "absent"]
+    granted: int = PydanticField(default=0, ge=0, le=4)
+    form: Form
     rule: str
 
 
@@ -83,7 +88,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """untried: the rules that decide no case."""
+    """untried: the rules that decide nothing that is asked in any case."""
 
     cases: int
     failures: tuple[Failure, ...]
@@ -106,9 +111,10 @@ def try_cases(policies: Policies, cases: Sequence[tuple[str, Group]]) -> Outcome
     """Ask the policies each case. Raises InputError if one names what is not there."""
     failures, tried, count = [], set(), 0
     for file, group in cases:
-        asked = _differing(policies, group)
+        differing = _differing(policies, group)
         for case in group.cases:
             count += 1
+            asked = _under(differing, group, case) if case.granted else differing
             told = asked.explain(
                 group.consumer,
                 group.purpose,
@@ -118,7 +124,7 @@ def try_cases(policies: Policies, cases: Sequence[tuple[str, Group]]) -> Outcome
                 restricted=case.restricted,
             )
             expected, found = (case.form, case.rule), (told.form, told.rule)
-            tried.add(told.rule)
+            tried |= {told.rule, *(step.rule for step in told.steps)}
             if expected != found:
                 failures.append(
                     Failure(
@@ -147,6 +153,22 @@ def _differing(policies: Policies, group: Group) -> Policies:
         update={"consumers": {**listed.consumers, group.consumer: changed}}
     )
     return Policies(policies.catalogue, policies.regions, consumers, policies.rules)
+
+
+def _under(policies: Policies, group: Group, case: Expected) -> Policies:
+    """Return the policies where the grant of a case holds."""
+    named = GrantedField(case.resource, case.field or "meta.event_id", case.granted)
+    terms = Terms(
+        grant_id="G-0",
+        consumer=group.consumer,
+        region=group.community,
+        purpose=group.purpose,
+        legal_basis=policies.consumers.known(group.consumer).legal_basis,
+        valid_from=0,
+        valid_to=1,
+        fields=(named,),
+    )
+    return policies.under(FixedGrants(terms))
 
 
 def _read(path: Path) -> Iterator[Group]:

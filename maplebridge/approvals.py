@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import time
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from maplebridge.control_events import publish
 from maplebridge.errors import ContractRefused, EventInvalid, KafkaUnavailable
-from maplebridge.producers.ids import uuid7
-from maplebridge.schemas import (
-    Codec,
-    Event,
-    RegistryClient,
-    Validator,
-    load_catalogue,
-    load_code_lists,
-    load_regions,
-)
+from maplebridge.schemas import Codec, RegistryClient, load_catalogue
 from maplebridge.schemas.gradings import Grading
 from maplebridge.settings import Settings
 
@@ -50,51 +42,10 @@ def approved_gradings(settings: Settings) -> list[Grading]:
 def approve(settings: Settings, grading: Grading, reason: str) -> str:
     """Write an approved grading to the topic; return the event's id once Kafka has it.
 
-    settings: those of the administrator, who alone may write there.
-    Raises EventInvalid if the contract does not take it, KafkaUnavailable, RegistryUnavailable.
+    settings: those of the administrator, who alone may write there. Raises as
+    `control_events.publish`.
     """
-    event = _event(grading, reason)
-    catalogue = load_catalogue()
-    contract = catalogue.get(EVENT_TYPE)
-    Validator(contract, load_code_lists(), load_regions()).check(event)
-    registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
-    try:
-        value = Codec(catalogue, registry).encode(contract, event)
-    finally:
-        registry.close()
-    producer = Producer(settings.kafka_config(**{"enable.idempotence": True}))
-    failed: list[str] = []
-    producer.produce(
-        TOPIC, value, on_delivery=lambda error, _: failed.append(error.name()) if error else None
-    )
-    if producer.flush(TIMEOUT_S) or failed:
-        raise KafkaUnavailable(settings.kafka_bootstrap, failed[0] if failed else "no answer")
-    event_id: str = event["meta"]["event_id"]
-    return event_id
-
-
-def _event(grading: Grading, reason: str) -> Event:
-    now = time.time_ns() // 1000
-    return {
-        "meta": {
-            "event_id": uuid7(),
-            "event_type": EVENT_TYPE,
-            "schema_version": 1,
-            "department": "control",
-            # of the whole, since contracts hold everywhere
-            "community": next(each.code for each in load_regions() if not each.parent),
-            "grid": None,
-            "occurred_at": now,
-            "recorded_at": now,
-            "case_ref": None,
-            "transition": "graded",
-            "corrects": None,
-            "purpose": "audit",
-            "legal_basis": "legal_obligation",
-            "retention": None,
-            "backfill": False,
-            "key_refs": {},
-        },
+    fields = {
         "event_type": grading.event_type,
         "from_version": grading.from_version,
         "to_version": grading.to_version,
@@ -109,9 +60,9 @@ def _event(grading: Grading, reason: str) -> Event:
         ],
         "reason": reason,
         "approved_by": list(grading.approved_by),
-        "approved_at": now,
-        "proof": None,
+        "approved_at": time.time_ns() // 1000,
     }
+    return publish(settings, EVENT_TYPE, "graded", fields, key=grading.event_type)
 
 
 def _grade(number: int) -> str | None:

@@ -11,15 +11,18 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from maplebridge.access import end_overlaps
 from maplebridge.access_policy.acl import (
     ACCESS_TOPIC,
     ANSWERS_TOPIC,
+    GRANTS_TOPIC,
     KEYS_TOPIC,
     SIGNING_TOPIC,
+    app_principal,
     out_topic,
     sync_rules,
-    wanted_rules,
 )
+from maplebridge.access_policy.acl_sync import apps_with_topics, city_rules
 from maplebridge.access_policy.audit.service import signing_key_path
 from maplebridge.access_policy.audit.store import connect as connect_audit
 from maplebridge.access_policy.audit.store import migrate as migrate_audit
@@ -27,13 +30,14 @@ from maplebridge.access_policy.audit.store import require
 from maplebridge.access_policy.audit.topic import SCHEMA as ACCESS_SCHEMA
 from maplebridge.access_policy.broker.service import provision as provision_key_broker
 from maplebridge.access_policy.broker.store import administer
-from maplebridge.access_policy.policy import Policies
+from maplebridge.access_policy.consumers import load_consumers
+from maplebridge.access_policy.grant_log import FixedGrants
+from maplebridge.access_policy.officers import load_officers
 from maplebridge.access_policy.signatures import Enrolment, SigningKey
 from maplebridge.access_policy.signed_note import make_signing_key
 from maplebridge.access_policy.signing_keys import SCHEMA as SIGNING_SCHEMA
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory, enrol
 from maplebridge.approvals import approved_gradings
-from maplebridge.department_access import end_overlaps
 from maplebridge.errors import KafkaUnavailable
 from maplebridge.projections.migrate import migrate
 from maplebridge.projections.store import connect
@@ -41,13 +45,13 @@ from maplebridge.schemas import (
     Catalogue,
     RegistryClient,
     load_catalogue,
-    load_regions,
     load_schema,
 )
 from maplebridge.schemas.recognised import RECOGNISED
 from maplebridge.schemas.registration import register_contracts
 from maplebridge.settings import Profile, Settings
 from maplebridge.tls import explained
+from maplebridge.wiring import grants_now, make_policies
 
 TIMEOUT_S = 30
 EPOCH_MS = 7 * 24 * 3600 * 1000
@@ -105,13 +109,8 @@ def wanted_topics(
     return topics + [TopicSpec(out_topic(app), 2, max_bytes=large) for app in apps]
 
 
-def served_apps(policies: Policies) -> list[str]:
-    """Return the apps that some policy lets follow events; no other has a topic of its own."""
-    return [app for app in policies.consumers.consumers if policies.subscriptions(app)]
-
-
-def make_topics(settings: Settings, topics: Iterable[TopicSpec]) -> int:
-    """Make the topics that are missing; return how many. Raises KafkaUnavailable."""
+def make_topics(settings: Settings, topics: Iterable[TopicSpec]) -> list[str]:
+    """Make the topics that are missing; return their names. Raises KafkaUnavailable."""
     admin = AdminClient(settings.kafka_config())
     try:
         held = set(admin.list_topics(timeout=TIMEOUT_S).topics)
@@ -125,7 +124,7 @@ def make_topics(settings: Settings, topics: Iterable[TopicSpec]) -> int:
             raise explained(
                 KafkaUnavailable(settings.kafka_bootstrap, error.name()), tls_ca=settings.tls_ca
             ) from exc
-    return len(missing)
+    return [topic.name for topic in missing]
 
 
 def register_schemas(settings: Settings, catalogue: Catalogue, apps: Iterable[str]) -> int:
@@ -160,7 +159,7 @@ def provision(profile: Profile) -> Profile:
     """
     admin = profile.settings("admin")
     catalogue = load_catalogue()
-    apps = served_apps(Policies(catalogue, load_regions(admin.regions)))
+    apps = apps_with_topics(load_consumers())
     with ThreadPoolExecutor(3) as pool:
         topics = pool.submit(_provision_kafka, profile, catalogue, apps)
         schemas = pool.submit(register_schemas, admin, catalogue, apps)
@@ -183,17 +182,25 @@ def provision(profile: Profile) -> Profile:
 def _provision_kafka(profile: Profile, catalogue: Catalogue, apps: Sequence[str]) -> None:
     settings = profile.settings("admin")
     wanted = wanted_topics(catalogue, apps, record_max_bytes=settings.record_max_bytes)
-    make_topics(settings, wanted)
-    sync_rules(settings, wanted_rules(catalogue, apps, revoked=profile.revoked))
+    made = make_topics(settings, wanted)
+    # a topic that was just made holds none, and has no leader yet
+    grants = FixedGrants() if GRANTS_TOPIC in made else grants_now(settings)
+    policies = make_policies(settings, catalogue, grants=grants)
+    sync_rules(settings, city_rules(policies, revoked=profile.revoked))
 
 
 def _enrolled(profile: Profile, admin: Settings, catalogue: Catalogue) -> dict[str, str]:
-    """Return a signing key for every department whose keys are made here, each enrolled."""
+    """Return a signing key for whoever signs and whose keys are made here, each enrolled."""
+    signers = [
+        *(f"dept-{each}" for each in catalogue.departments),
+        *map(app_principal, apps_with_topics(load_consumers())),
+        *load_officers().principals,
+    ]
     keys = {
         principal: SigningKey.decode(profile.signing_keys[principal])
         if principal in profile.signing_keys
         else SigningKey.generate()
-        for principal in (f"dept-{each}" for each in catalogue.departments)
+        for principal in signers
         if principal not in profile.handovers
     }
     directory = SigningKeyDirectory(admin)

@@ -23,7 +23,13 @@ from maplebridge.kafka_log import log_error
 
 PROFILE_NAME = "profile.json"
 Mechanism = Literal["SCRAM-SHA-256", "SCRAM-SHA-512"]
-_OF_KEY_BROKER = {"key_broker_certificate", "key_broker_certificate_key"}
+_OF_KEY_BROKER = {
+    "key_broker_certificate",
+    "key_broker_certificate_key",
+    "root_pkcs11_module",
+    "root_pkcs11_token",
+    "root_pkcs11_key",
+}
 SERVICE_KAFKA_LOG_LEVEL = 2
 """Critical: errors come to `log_error`; librdkafka itself would log every failed attempt."""
 _OFFICERS = {"secrets", "signing_keys", "root_passphrase", "handovers"}
@@ -95,7 +101,16 @@ class Settings(BaseSettings):
     key_broker_certificate_key: Path | None = None
     """PEM files of the key broker's own certificate; only the key broker has them."""
     root_passphrase: SecretStr = SecretStr("")
-    """Opens the key broker's sealed root file; only the key broker has it."""
+    """Opens the key broker's sealed root file, or is the PIN of its token; its alone."""
+    root_pkcs11_module: Path | None = None
+    """The PKCS #11 library of a hardware module that has the root; without it, a sealed file."""
+    root_pkcs11_token: str = ""
+    root_pkcs11_key: str = "maplebridge-root"
+    """The labels of the token and of the key in it."""
+    epoch_turn: Literal["weekly", "off"] = "weekly"
+    """Whether the key broker turns its epoch itself; `off` where `keys rotate` does it."""
+    epoch_overlap_hours: float = Field(default=24.0, ge=0)
+    """How long after its end the keys of an epoch stay, for a department whose clock is late."""
 
     signing_key: SecretStr = SecretStr("")
     """Base64 of a department's Ed25519 private key; only a department has it."""
@@ -121,6 +136,8 @@ class Settings(BaseSettings):
     """The largest record the bus itself writes: a view or a dead letter outgrows its event."""
     ahead_limit_s: float = 300.0
     """An event dated further ahead of its record's broker timestamp is refused."""
+    pseudonym_round_s: float = 86_400.0
+    """How long events are gathered before those go out whose view does not name them."""
 
     @property
     def postgres_user(self) -> str:
@@ -193,7 +210,7 @@ class Settings(BaseSettings):
 
 
 class Handover(BaseModel):
-    """A department whose secrets went to itself alone in a bundle, or that was revoked.
+    """A department or app whose secrets went to itself alone in a bundle, or that was revoked.
 
     onboarding: its bundle is being made, or that was cut short.
     """
@@ -225,7 +242,11 @@ class Profile(BaseModel):
     audit_quorum: int = 0
     audit_overdue_s: float = 0.0
     regions: tuple[Path, ...] = ()
+    pseudonym_round_s: float = 86_400.0
     root_passphrase: str = Field(default="", repr=False)
+    root_pkcs11_module: Path | None = None
+    root_pkcs11_token: str = ""
+    root_pkcs11_key: str = "maplebridge-root"
     secrets: dict[str, str] = Field(default_factory=dict, repr=False)
     signing_keys: dict[str, str] = Field(default_factory=dict, repr=False)
     """Principal of a department -> its private signing key."""
@@ -305,7 +326,7 @@ class Profile(BaseModel):
         if principal in self.handovers:
             raise InputError(
                 f"{principal} is {self.handovers[principal].state}: its secrets are not here.",
-                todo="Use the home folder that the department opened its bundle into.",
+                todo="Use the home folder that its bundle was opened into.",
             )
         if principal not in self.secrets:
             known = ", ".join(sorted(self.secrets))

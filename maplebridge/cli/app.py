@@ -42,6 +42,8 @@ GROUPS = {
     "certs": "certs:commands",
     "onboard": "onboard:commands",
     "acl": "policy:acl_commands",
+    "grant": "grant:commands",
+    "breakglass": "breakglass:commands",
     "keys": "keys:commands",
     "audit": "audit:commands",
     "witness": "witness:commands",

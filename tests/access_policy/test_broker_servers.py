@@ -14,6 +14,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,13 +37,23 @@ from psycopg import sql
 from pydantic import SecretStr
 
 from maplebridge.access_policy.broker import Broker, ReleaseRecord, SealedFileRoot, provision
+from maplebridge.access_policy.broker.epoch_files import EpochFiles
 from maplebridge.access_policy.broker.epochs import ensure_epoch
 from maplebridge.access_policy.broker.intake import Announcement, Intake
-from maplebridge.access_policy.broker.service import root_path
+from maplebridge.access_policy.broker.release import Ruling
+from maplebridge.access_policy.broker.service import epoch_files, open_root, root_path
 from maplebridge.access_policy.broker.store import Connections, migrate
 from maplebridge.access_policy.broker.vault import Vault
 from maplebridge.access_policy.department_store import DepartmentStore
-from maplebridge.access_policy.keys import FieldKey, KeyRequest, Master, Withheld
+from maplebridge.access_policy.keys import (
+    FieldKey,
+    IdRef,
+    KeyRequest,
+    Master,
+    PseudonymRequest,
+    SubjectRef,
+    Withheld,
+)
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.keytransport import (
     TOPIC,
@@ -98,10 +109,11 @@ class Rules:
         grade: int,
         community: str,
         department: str,
-    ) -> tuple[bool, str, str]:
+    ) -> Ruling:
         if grade == 4:
-            return False, "no-l4", "v1"
-        return community == HERE, "here" if community == HERE else "default-deny", "v1"
+            return Ruling(False, "no-l4", "v1")
+        is_here = community == HERE
+        return Ruling(is_here, "here" if is_here else "default-deny", "v1")
 
 
 @dataclass(frozen=True)
@@ -118,19 +130,20 @@ class Site:
         """Return a new broker, as after a restart."""
         connections = Connections(self.settings, database=self.database)
         self.opened.append(connections)
-        vault = Vault(connections, self.root())
+        vault = Vault(connections, self.files())
         return Broker(vault, connections, decider=Rules(), audit=audit)
 
-    def root(self) -> SealedFileRoot:
-        return SealedFileRoot.open(root_path(self.settings.home), self.settings.root_passphrase)
+    def files(self) -> EpochFiles:
+        return epoch_files(self.settings, open_root(self.settings))
 
 
-@pytest.fixture
-def site(stack: HasProfile, tmp_path: Path) -> Iterator[Site]:
-    settings = stack.profile.settings("key-broker").model_copy(
-        update={"home": tmp_path / "home", "root_passphrase": SecretStr(PASSPHRASE)}
-    )
-    admin = stack.profile.settings("admin")
+@contextmanager
+def new_database(profile: Profile) -> Iterator[tuple[str, psycopg.Connection[Any]]]:
+    """Make an empty database of the key broker's; return its name and the administrator's way in.
+
+    It is dropped at the end.
+    """
+    admin = profile.settings("admin")
     password = admin.secret.get_secret_value()
     database = f"keys_{secrets.token_hex(6)}"
     name = sql.Identifier(database)
@@ -142,14 +155,31 @@ def site(stack: HasProfile, tmp_path: Path) -> Iterator[Site]:
         with psycopg.connect(
             admin.postgres_dsn(database), password=password, autocommit=True
         ) as connection:
-            public_key = provision(settings, connection, now=NOW, principals=SECRETS)
-            made = Site(settings, connection, database, public_key)
-            try:
-                yield made
-            finally:
-                for connections in made.opened:
-                    connections.close()
+            yield database, connection
         server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+@contextmanager
+def site_of(profile: Profile, settings: Settings) -> Iterator[Site]:
+    with new_database(profile) as (database, connection):
+        public_key = provision(settings, connection, now=NOW, principals=SECRETS)
+        made = Site(settings, connection, database, public_key)
+        try:
+            yield made
+        finally:
+            for connections in made.opened:
+                connections.close()
+
+
+def settings_of(profile: Profile, home: Path, **more: Any) -> Settings:
+    values = {"home": home, "root_passphrase": SecretStr(PASSPHRASE), **more}
+    return profile.settings("key-broker").model_copy(update=values)
+
+
+@pytest.fixture
+def site(stack: HasProfile, tmp_path: Path) -> Iterator[Site]:
+    with site_of(stack.profile, settings_of(stack.profile, tmp_path / "home")) as made:
+        yield made
 
 
 @pytest.fixture
@@ -261,10 +291,10 @@ def test_with_the_audit_down_nothing_is_released(site: Site, keys: DepartmentKey
     with pytest.raises(Exception, match="audit log"):
         broker.release(APP, PURPOSE, [ask(master)])
     with pytest.raises(Exception, match="audit log"):
-        broker.pseudonyms("deliver", PURPOSE, "data-officer", [("hotline", master.key_ref)])
+        broker.pseudonyms("deliver", PURPOSE, "data-officer", [IdRef("event")])
 
 
-def test_one_person_has_one_pseudonym_over_departments(
+def test_one_person_has_one_pseudonym_over_departments_if_joined_and_else_another_in_each(
     site: Site, keys: DepartmentKeys, tmp_path: Path
 ) -> None:
     """T9: joinable inside one purpose and consumer, never across."""
@@ -276,14 +306,23 @@ def test_one_person_has_one_pseudonym_over_departments(
         grid = DepartmentKeys(store)
         other = grid.master("subject", CANARY, grade_domain=3, community=ELSEWHERE)
         intake.take(announced(grid, site.public_key))
-    subjects = [("hotline", master.key_ref), ("grid", other.key_ref), ("grid", "unknown")]
-    first = broker.pseudonyms("deliver", "audit", "data-officer", subjects).tokens
+    known = [("hotline", master.key_ref), ("grid", other.key_ref)]
+    items: list[PseudonymRequest] = [
+        *(SubjectRef(*each, joined=True) for each in known),
+        SubjectRef("grid", "unknown", joined=True),
+        *(SubjectRef(*each) for each in known),
+        IdRef("an event"),
+    ]
+    first = broker.pseudonyms("deliver", "audit", "data-officer", items).tokens
     assert first[0] == first[1]
     assert first[2] is None
+    assert None not in first[3:]
+    assert len({*first}) == len(items) - 1
     for purpose, consumer in (("audit", "dashboard"), ("statistics", "data-officer")):
-        assert broker.pseudonyms("deliver", purpose, consumer, subjects).tokens[0] != first[0]
+        elsewhere = broker.pseudonyms("deliver", purpose, consumer, items).tokens
+        assert {*elsewhere} & {*first} == {None}
     again = site.broker(lambda record: None)
-    assert again.pseudonyms("deliver", "audit", "data-officer", subjects).tokens == first
+    assert again.pseudonyms("deliver", "audit", "data-officer", items).tokens == first
 
 
 def test_nothing_in_the_keys_database_is_in_plain(site: Site, keys: DepartmentKeys) -> None:
@@ -413,14 +452,14 @@ def test_a_broker_takes_the_wraps_of_an_epoch_made_while_it_runs(
     site: Site, tmp_path: Path
 ) -> None:
     broker = site.broker(lambda record: None)
-    later = ensure_epoch(site.admin, site.root(), now=datetime(2026, 12, 1, tzinfo=UTC))
+    later = ensure_epoch(site.admin, site.files(), now=datetime(2026, 12, 1, tzinfo=UTC))
     assert later.epoch == "2026-W49"
     with DepartmentStore(tmp_path / "grid.db", department="grid") as store:
         grid = DepartmentKeys(store)
         master = grid.master("case", "case 1", grade_domain=3, community=HERE)
         intake_of(site, broker).take(announced(grid, later))
     assert broker.vault.masters([master.key_id])[master.key_id] == master
-    site.admin.execute("UPDATE keys.epoch SET transport_secret = NULL")
+    site.files().destroy("2026-W49")
     with pytest.raises(TokenInvalid):
         site.broker(print).vault.open_wrap(b"x", department="grid", epoch="2026-W49")
 
@@ -462,14 +501,17 @@ def test_the_service_role_can_neither_delete_keys_nor_admit_principals(site: Sit
             "DELETE FROM keys.master",
             "UPDATE keys.master SET community = ''",
             "INSERT INTO keys.principal VALUES ('app-x', '')",
-            "INSERT INTO keys.epoch VALUES ('x', '', '', '')",
+            "INSERT INTO keys.epoch VALUES ('x', '')",
             "CREATE TABLE keys.mine ()",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement.encode())
         # it may begin this week, and no other; nor replace the one that there is
         for epoch in ("2001-W01", site.public_key.epoch):
-            connection.execute("SELECT keys.begin_epoch(%s, '', 'planted', '')", (epoch,))
+            connection.execute("SELECT keys.begin_epoch(%s, 'planted')", (epoch,))
+        # nor may it destroy a week that is not over, or one whose keys are needed
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="is not over"):
+            connection.execute("SELECT keys.destroy_epoch('9999-W01')")
         planted = "SELECT epoch FROM keys.epoch WHERE public_key = 'planted'"
         assert connection.execute(planted).fetchall() == []
 
@@ -477,7 +519,7 @@ def test_the_service_role_can_neither_delete_keys_nor_admit_principals(site: Sit
 def test_a_database_that_is_down_is_named(site: Site) -> None:
     down = site.settings.model_copy(update={"postgres_port": 9})
     with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:9/"):
-        Vault(Connections(down, database=site.database), site.root())
+        Vault(Connections(down, database=site.database), site.files())
 
 
 def test_a_connection_that_the_server_dropped_is_replaced_without_an_error(site: Site) -> None:
@@ -559,12 +601,13 @@ SERVICE = textwrap.dedent(
     """
     import logging, sys
     from maplebridge.access_policy.broker import run
+    from maplebridge.access_policy.broker.release import Ruling
     from maplebridge.schemas import AvroCodec, load_schema
     from maplebridge.settings import Settings
 
     class Rules:
         def decide(self, *asked):
-            return asked[5] == "330681001001", "here", "v1"
+            return Ruling(asked[5] == "330681001001", "here", "v1")
 
     logging.basicConfig(level=logging.INFO)
     codec = AvroCodec(load_schema("control/keys.master.created.v1"), 7)

@@ -21,10 +21,11 @@ REGIONS = load_regions()
 CASES = load_cases()
 ROWS = ("subscribe", "query")
 SAME_DECISIONS = {
-    # no request names a grant yet, so who needs none and who lacks one are denied alike
-    "l4-needs-a-named-grant: no unless",
-    # content is forbidden and the rest of the envelope is clear before a pseudonym is asked
+    # a grant is an app's, so nobody else comes with one
+    "granted-rows: anyone",
+    # content is forbidden before another form of it is asked, and there is no other purpose
     "data-officer-sees-pseudonyms: no when",
+    "data-officer-sees-day-and-community: no when",
     # for another purpose there is no row, and there is no other field of which there is a pseudonym
     "county-mediation-sees-pseudonyms: no when",
     # what else could be masked in the rows there are is clear, or sensitive and without a grant

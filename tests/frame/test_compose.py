@@ -109,6 +109,7 @@ def test_a_service_is_told_what_the_embedded_one_is(name: str) -> None:
     assert wanted - set(told) <= {
         "MAPLEBRIDGE_REGIONS", "MAPLEBRIDGE_KAFKA_LOG_LEVEL", "MAPLEBRIDGE_KAFKA_MECHANISM",
         "MAPLEBRIDGE_AUDIT_WITNESSES", "MAPLEBRIDGE_AUDIT_QUORUM", "MAPLEBRIDGE_AUDIT_OVERDUE_S",
+        "MAPLEBRIDGE_PSEUDONYM_ROUND_S",
     }  # fmt: skip
     assert told["MAPLEBRIDGE_PRINCIPAL"] == name
     assert CONTAINERS[name]["command"] == ["serve", name]

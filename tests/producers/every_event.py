@@ -67,13 +67,10 @@ CONTENT: dict[str, dict[str, Any]] = {
         "retracts": "01a20470-98ea-72db-a011-e5a125e6adad", "retracts_type": "hotline.order",
         "reason": "duplicate",
     },
-    "policy.grant.issued": {
+    "policy.grant": {
         "grant_id": "GR-1", "consumer": "town-mediation", "region": "330681001000",
         "granted_purpose": "dispute_resolution", "granted_basis": "statutory_duty",
-        "valid_from": AT, "valid_to": AT + 1, "approved_by": ["S1", "S2"], "fields": FIELDS,
-    },
-    "policy.grant.revoked": {
-        "grant_id": "GR-1", "consumer": "town-mediation", "reason": "misuse", "revoked_by": "S1",
+        "valid_from": AT, "valid_to": AT + 1, "acted_by": "S1", "fields": FIELDS,
     },
     "access.decrypted": {
         "consumer": "town-mediation", "used_purpose": "dispute_resolution", "fields": FIELDS,
@@ -83,13 +80,6 @@ CONTENT: dict[str, dict[str, Any]] = {
     "access.denied": {
         "consumer": "city-dashboard", "asked_purpose": "service_improvement", "fields": FIELDS,
         "rule": "dashboards-see-no-person", "policy_version": HASH, "audit_leaf": 42,
-    },
-    "breakglass.opened": {
-        "breakglass_id": "B-1", "opened_by": "S1", "approved_by": "S2", "reason": "life_at_risk",
-        "region": "330681001000", "expires_at": AT, "commitments": [HASH], "fields": FIELDS,
-    },
-    "breakglass.reviewed": {
-        "breakglass_id": "B-1", "reviewed_by": "S3", "outcome": "justified", "notified": True,
     },
     "erasure.requested": {
         "erasure_id": "E-1", "scope": "person", "ground": "consent_withdrawn", "due_at": AT,

@@ -1,22 +1,23 @@
 -- The key broker's database. Run by the administrator; safe to run again.
--- Every secret in it is wrapped: root > epoch > department > master, identifier.
+-- Every secret in it is wrapped, under what is in a file: root > epoch > department > master,
+-- identifier.
 CREATE SCHEMA IF NOT EXISTS keys;
 
 CREATE TABLE IF NOT EXISTS keys.epoch (
-    epoch            text PRIMARY KEY,  -- ISO week, 2026-W47
-    kek              bytea NOT NULL,    -- under the root
-    public_key       text NOT NULL,     -- what departments wrap new masters to
-    transport_secret bytea,             -- its private half under the root; null once destroyed
-    created_at       timestamptz NOT NULL DEFAULT now()
+    epoch      text PRIMARY KEY,        -- ISO week, 2026-W47
+    public_key text NOT NULL,           -- what departments wrap new masters to
+    created_at timestamptz NOT NULL DEFAULT now()
 );
+-- The secrets of an epoch are in its file.
+ALTER TABLE keys.epoch DROP COLUMN IF EXISTS kek, DROP COLUMN IF EXISTS transport_secret;
 
 -- What the service may do for an epoch: begin this week's, once, by the database's clock.
-CREATE OR REPLACE FUNCTION keys.begin_epoch(
-    week text, kek bytea, public_key text, transport_secret bytea
-) RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog
+DROP FUNCTION IF EXISTS keys.begin_epoch(text, bytea, text, bytea);
+CREATE OR REPLACE FUNCTION keys.begin_epoch(week text, public_key text)
+RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog
 AS $$
-    INSERT INTO keys.epoch (epoch, kek, public_key, transport_secret)
-    SELECT week, begin_epoch.kek, begin_epoch.public_key, begin_epoch.transport_secret
+    INSERT INTO keys.epoch (epoch, public_key)
+    SELECT week, begin_epoch.public_key
     WHERE week = to_char(now() AT TIME ZONE 'UTC', 'IYYY"-W"IW')
     ON CONFLICT DO NOTHING
 $$;
@@ -68,10 +69,10 @@ CREATE TABLE IF NOT EXISTS keys.principal (
 ALTER TABLE keys.principal ADD COLUMN IF NOT EXISTS older_hash bytea;
 ALTER TABLE keys.principal ADD COLUMN IF NOT EXISTS older_until timestamptz;
 
--- Half of what opens a department's bundle; worth nothing without the code.
+-- Half of what opens a bundle; worth nothing without the code.
 CREATE TABLE IF NOT EXISTS keys.bundle (
     bundle_id  uuid PRIMARY KEY,
-    department text NOT NULL,
+    principal  text NOT NULL,
     share      bytea,                   -- null once given out, withdrawn or burnt
     proof_hash bytea NOT NULL,
     made_at    timestamptz NOT NULL DEFAULT now(),
@@ -80,12 +81,12 @@ CREATE TABLE IF NOT EXISTS keys.bundle (
     attempts   smallint NOT NULL DEFAULT 0,
     opened_at  timestamptz
 );
--- What a department logs in and signs with that has opened it, until that was ended.
+-- What its principal logs in and signs with who has opened it, until that was ended.
 ALTER TABLE keys.bundle
     ADD COLUMN IF NOT EXISTS kafka_mechanism text NOT NULL DEFAULT 'SCRAM-SHA-256',
     ADD COLUMN IF NOT EXISTS signing_key_id bytea NOT NULL DEFAULT '',
     ADD COLUMN IF NOT EXISTS ended_at timestamptz;
-CREATE INDEX IF NOT EXISTS bundle_by_department ON keys.bundle (department, made_at);
+CREATE INDEX IF NOT EXISTS bundle_by_principal ON keys.bundle (principal, made_at);
 
 -- Whatever is wrapped names the key it is under, so no key goes while something needs it, and
 -- nothing is stored under a key that is gone.
@@ -104,11 +105,25 @@ DO $$ BEGIN
     END IF;
 END $$;
 
+-- What else it may do for one: destroy it when its week is over, if nothing needs its keys.
+CREATE OR REPLACE FUNCTION keys.destroy_epoch(week text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog
+AS $$ BEGIN
+    IF (to_date(week, 'IYYY"-W"IW') + 7)::timestamp AT TIME ZONE 'UTC' > now() THEN
+        RAISE EXCEPTION 'epoch % is not over', week USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    -- whoever stores under its keys ends first: each of its rows locks one of them
+    LOCK TABLE keys.department_key IN EXCLUSIVE MODE;
+    DELETE FROM keys.department_key WHERE epoch = week;
+    DELETE FROM keys.epoch WHERE epoch = week;
+END $$;
+
 REVOKE ALL ON SCHEMA keys FROM PUBLIC;
 GRANT USAGE ON SCHEMA keys TO mb_key_broker;
 GRANT SELECT ON ALL TABLES IN SCHEMA keys TO mb_key_broker;
 GRANT INSERT ON keys.department_key, keys.master, keys.subject TO mb_key_broker;
+GRANT UPDATE (epoch, wrapped) ON keys.master, keys.subject TO mb_key_broker;
 GRANT UPDATE (share, attempts, opened_at) ON keys.bundle TO mb_key_broker;
 GRANT UPDATE (older_until) ON keys.principal TO mb_key_broker;
-REVOKE ALL ON FUNCTION keys.begin_epoch FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION keys.begin_epoch TO mb_key_broker;
+REVOKE ALL ON FUNCTION keys.begin_epoch, keys.destroy_epoch FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION keys.begin_epoch, keys.destroy_epoch TO mb_key_broker;
