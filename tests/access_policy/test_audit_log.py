@@ -131,7 +131,7 @@ def test_a_search_finds_by_consumer_resource_field_time_decision_and_event(audit
 
 
 def test_a_log_made_before_is_searched_as_before_and_goes_on(audit: Audit) -> None:
-    """F14: its leaves had all of the body as jsonb beside them."""
+    """Its leaves had all of the body as jsonb beside them."""
     with audit.log("query") as log:
         log.append([LEAF, replace(LEAF, who="query", decision="deny", at=LEAF.at + 1)])
     verifier = sign(audit)

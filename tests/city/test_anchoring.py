@@ -24,7 +24,8 @@ from tests.processors.lanes import Kafka, await_true
 from tests.processors.made_events import AT, communities, mediation
 from tests.system.stack_user import TOWN, User
 
-APPS = ("town-mediation", "city-dashboard", "data-officer")
+APPS = ("city-dashboard", "town-mediation", "data-officer")
+"""The first needs no key and no token, so it can be asked while none is released."""
 HERE = communities()[20]
 LIMIT_S = 5.0
 MANY = 60
@@ -73,7 +74,7 @@ def case(city: Profile) -> str:
             purpose="dispute_resolution",
             legal_basis="statutory_duty",
         ).event_id
-    await_true(lambda: len(views_of(city, "data-officer", {event_id})) == 1)
+    await_true(lambda: len(views_of(city, "city-dashboard", {event_id})) == 1)
     return event_id
 
 
@@ -137,8 +138,8 @@ def test_while_anchoring_is_overdue_nothing_is_released_and_then_each_view_once(
     assert {app: len(committed(city, f"mb.out.{app}")) for app in APPS} == held
 
     start()
-    await_true(lambda: len(views_of(city, "data-officer", ids)) >= MANY)
     for app in APPS:
+        await_true(lambda app=app: len(views_of(city, app, ids)) >= MANY)  # type: ignore[misc]
         delivered = [view.event_id for view in views_of(city, app, ids)]
         assert len(delivered) == len(set(delivered)) == MANY
     assert user.run(*query).code == 0
