@@ -43,6 +43,8 @@ FOR_THE_HOST = {
 }
 DIFFERENT = {"listener.security.protocol.map"}
 POSTGRES_DIFFERENT = {"listen_addresses", "unix_socket_directories"}
+TOKEN = {f"MAPLEBRIDGE_ROOT_PKCS11_{name}" for name in ("MODULE", "TOKEN", "KEY")}
+"""Of a hardware module, which these containers have none of."""
 SOMEWHERE = Profile(
     home=Path("home"),
     kafka_bootstrap="127.0.0.1:1",
@@ -106,7 +108,7 @@ def test_a_service_is_told_what_the_embedded_one_is(name: str) -> None:
     wanted = set(SOMEWHERE.environment(name))
     assert set(told) <= known
     # what it may leave out has a default that holds for containers as well
-    assert wanted - set(told) <= {
+    assert wanted - set(told) - TOKEN <= {
         "MAPLEBRIDGE_REGIONS", "MAPLEBRIDGE_KAFKA_LOG_LEVEL", "MAPLEBRIDGE_KAFKA_MECHANISM"
     }  # fmt: skip
     assert told["MAPLEBRIDGE_PRINCIPAL"] == name
@@ -123,7 +125,7 @@ def test_a_service_gets_its_own_secret_alone(name: str) -> None:
 
 def test_provision_is_told_every_secret_and_every_setting() -> None:
     told = environment("provision")
-    optional = {"MAPLEBRIDGE_REGIONS", "MAPLEBRIDGE_TLS_CA"}
+    optional = {"MAPLEBRIDGE_REGIONS", "MAPLEBRIDGE_TLS_CA"} | TOKEN
     known = {f"MAPLEBRIDGE_{field.upper()}" for field in Deployment.model_fields}
     assert known - optional <= set(told)
     assert set(json.loads(told["MAPLEBRIDGE_SECRETS"])) == set(NEEDED)
