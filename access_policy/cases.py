@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -18,6 +17,7 @@ from pydantic import Field as PydanticField
 
 from maplebridge.access_policy.grant_log import FixedGrants
 from maplebridge.access_policy.grants import GrantedField, Terms
+from maplebridge.access_policy.plans import Form
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.rules import BUILT_IN
 from maplebridge.errors import InputError
@@ -38,7 +38,7 @@ class Expected(BaseModel):
     field: str = ""
     restricted: bool = False
     granted: int = PydanticField(default=0, ge=0, le=4)
-    form: Literal["clear", "generalise", "mask", "pseudonym", "absent"]
+    form: Form
     rule: str
 
 
@@ -88,7 +88,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """untried: the rules that decide no case."""
+    """untried: the rules that decide nothing that is asked in any case."""
 
     cases: int
     failures: tuple[Failure, ...]
@@ -124,7 +124,7 @@ def try_cases(policies: Policies, cases: Sequence[tuple[str, Group]]) -> Outcome
                 restricted=case.restricted,
             )
             expected, found = (case.form, case.rule), (told.form, told.rule)
-            tried.add(told.rule)
+            tried |= {told.rule, *(step.rule for step in told.steps)}
             if expected != found:
                 failures.append(
                     Failure(

@@ -91,7 +91,9 @@ class GrantLog:
         try:
             deadline = time.monotonic() + TIMEOUT_S
             consumer = self._consumer or self._connect()
-            end = _end(consumer, deadline)
+            _, end = consumer.get_watermark_offsets(
+                TopicPartition(GRANTS_TOPIC, 0), timeout=TIMEOUT_S
+            )
             while self._next_offset < end:
                 if time.monotonic() > deadline:
                     raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
@@ -155,22 +157,6 @@ class GrantLog:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             consumer.close()
-
-
-def _end(consumer: Consumer, deadline: float) -> int:
-    """Return the topic's next offset; raises KafkaException."""
-    while True:
-        try:
-            place = TopicPartition(GRANTS_TOPIC, 0)
-            _, end = consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
-        except KafkaException as exc:
-            # a topic that was just made has no leader for a moment
-            is_new = exc.args[0].code() == KafkaError.NOT_LEADER_FOR_PARTITION
-            if not is_new or time.monotonic() > deadline:
-                raise
-            time.sleep(POLL_S)
-        else:
-            return int(end)
 
 
 class GrantsView:

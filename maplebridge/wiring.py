@@ -29,6 +29,7 @@ from maplebridge.control_events import publish
 from maplebridge.errors import ContractRefused, Unavailable
 from maplebridge.processors.combine import BATCH, Combine
 from maplebridge.processors.deliver import Deliver
+from maplebridge.processors.delivery_lanes import Together, lanes_of
 from maplebridge.processors.judge import Judge
 from maplebridge.processors.relay import Relay
 from maplebridge.projections.answers import Answers
@@ -152,22 +153,19 @@ def make_deliver(
     *,
     audit: AuditLog,
     keys: KeyClient,
-    grants: ActiveGrants,
-    consumers: Consumers | None = None,
-) -> Deliver:
-    """Return a `deliver` to the built-in consumers, or to those given."""
-    catalogue = load_catalogue()
+    policies: Policies,
+) -> Together:
+    """Return a `deliver` on both lanes, by these policies."""
+    catalogue = policies.catalogue
     registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
     view = load_schema("out/view.v1")
-    policies = make_policies(settings, catalogue, consumers=consumers, grants=grants)
     topic = f"mb.out.{next(iter(policies.consumers.consumers))}"
-    return Deliver(
-        settings,
-        Codec(catalogue, registry),
-        AvroCodec(view, registry.id_of(f"{topic}-value", view)),
-        policies,
-        audit,
-        keys,
+    views = AvroCodec(view, registry.id_of(f"{topic}-value", view))
+    return Together(
+        [
+            Deliver(settings, lane, Codec(catalogue, registry), views, policies, audit, keys)
+            for lane in lanes_of(settings)
+        ]
     )
 
 
@@ -221,7 +219,8 @@ def run_deliver(settings: Settings, stop: threading.Event) -> None:
     audit, grants = AuditLog(settings), GrantsView(make_grant_log(settings)).start()
     try:
         with KeyClient(settings) as keys:
-            make_deliver(settings, audit=audit, keys=keys, grants=grants).run(stop)
+            policies = make_policies(settings, grants=grants)
+            make_deliver(settings, audit=audit, keys=keys, policies=policies).run(stop)
     finally:
         grants.close()
         audit.close()

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from maplebridge.access_policy.broker import SealedFileRoot, store
 from maplebridge.access_policy.broker.backup import (
+    TABLES,
     Manifest,
     Restored,
     RestoredEpoch,
@@ -24,7 +25,7 @@ from maplebridge.access_policy.broker.backup import (
 )
 from maplebridge.access_policy.broker.epoch_files import EpochFiles
 from maplebridge.access_policy.broker.intake_offsets import has_taken_in, rewind
-from maplebridge.access_policy.keys import Master
+from maplebridge.access_policy.keys import Master, SubjectRef
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.keytransport import NewMaster
 from maplebridge.cli.app import make_app
@@ -72,11 +73,21 @@ def tables(site: Site) -> dict[str, list[tuple[object, ...]]]:
     }
 
 
+def test_a_backup_has_every_column_but_the_shares_of_bundles(site: Site) -> None:
+    found = site.admin.execute(
+        "SELECT table_name, column_name FROM information_schema.columns"
+        " WHERE table_schema = 'keys' AND is_generated = 'NEVER'"
+    ).fetchall()
+    copied = {(table, each) for table, columns in TABLES.items() for each in columns.split(", ")}
+    assert set(found) - copied == {("bundle", "share")}
+    assert copied <= set(found)
+
+
 def test_with_its_epoch_files_a_restored_database_opens_everything(
     stack: HasProfile, site: Site, masters: list[Master], tmp_path: Path
 ) -> None:
     before = opened(site.broker(lambda record: None), masters)
-    subjects = [("hotline", each.key_ref) for each in masters]
+    subjects = [SubjectRef("hotline", each.key_ref, joined=True) for each in masters]
     tokens = site.broker(lambda record: None).pseudonyms("deliver", "p", "c", subjects).tokens
     made = write_backup(site.admin, site.files(), tmp_path / "backup")
     assert (made.epochs, made.tables["master"].rows) == ((site.public_key.epoch,), len(masters))
@@ -164,14 +175,14 @@ def test_a_bundle_of_a_backup_does_not_open_again_and_who_was_revoked_stays_out(
     stack: HasProfile, site: Site, tmp_path: Path
 ) -> None:
     site.admin.execute(
-        "INSERT INTO keys.bundle (bundle_id, department, share, proof_hash, expires_at, grace)"
-        " VALUES (gen_random_uuid(), 'grid', 'half', '', now() + '1 day', '1 hour')"
+        "INSERT INTO keys.bundle (bundle_id, principal, share, proof_hash, expires_at, grace)"
+        " VALUES (gen_random_uuid(), 'dept-grid', 'half', '', now() + '1 day', '1 hour')"
     )
     site.admin.execute("INSERT INTO keys.principal VALUES ('dept-gone', 'hash'), ('dept-on', '')")
     write_backup(site.admin, site.files(), tmp_path / "backup")
     with restored(stack, site, tmp_path / "backup", revoked=("dept-gone",)) as (again, _):
-        found = again.admin.execute("SELECT department, share FROM keys.bundle").fetchall()
-        assert found == [("grid", None)]
+        found = again.admin.execute("SELECT principal, share FROM keys.bundle").fetchall()
+        assert found == [("dept-grid", None)]
         names = {name for (name,) in again.admin.execute("SELECT name FROM keys.principal")}
         assert names == {*SECRETS, "dept-on"}
         assert again.broker(print).authenticate(APP, SECRETS[APP])

@@ -69,10 +69,10 @@ CREATE TABLE IF NOT EXISTS keys.principal (
 ALTER TABLE keys.principal ADD COLUMN IF NOT EXISTS older_hash bytea;
 ALTER TABLE keys.principal ADD COLUMN IF NOT EXISTS older_until timestamptz;
 
--- Half of what opens a department's bundle; worth nothing without the code.
+-- Half of what opens a bundle; worth nothing without the code.
 CREATE TABLE IF NOT EXISTS keys.bundle (
     bundle_id  uuid PRIMARY KEY,
-    department text NOT NULL,
+    principal  text NOT NULL,
     share      bytea,                   -- null once given out, withdrawn or burnt
     proof_hash bytea NOT NULL,
     made_at    timestamptz NOT NULL DEFAULT now(),
@@ -81,12 +81,12 @@ CREATE TABLE IF NOT EXISTS keys.bundle (
     attempts   smallint NOT NULL DEFAULT 0,
     opened_at  timestamptz
 );
--- What a department logs in and signs with that has opened it, until that was ended.
+-- What its principal logs in and signs with who has opened it, until that was ended.
 ALTER TABLE keys.bundle
     ADD COLUMN IF NOT EXISTS kafka_mechanism text NOT NULL DEFAULT 'SCRAM-SHA-256',
     ADD COLUMN IF NOT EXISTS signing_key_id bytea NOT NULL DEFAULT '',
     ADD COLUMN IF NOT EXISTS ended_at timestamptz;
-CREATE INDEX IF NOT EXISTS bundle_by_department ON keys.bundle (department, made_at);
+CREATE INDEX IF NOT EXISTS bundle_by_principal ON keys.bundle (principal, made_at);
 
 -- Whatever is wrapped names the key it is under, so no key goes while something needs it, and
 -- nothing is stored under a key that is gone.
