@@ -6,6 +6,7 @@ A principal may have two, one per mechanism: so a renewed login overlaps with th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
@@ -50,7 +51,7 @@ def principals_with_logins(settings: Settings) -> frozenset[str]:
     """Return who can log in at all. settings: of who may ask. Raises KafkaUnavailable."""
     admin = AdminClient(settings.kafka_config())
     try:
-        described = admin.describe_user_scram_credentials(request_timeout=TIMEOUT_S)
+        described: Any = admin.describe_user_scram_credentials(request_timeout=TIMEOUT_S)
         return frozenset(described.result(TIMEOUT_S))
     except (KafkaException, TimeoutError) as exc:
         raise _unavailable(settings, exc) from exc
