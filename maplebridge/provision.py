@@ -13,6 +13,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from maplebridge.access import end_overlaps
 from maplebridge.access_policy.acl import (
+    ACCESS_TOPIC,
     ANSWERS_TOPIC,
     GRANTS_TOPIC,
     KEYS_TOPIC,
@@ -22,16 +23,18 @@ from maplebridge.access_policy.acl import (
     sync_rules,
 )
 from maplebridge.access_policy.acl_sync import apps_with_topics, city_rules
-from maplebridge.access_policy.audit.checkpoint import make_signing_key
 from maplebridge.access_policy.audit.service import signing_key_path
 from maplebridge.access_policy.audit.store import connect as connect_audit
 from maplebridge.access_policy.audit.store import migrate as migrate_audit
+from maplebridge.access_policy.audit.store import require
+from maplebridge.access_policy.audit.topic import SCHEMA as ACCESS_SCHEMA
 from maplebridge.access_policy.broker.service import provision as provision_key_broker
 from maplebridge.access_policy.broker.store import administer
 from maplebridge.access_policy.consumers import load_consumers
 from maplebridge.access_policy.grant_log import FixedGrants
 from maplebridge.access_policy.officers import load_officers
 from maplebridge.access_policy.signatures import Enrolment, SigningKey
+from maplebridge.access_policy.signed_note import make_signing_key
 from maplebridge.access_policy.signing_keys import SCHEMA as SIGNING_SCHEMA
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory, enrol
 from maplebridge.approvals import approved_gradings
@@ -94,6 +97,7 @@ def wanted_topics(
         TopicSpec(KEYS_TOPIC, 1, EPOCH_MS),
         TopicSpec(SIGNING_TOPIC, 1),
         TopicSpec(ANSWERS_TOPIC),
+        TopicSpec(ACCESS_TOPIC, 1),
     ]
     for contract in catalogue:
         for topic in contract.topics:
@@ -133,6 +137,7 @@ def register_schemas(settings: Settings, catalogue: Catalogue, apps: Iterable[st
         f"{KEYS_TOPIC}-value": load_schema("control/keys.master.created.v1"),
         f"{SIGNING_TOPIC}-value": load_schema(SIGNING_SCHEMA),
         f"{ANSWERS_TOPIC}-value": load_schema(RECOGNISED),
+        f"{ACCESS_TOPIC}-value": load_schema(ACCESS_SCHEMA),
     }
     plumbing |= {f"{out_topic(app)}-value": load_schema("out/view.v1") for app in apps}
     registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
@@ -217,6 +222,7 @@ def _provision_tables(profile: Profile) -> str:
         migrate(connection)
     with connect_audit(admin) as connection:
         migrate_audit(connection)
+        require(connection, quorum=admin.audit_quorum, overdue_s=admin.audit_overdue_s)
     with administer(admin) as connection:
         key = provision_key_broker(
             profile.settings("key-broker"),

@@ -16,6 +16,7 @@ PLUMBING = frozenset(
         "maplebridge.entry.Recognised",
         "maplebridge.keys.master.Created",
         "maplebridge.keys.signing.Enrolled",
+        "maplebridge.access.Recorded",
         "maplebridge.out.View",
     }
 )

@@ -46,6 +46,7 @@ GROUPS = {
     "breakglass": "breakglass:commands",
     "keys": "keys:commands",
     "audit": "audit:commands",
+    "witness": "witness:commands",
     "projection": "projection:commands",
     "deadletter": "deadletter:commands",
     "entries": "entries:commands",
