@@ -141,9 +141,9 @@ def test_a_sensitive_field_appears_under_a_grant_and_vanishes_when_it_is_revoked
                 assert view.hidden["parties[].id_no"] == "l4-needs-a-named-grant"
     with connect_audit(city.settings("admin")) as connection:
         leaves = connection.execute(
-            "SELECT count(*) FILTER (WHERE content ->> 'action' = 'access.delivered'),"
-            " count(*) FILTER (WHERE content ->> 'action' = 'access.decrypted')"
-            " FROM audit.leaf WHERE content ->> 'grant' = %s",
+            "SELECT count(*) FILTER (WHERE body::json ->> 'action' = 'access.delivered'),"
+            " count(*) FILTER (WHERE body::json ->> 'action' = 'access.decrypted')"
+            " FROM audit.leaf WHERE body::json ->> 'grant' = %s",
             [made.grant_id],
         ).fetchone()
     assert leaves is not None

@@ -72,15 +72,6 @@ CONTENT: dict[str, dict[str, Any]] = {
         "granted_purpose": "dispute_resolution", "granted_basis": "statutory_duty",
         "valid_from": AT, "valid_to": AT + 1, "acted_by": "S1", "fields": FIELDS,
     },
-    "access.decrypted": {
-        "consumer": "town-mediation", "used_purpose": "dispute_resolution", "fields": FIELDS,
-        "rule": "mediation-reads-its-cases", "policy_version": HASH, "events": 1,
-        "audit_leaf": 41, "commitments": [HASH],
-    },
-    "access.denied": {
-        "consumer": "city-dashboard", "asked_purpose": "service_improvement", "fields": FIELDS,
-        "rule": "dashboards-see-no-person", "policy_version": HASH, "audit_leaf": 42,
-    },
     "erasure.requested": {
         "erasure_id": "E-1", "scope": "person", "ground": "consent_withdrawn", "due_at": AT,
         "key_refs": [{"department": "hotline", "key_ref": "k-0001"}],
