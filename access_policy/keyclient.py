@@ -115,7 +115,7 @@ class KeyClient:
     def pseudonyms(
         self, purpose: str, consumer: str, subjects: Iterable[tuple[str, str]]
     ) -> dict[tuple[str, str], str | None]:
-        """Return a token for each (department, key_ref), None where it is unknown.
+        """Return a token for each (department, key_ref), None where it is unknown or erased.
 
         Raises as `release`.
         """
@@ -126,7 +126,9 @@ class KeyClient:
             content = self._send("POST", "/v1/keys/pseudonyms", body)
             return self._understood(lambda: _tokens(wanted, content["tokens"]))
 
-        return self._complete(self._tokens, (purpose, consumer), subjects, ask)
+        given = self._complete(self._tokens, (purpose, consumer), subjects, ask)
+        # empty where it was erased, which asking again does not change
+        return {subject: token or None for subject, token in given.items()}
 
     def public_key(self) -> BrokerPublicKey:
         """Return the transport key of the epoch.

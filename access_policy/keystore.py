@@ -10,11 +10,12 @@ that takes the event sealed with it; `pending` hands out what is to go to
 from __future__ import annotations
 
 import hmac
+import json
 import os
+import sqlite3
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
@@ -26,12 +27,14 @@ from maplebridge.access_policy.keytransport import (
     BATCH_MAX_MASTERS,
     BrokerPublicKey,
     NewMaster,
+    decode_batch,
     encode_batch,
     join_batches,
 )
 from maplebridge.errors import InputError
+from maplebridge.sql import load_queries
 
-_SQL = Path(__file__).with_name("keystore.sql")
+SQL = load_queries("maplebridge.access_policy", "keystore.sql")
 _NONCE_BYTES = 12
 _REF_BYTES = 16
 _MAC_BYTES = 16
@@ -67,7 +70,7 @@ class DepartmentKeys:
         self._mutex = store.mutex
         self._aead = AESGCM(store.kek)
         self._index_key = store.index_key
-        store.make_tables(_SQL.read_text())
+        store.make_tables(SQL["schema"])
         self._db = store.db
         self._check_key_file()
         self._recent: dict[tuple[str, str, int, str], Master] = {}
@@ -76,6 +79,8 @@ class DepartmentKeys:
         self._new_subjects: list[_Subject] = []
         self._new: list[tuple[_Subject, NewMaster]] = []
         self._stored_subjects = self._max("subject", "key_subjects")
+        self.erasures = 0
+        """How often masters were destroyed; keys remembered from before may be of one of them."""
         self.last_pending = self._max("number", "key_pending")
         """The number of the newest batch in the store."""
 
@@ -186,6 +191,38 @@ class DepartmentKeys:
             db.execute(
                 "DELETE FROM key_pending WHERE number BETWEEN ? AND ?", (batch.first, batch.last)
             )
+
+    def destroy(self, key_refs: Collection[str]) -> int:
+        """Destroy every master of these references and all that tells whose they are.
+
+        Whoever they belonged to gets another reference and other masters if it comes again.
+        Return how many masters there were. Raises DepartmentStoreUnavailable, IntegrityError.
+        """
+        wanted = json.dumps(sorted(key_refs))
+        with self._store.transaction() as db:
+            # what is made and not written would be written after, for nobody
+            self.write_new()
+            gone = {key_id for (key_id,) in db.execute(SQL["masters_of"], (wanted,))}
+            db.execute(SQL["destroy_masters"], (wanted,))
+            db.execute(SQL["forget_subjects"], (wanted,))
+            self._withdraw(db, gone)
+            self._store.after_commit(self._forget)
+        return len(gone)
+
+    def _withdraw(self, db: sqlite3.Connection, gone: Collection[bytes]) -> None:
+        """Take destroyed masters out of what is still to be announced."""
+        for number, _, sealed in db.execute(SQL["every_pending"]).fetchall():
+            batch = decode_batch(self._decrypt(sealed, b"pending"), department=self.department)
+            left = [new for new in batch if new.master.key_id not in gone]
+            if not left:
+                db.execute(SQL["drop_pending"], (number,))
+            elif len(left) < len(batch):
+                anew = self._encrypt(encode_batch(left), b"pending")
+                db.execute(SQL["replace_pending"], (len(left), anew, number))
+
+    def _forget(self) -> None:
+        self._recent, self._older, self._subjects = {}, {}, {}
+        self.erasures += 1
 
     def _find_or_make(
         self, scope_kind: ScopeKind, identifier: str, grade_domain: GradeDomain, community: str

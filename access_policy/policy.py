@@ -108,6 +108,35 @@ class Policies:
             app, purpose, name, community, self.version, verdict.allowed, verdict.rule, contact
         )
 
+    def erasure(
+        self,
+        office: str,
+        purpose: str,
+        *,
+        department: str,
+        grade: int,
+        ground: str,
+        officers: int,
+    ) -> Verdict:
+        """Tell whether so many officers of an office may have masters of a person destroyed.
+
+        office: a consumer's name. grade: of the masters, 3 or 4. ground: of the code list
+        `erasure_ground`.
+        """
+        consumer = self.consumers.get(office)
+        if consumer is None:
+            return UNKNOWN_CONSUMER
+        where = scene(
+            [
+                *entities.places(self.regions, consumer.region),
+                entities.officer_entity(office, consumer),
+                entities.subject_entity(department, grade),
+            ],
+            principal=entities.officer_uid(office),
+            context={"purpose": purpose, "ground": ground, "officers": officers},
+        )
+        return ask(self.rules, where, [("erase", entities.subject_uid(department, grade))])[0]
+
     def subscriptions(self, app: str) -> tuple[tuple[str, str], ...]:
         """Return every (purpose, event type) that is delivered to `app`.
 

@@ -13,8 +13,10 @@ from confluent_kafka.cimpl import NewTopic
 
 from maplebridge.access_policy.acl import (
     ANSWERS_TOPIC,
+    ERASED_TOPIC,
     KEYS_TOPIC,
     SIGNING_TOPIC,
+    orders_topic,
     out_topic,
     sync_rules,
     wanted_rules,
@@ -25,6 +27,7 @@ from maplebridge.access_policy.audit.store import connect as connect_audit
 from maplebridge.access_policy.audit.store import migrate as migrate_audit
 from maplebridge.access_policy.broker.service import provision as provision_key_broker
 from maplebridge.access_policy.broker.store import administer
+from maplebridge.access_policy.erasure.orders import ACKNOWLEDGED, ORDERED
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.signatures import Enrolment, SigningKey
 from maplebridge.access_policy.signing_keys import SCHEMA as SIGNING_SCHEMA
@@ -90,7 +93,9 @@ def wanted_topics(
         TopicSpec(KEYS_TOPIC, 1, EPOCH_MS),
         TopicSpec(SIGNING_TOPIC, 1),
         TopicSpec(ANSWERS_TOPIC),
+        TopicSpec(ERASED_TOPIC, 1),
     ]
+    topics += [TopicSpec(orders_topic(each), 1) for each in catalogue.departments]
     for contract in catalogue:
         for topic in contract.topics:
             topics.append(TopicSpec(topic))
@@ -135,6 +140,9 @@ def register_schemas(settings: Settings, catalogue: Catalogue, apps: Iterable[st
         f"{SIGNING_TOPIC}-value": load_schema(SIGNING_SCHEMA),
         f"{ANSWERS_TOPIC}-value": load_schema(RECOGNISED),
     }
+    ordered = load_schema(ORDERED)
+    plumbing |= {f"{orders_topic(each)}-value": ordered for each in catalogue.departments}
+    plumbing[f"{ERASED_TOPIC}-value"] = load_schema(ACKNOWLEDGED)
     plumbing |= {f"{out_topic(app)}-value": load_schema("out/view.v1") for app in apps}
     registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
     try:

@@ -11,6 +11,7 @@ from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.signatures import BatchSigner, SigningKey
 from maplebridge.producers.amendments import Amendments
 from maplebridge.producers.broker_key import BrokerKey
+from maplebridge.producers.erasures import Erasures
 from maplebridge.producers.framing import Framer
 from maplebridge.producers.import_state import ImportState
 from maplebridge.producers.intake import Intake
@@ -39,6 +40,7 @@ class Parts:
     refusals: Refusals
     intake: Intake
     sender: Sender
+    erasures: Erasures
 
 
 def make_parts(
@@ -74,6 +76,8 @@ def make_parts(
         Framer(department, spool, ids, signer),
     )
     held.callback(sender.close)
+    erasures = Erasures(settings, store, keys, ids, signer)
+    held.callback(erasures.close)
     preparation = Preparation(
         department,
         settings,
@@ -94,5 +98,14 @@ def make_parts(
         sender=sender,
     )
     return Parts(
-        store, spool, preparation, lifecycles, imports, amendments, refusals, intake, sender
+        store,
+        spool,
+        preparation,
+        lifecycles,
+        imports,
+        amendments,
+        refusals,
+        intake,
+        sender,
+        erasures,
     )

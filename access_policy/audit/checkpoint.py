@@ -79,34 +79,43 @@ class Signer:
 
     def sign(self, checkpoint: Checkpoint) -> str:
         """Return the signed note."""
-        text = checkpoint.text()
-        signature = to_base64(self.verifier.key_id + self.key.sign(text.encode()))
-        return f"{text}\n{_DASH} {self.name} {signature}\n"
+        return sign_text(checkpoint.text(), self)
+
+
+def sign_text(text: str, signer: Signer) -> str:
+    """Return the signed note of a text, which ends in a line feed."""
+    signature = to_base64(signer.verifier.key_id + signer.key.sign(text.encode()))
+    return f"{text}\n{_DASH} {signer.name} {signature}\n"
 
 
 def open_note(note: str, verifier: Verifier) -> Checkpoint:
-    """Return the checkpoint a note holds.
+    """Return the checkpoint a note holds; raises AuditCorrupt as `open_text`, or if it is none."""
+    return _parse(open_text(note, verifier))
+
+
+def open_text(note: str, verifier: Verifier) -> str:
+    """Return the text of a signed note.
 
     Signatures of other keys (witnesses) are passed over. Raises AuditCorrupt if
-    the verifier's own is missing or wrong, or the text is no checkpoint.
+    the verifier's own is missing or wrong.
     """
     text, blank, signatures = note.rpartition("\n\n")
     text += "\n"
     lines = signatures.splitlines()
     if not blank or not signatures.endswith("\n") or len(lines) > _SIGNATURES_MAX:
-        raise AuditCorrupt("a checkpoint is not a signed note.")
+        raise AuditCorrupt("this is no signed note.")
     mine = [
         data for data in map(_signature_line, lines) if data[:2] == (verifier.name, verifier.key_id)
     ]
     if not mine:
-        raise AuditCorrupt(f"a checkpoint lacks the signature of {verifier.name}.")
+        raise AuditCorrupt(f"a signed note lacks the signature of {verifier.name}.")
     public_key = Ed25519PublicKey.from_public_bytes(verifier.public_key)
     for _, _, signature in mine:
         try:
             public_key.verify(signature, text.encode())
         except InvalidSignature:
-            raise AuditCorrupt(f"a checkpoint's signature by {verifier.name} is wrong.") from None
-    return _parse(text)
+            raise AuditCorrupt(f"a note's signature by {verifier.name} is wrong.") from None
+    return text
 
 
 def _signature_line(line: str) -> tuple[str, bytes, bytes]:
@@ -115,7 +124,7 @@ def _signature_line(line: str) -> tuple[str, bytes, bytes]:
     name, _, encoded = rest.partition(" ")
     data = from_base64(encoded)
     if dash != _DASH or not name or len(data) < 5:
-        raise AuditCorrupt("a checkpoint's signature line cannot be read.")
+        raise AuditCorrupt("a note's signature line cannot be read.")
     return name, data[:4], data[4:]
 
 

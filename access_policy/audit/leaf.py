@@ -32,7 +32,15 @@ TEXT_MAX = 200
 _PLAIN = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
 
 Action = Literal[
-    "access.delivered", "access.queried", "access.decrypted", "access.denied", "access.explained"
+    "access.delivered",
+    "access.queried",
+    "access.decrypted",
+    "access.denied",
+    "access.explained",
+    "erasure.requested",
+    "erasure.completed",
+    "hold.added",
+    "hold.lifted",
 ]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -31,6 +31,8 @@ from maplebridge.errors import AccessDenied, AuditUnavailable, InputError
 
 APP_PREFIX = "app-"
 PSEUDONYM_PRINCIPAL = "deliver"
+ERASED = "erased"
+"""The rule that withholds a key that an erasure has destroyed."""
 _log = logging.getLogger(__name__)
 
 
@@ -102,7 +104,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Pseudonyms:
-    """A token per item, None where the subject is unknown."""
+    """A token per item, empty where the subject was erased, None where it is unknown."""
 
     decision_id: str
     tokens: tuple[str | None, ...]
@@ -146,7 +148,8 @@ class Broker:
         app = _app_of(principal)
         _check_count(len(items))
         masters = self.vault.masters(item.key_id for item in items)
-        judge = _Judge(self._decider, app, purpose)
+        erased = self.vault.erased(i.key_id for i in items if i.key_id not in masters)
+        judge = _Judge(self._decider, app, purpose, erased)
         judged = [judge(item, masters.get(item.key_id)) for item in items]
         decided = tuple(each for each in judged if each is not None)
         decision_id = self._record("keys", principal, app, purpose, judge.version, decided)
@@ -168,6 +171,7 @@ class Broker:
             raise AccessDenied("only `deliver` may ask for pseudonyms.", rule="principal")
         _check_count(len(subjects))
         known = self.vault.identifiers(subjects)
+        erased = self.vault.erased_subjects(each for each in subjects if each not in known)
         decided = tuple(
             Decided(True, "principal", department, "", "", "", 0, "", key_ref)
             for department, key_ref in subjects
@@ -175,8 +179,10 @@ class Broker:
         )
         decision_id = self._record("pseudonyms", principal, consumer, purpose, "", decided)
         key = pseudonym_key(self.vault.epochs.pseudonym_root, purpose=purpose, consumer=consumer)
+        gone = dict.fromkeys(erased, "")
         tokens = tuple(
-            pseudonym(key, *known[subject]) if subject in known else None for subject in subjects
+            pseudonym(key, *known[subject]) if subject in known else gone.get(subject)
+            for subject in subjects
         )
         return Pseudonyms(decision_id, tokens)
 
@@ -208,14 +214,18 @@ class Broker:
 class _Judge:
     """Decides each item of one request; the policy is asked once for equal questions."""
 
-    def __init__(self, decider: Decider, app: str, purpose: str) -> None:
+    def __init__(self, decider: Decider, app: str, purpose: str, erased: Collection[bytes]) -> None:
         self._decider = decider
         self._app = app
         self._purpose = purpose
+        self._erased = erased
         self._known: dict[tuple[str, str, int, str, str], tuple[bool, str]] = {}
         self.version = ""
 
     def __call__(self, item: KeyRequest, master: Master | None) -> Decided | None:
+        if item.key_id in self._erased:
+            asked = (item.event_type, item.path, item.grade)
+            return Decided(False, ERASED, "", "", *asked, item.key_id.hex(), "")
         if master is None or master.version != item.key_version:
             return None
         if item.grade != master.grade_domain or item.suite not in SUITES:
@@ -248,9 +258,9 @@ class _Judge:
 
 
 def _answer(item: KeyRequest, master: Master | None, decided: Decided | None) -> Answer:
-    if master is None or decided is None:
+    if decided is None:
         return Unknown()
-    if not decided.allowed:
+    if master is None or not decided.allowed:
         return Withheld(decided.rule, _reason(item, decided))
     return derive_field_key(
         master, suite=item.suite, event_type=item.event_type, path=item.path, grade=item.grade
@@ -258,6 +268,8 @@ def _answer(item: KeyRequest, master: Master | None, decided: Decided | None) ->
 
 
 def _reason(item: KeyRequest, decided: Decided) -> str:
+    if decided.rule == ERASED:
+        return "the key was destroyed by an erasure"
     if decided.rule == "grade-domain":
         return f"the key is not one of grade L{item.grade} and suite {item.suite}"
     if decided.rule == "default-deny":

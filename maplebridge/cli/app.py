@@ -44,6 +44,7 @@ GROUPS = {
     "acl": "policy:acl_commands",
     "keys": "keys:commands",
     "audit": "audit:commands",
+    "erase": "erase:commands",
     "projection": "projection:commands",
     "deadletter": "deadletter:commands",
     "entries": "entries:commands",

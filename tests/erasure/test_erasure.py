@@ -1,0 +1,264 @@
+"""A person is erased at every department, with the cases of nobody else, and nobody besides."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from maplebridge.cli.app import make_app
+from maplebridge.errors import AccessDenied, InputError
+from maplebridge.producers import Department
+from maplebridge.settings import Profile
+from tests.erasure.record import Opened, events, opened
+from tests.processors.lanes import await_true
+
+AT = datetime(2026, 3, 2, 1, tzinfo=UTC)
+HERE = "330681001001"
+
+
+def run(city: Profile, *arguments: str, given: str = "") -> Result:
+    command = [*arguments, "--home", str(city.home)]
+    return CliRunner().invoke(make_app(arguments[0]), command, input=given)
+
+
+def told(city: Profile, *arguments: str, given: str = "") -> dict[str, Any]:
+    result = run(city, *arguments, "--json", given=given)
+    assert result.exception is None, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+@dataclass
+class Person:
+    """A made-up person, called otherwise at each department but for the telephone."""
+
+    phone: str
+    name: str
+
+    @classmethod
+    def made_up(cls) -> Person:
+        return cls(f"1000{secrets.randbelow(10**7):07}", f"虚构{secrets.token_hex(3)}")
+
+    @property
+    def lines(self) -> str:
+        return f"phone {self.phone}\n"
+
+
+def call(
+    hotline: Department, person: Person, case_ref: str, *, transition: str = "received"
+) -> str:
+    """Publish a call to the hotline; return its id."""
+    fields = {
+        "order_no": f"N{secrets.token_hex(4)}",
+        "channel": "phone",
+        "demand_type": "help",
+        "category": "gas",
+        "urgency": "general",
+        "state": "open",
+        "caller_name": person.name,
+        "caller_phone": person.phone,
+        "content": f"{person.name} 说楼道里有气味",
+    }
+    delivery = hotline.publish(
+        "hotline.order",
+        fields,
+        community=HERE,
+        transition=transition,
+        occurred_at=AT,
+        case_ref=case_ref,
+        purpose="case_handling",
+        legal_basis="statutory_duty",
+    )
+    delivery.result(20)
+    return delivery.event_id
+
+
+def mediate(justice: Department, people: list[Person], case_ref: str) -> str:
+    """Publish a mediation between people, with an agreement; return its id."""
+    delivery = justice.publish(
+        "mediation.case",
+        {
+            "case_no": f"M{secrets.token_hex(4)}",
+            "kind": "people",
+            "centre_level": "town_position",
+            "dispute_type": "neighbour",
+            "source": "walk_in",
+            "state": "applied",
+            "party_count": len(people),
+            "parties": [
+                {"role": "applicant", "name": each.name, "phone": each.phone} for each in people
+            ],
+            "agreement_text": f"{people[0].name} 同意",
+        },
+        community=HERE,
+        transition="applied",
+        occurred_at=AT,
+        case_ref=case_ref,
+        purpose="dispute_resolution",
+        legal_basis="statutory_duty",
+    )
+    delivery.result(20)
+    return delivery.event_id
+
+
+@dataclass(frozen=True)
+class Day:
+    """A person alone in two cases, and with another in a third; the other has a case too."""
+
+    person: Person
+    other: Person
+    own_call: str
+    own_mediation: str
+    shared_mediation: str
+    others_call: str
+    tag: str
+
+    @property
+    def shared_case(self) -> str:
+        return f"shared-{self.tag}"
+
+
+@pytest.fixture
+def hotline(city: Profile) -> Iterator[Department]:
+    with Department("hotline", settings=city.settings("dept-hotline")) as department:
+        yield department
+
+
+@pytest.fixture
+def justice(city: Profile) -> Iterator[Department]:
+    with Department("justice", settings=city.settings("dept-justice")) as department:
+        yield department
+
+
+@pytest.fixture
+def day(city: Profile, hotline: Department, justice: Department) -> Day:
+    person, other, tag = Person.made_up(), Person.made_up(), secrets.token_hex(4)
+    made = Day(
+        person,
+        other,
+        call(hotline, person, f"own-{tag}"),
+        mediate(justice, [person], f"ownm-{tag}"),
+        mediate(justice, [person, other], f"shared-{tag}"),
+        call(hotline, other, f"others-{tag}"),
+        tag,
+    )
+    ids = (made.own_call, made.own_mediation, made.shared_mediation, made.others_call)
+    # their masters are taken in by the key broker's intake
+    await_true(lambda: all_open(opened(city), ids))
+    return made
+
+
+def all_open(found: Opened, ids: tuple[str, ...]) -> bool:
+    return all(found.of(each) and not found.closed_of(each) for each in ids)
+
+
+def erase(city: Profile, person: Person, *more: str) -> dict[str, Any]:
+    officers = ("--by", "S001", "--by", "S002")
+    return told(
+        city,
+        "erase",
+        "request",
+        "--ground",
+        "consent_withdrawn",
+        *officers,
+        *more,
+        given=person.lines,
+    )
+
+
+def test_an_erased_person_opens_nowhere_and_everybody_else_does(
+    city: Profile, day: Day, hotline: Department, justice: Department
+) -> None:
+    before = opened(city)
+    state = erase(city, day.person)
+    # departments that are open have heard of it and answered
+    assert [each for each in state["waiting"] if each.startswith("department")] == []
+    assert sorted(state["cases_shredded"]) == sorted([f"own-{day.tag}", f"ownm-{day.tag}"])
+    assert state["cases_left"] == [day.shared_case]
+    after = opened(city)
+    gone = set(before.values) - set(after.values)
+    assert {after.closed[place] for place in gone} == {"erased"}
+    whole = {day.own_call, day.own_mediation}
+    assert {place for place in gone if place[0] not in whole} == {
+        (day.shared_mediation, f"parties[0].{name}")
+        for name in ("name", "phone", "id_no", "address", "birth_year")
+        if (day.shared_mediation, f"parties[0].{name}") in before.values
+    }
+    assert not [place for place in after.values if place[0] in whole]
+    assert all(after.values[place] == before.values[place] for place in after.values)
+    shown = str([*after.values.values()])
+    # the shared case's free text is the other party's as well, and stays
+    assert day.person.phone not in shown
+    assert day.other.phone in shown
+    assert after.of(day.shared_mediation)["agreement_text"] == f"{day.person.name} 同意"
+
+
+def test_a_person_who_comes_again_gets_another_reference_and_other_masters(
+    city: Profile, day: Day, hotline: Department, justice: Department
+) -> None:
+    erase(city, day.person)
+    again = call(hotline, day.person, f"own-{day.tag}", transition="dispatched")
+    await_true(lambda: all_open(opened(city), (again,)))
+    known = {each["meta"]["event_id"]: each["meta"] for each in events(city.settings("admin"))}
+    refs = {
+        scope: (known[day.own_call]["key_refs"][scope], ref)
+        for scope, ref in known[again]["key_refs"].items()
+    }
+    assert set(refs) == {"subject:caller", "case"}
+    assert all(first != second for first, second in refs.values())
+    assert not opened(city).of(day.own_call)
+
+
+def test_one_officer_is_not_enough_and_nobody_is_named_by_an_error(city: Profile, day: Day) -> None:
+    command = ("erase", "request", "--ground", "unlawful", "--by", "S001")
+    refused = run(city, *command, "--by", "S001", given=day.person.lines)
+    assert isinstance(refused.exception, AccessDenied)
+    assert refused.exception.rule == "erasure-needs-two-officers"
+    unknown = run(city, *command, "--by", "S002", given="phone 19999999999\n")
+    assert isinstance(unknown.exception, InputError)
+    wrong = run(city, *command, "--by", "S002", given=f"telephone {day.person.phone}\n")
+    assert isinstance(wrong.exception, InputError)
+    assert day.person.phone not in str(wrong.exception)
+    assert all_open(opened(city), (day.own_call,))
+
+
+def test_what_is_held_stays_and_is_said_to_be_held(
+    city: Profile, day: Day, hotline: Department, justice: Department
+) -> None:
+    hold = ("--basis", "statutory_duty", "--until", "2999-01-01", "--by", "S003")
+    kept = told(
+        city, "erase", "hold", "add", "--case", f"ownm-{day.tag}", "--reason", "court file 7", *hold
+    )
+    state = erase(city, day.person)
+    assert [each["hold_id"] for each in state["holds"]] == [kept["hold_id"]]
+    assert state["cases_shredded"] == [f"own-{day.tag}"]
+    found = opened(city)
+    # the case stays readable, with the person's name in it; the hotline's is gone
+    assert all_open(found, (day.own_mediation,))
+    assert not found.of(day.own_call)
+    told(city, "erase", "hold", "lift", kept["hold_id"], "--by", "S003")
+    erase(city, day.person)
+    assert not opened(city).of(day.own_mediation)
+
+
+def test_a_held_person_is_not_erased_at_all_and_certified_so(
+    city: Profile, day: Day, hotline: Department, justice: Department, tmp_path: Any
+) -> None:
+    hold = ("--basis", "legal_obligation", "--until", "2999-01-01", "--by", "S003")
+    kept = told(
+        city, "erase", "hold", "add", "--reason", "inquiry 9", *hold, given=day.person.lines
+    )
+    state = erase(city, day.person, "--out", str(tmp_path))
+    assert (state["state"], state["masters_destroyed"]) == ("certified", 0)
+    assert [each["hold_id"] for each in state["holds"]] == [kept["hold_id"]]
+    ids = (day.own_call, day.own_mediation, day.shared_mediation)
+    assert all_open(opened(city), ids)
+    checked = told(city, "erase", "check", state["certificate"])
+    assert [each["of"] for each in checked["holds"]] == ["person"]
