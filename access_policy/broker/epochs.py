@@ -1,25 +1,26 @@
 """The epochs of the key broker (ISO weeks), and the keys below them.
 
-Each epoch has a key under the root, and a transport key pair to which the
-departments wrap new masters. Below it each department has three keys: for
-masters of L3, for masters of L4, and for the identifiers of its subjects.
+Each epoch has a key, and a transport key pair to which the departments wrap new
+masters; the database has its name and public key, and a file the rest. Below it each
+department has three keys: for masters of L3, for masters of L4, and for the
+identifiers of its subjects.
 """
 
 from __future__ import annotations
 
 import os
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
+import psycopg
+
+from maplebridge.access_policy.broker.epoch_files import EpochFiles, EpochSecret
 from maplebridge.access_policy.broker.keywrap import (
     KEY_BYTES,
     WrappingKey,
     broker_secret_binding,
     department_key_binding,
-    epoch_key_binding,
-    transport_binding,
 )
-from maplebridge.access_policy.broker.root import Root
 from maplebridge.access_policy.broker.store import Connection, statement
 from maplebridge.access_policy.keytransport import BrokerPrivateKey, BrokerPublicKey, epoch_of
 from maplebridge.errors import InputError, IntegrityError, TokenInvalid
@@ -29,20 +30,20 @@ PSEUDONYM_ROOT = "pseudonym root"
 _KINDS: tuple[DepartmentKeyKind, ...] = get_args(DepartmentKeyKind)
 
 
-def ensure_epoch(connection: Connection, root: Root, *, now: datetime) -> BrokerPublicKey:
+def ensure_epoch(connection: Connection, files: EpochFiles, *, now: datetime) -> BrokerPublicKey:
     """Make the epoch of `now` if it is new, and return its public key.
 
     connection: the administrator's. Also makes the root of pseudonyms. Raises
-    IntegrityError if the root is another than the one the database was made with.
+    IntegrityError if the root is another than the one the database was made with, or
+    the epoch is known and its file is missing.
     """
-    epoch = epoch_of(now)
-    pseudonyms = root.wrap(os.urandom(KEY_BYTES), broker_secret_binding(PSEUDONYM_ROOT))
+    pseudonyms = files.root.wrap(os.urandom(KEY_BYTES), broker_secret_binding(PSEUDONYM_ROOT))
     with connection.transaction():
-        connection.execute(statement("insert_epoch"), _new_epoch(root, epoch))
         connection.execute(
             statement("insert_broker_secret"), {"name": PSEUDONYM_ROOT, "wrapped": pseudonyms}
         )
-    return Epochs.load(connection, root).public_key(epoch)
+        Epochs.load(connection, files)  # nothing is made under another root
+        return _begin(connection, files, epoch_of(now), "insert_epoch")
 
 
 def this_epoch(connection: Connection) -> str:
@@ -51,62 +52,101 @@ def this_epoch(connection: Connection) -> str:
     return str(epoch)
 
 
-def begin_epoch(connection: Connection, root: Root, epoch: str) -> None:
-    """Make an epoch as the service may: this week's, if it is new."""
-    connection.execute(statement("begin_epoch"), _new_epoch(root, epoch))
+def begin_epoch(connection: Connection, files: EpochFiles, epoch: str) -> None:
+    """Make an epoch as the service may: this week's, if it is new.
+
+    Raises IntegrityError if it is known and its file is missing.
+    """
+    with connection.transaction():
+        _begin(connection, files, epoch, "begin_epoch")
 
 
-def _new_epoch(root: Root, epoch: str) -> dict[str, Any]:
-    private = BrokerPrivateKey.generate(epoch)
-    return {
-        "epoch": epoch,
-        "kek": root.wrap(os.urandom(KEY_BYTES), epoch_key_binding(epoch)),
-        "public_key": private.public().encode(),
-        "transport_secret": root.wrap(private.secret, transport_binding(epoch)),
-    }
+def destroy_epoch(connection: Connection, files: EpochFiles, epoch: str) -> bool:
+    """Delete an epoch and all keys below it; False if something is still wrapped under them."""
+    try:
+        with connection.transaction():
+            connection.execute(statement("destroy_department_keys"), {"epoch": epoch})
+            connection.execute(statement("destroy_epoch"), {"epoch": epoch})
+    except psycopg.errors.ForeignKeyViolation:
+        return False
+    files.destroy(epoch)
+    return True
+
+
+def destroy_strays(connection: Connection, files: EpochFiles, *, before: str) -> list[str]:
+    """Destroy the files of older epochs that the database does not know; return which.
+
+    Their turn, or their beginning, was stopped between the file and the row.
+    """
+    with connection.transaction():
+        connection.execute(statement("lock_epochs"))
+        known = {row[0] for row in connection.execute(statement("epochs"))}
+        strays = [epoch for epoch in files.names() if epoch < before and epoch not in known]
+        for epoch in strays:
+            files.destroy(epoch)
+    return strays
+
+
+def _begin(connection: Connection, files: EpochFiles, epoch: str, insert: str) -> BrokerPublicKey:
+    # the file is there before a row says so, and of two who begin the second finds it
+    connection.execute(statement("lock_epochs"))
+    known = dict(connection.execute(statement("epochs")).fetchall())
+    secret = files.read(epoch) if epoch in known else files.make(epoch)
+    if secret is None or known.get(epoch, secret.public_key) != secret.public_key:
+        raise IntegrityError(
+            f"the file of the key broker's epoch {epoch} is missing, or another's.",
+            todo="Put it back from its copy; if there is none, run"
+            f" `maplebridge keys rotate --drop-lost {epoch}`.",
+        )
+    connection.execute(statement(insert), {"epoch": epoch, "public_key": secret.public_key})
+    return secret.transport.public()
 
 
 class Epochs:
     """The epochs that the service has loaded. Safe to share between threads."""
 
     def __init__(
-        self,
-        keys: dict[str, WrappingKey],
-        transport: dict[str, BrokerPrivateKey],
-        public: dict[str, BrokerPublicKey],
-        pseudonym_root: bytes,
+        self, secrets: dict[str, EpochSecret], lost: frozenset[str], pseudonym_root: bytes
     ) -> None:
-        self._keys = keys
-        self._transport = transport
-        self._public = public
+        self._keys = {epoch: WrappingKey(secret.key) for epoch, secret in secrets.items()}
+        self._transport = {epoch: secret.transport for epoch, secret in secrets.items()}
+        self.lost = lost
+        """The epochs whose files are missing, or of others of their name: nothing opens there."""
         self.pseudonym_root = pseudonym_root
         self._departments: dict[tuple[str, str, str], WrappingKey] = {}
 
     @classmethod
-    def load(cls, connection: Connection, root: Root) -> Epochs:
-        """Raises InputError if there is no epoch, IntegrityError if the root is another."""
-        keys, transport, public = {}, {}, {}
-        for epoch, kek, public_key, secret in connection.execute(statement("epochs")):
-            keys[epoch] = WrappingKey(root.unwrap(kek, epoch_key_binding(epoch)))
-            public[epoch] = BrokerPublicKey.decode(public_key)
-            if secret is not None:
-                opened = root.unwrap(secret, transport_binding(epoch))
-                transport[epoch] = BrokerPrivateKey(epoch, opened)
+    def load(cls, connection: Connection, files: EpochFiles) -> Epochs:
+        """Raises InputError if nothing was made yet, IntegrityError if the root is another."""
         row = connection.execute(statement("broker_secret"), {"name": PSEUDONYM_ROOT}).fetchone()
-        if not keys or row is None:
+        if row is None:
             raise InputError("the key broker has no epoch yet.", todo="Run `maplebridge up`.")
-        pseudonym_root = root.unwrap(row[0], broker_secret_binding(PSEUDONYM_ROOT))
-        return cls(keys, transport, public, pseudonym_root)
+        pseudonym_root = files.root.unwrap(row[0], broker_secret_binding(PSEUDONYM_ROOT))
+        secrets, lost = {}, set()
+        for epoch, public_key in connection.execute(statement("epochs")).fetchall():
+            secret = files.read(epoch)
+            if secret is None or secret.public_key != public_key:
+                lost.add(epoch)
+            else:
+                secrets[epoch] = secret
+        return cls(secrets, frozenset(lost), pseudonym_root)
 
     @property
     def newest(self) -> str:
+        """Raises IntegrityError if the files of all epochs are missing."""
+        if not self._keys:
+            raise IntegrityError(
+                "the files of all epochs of the key broker are missing.",
+                todo="Put them back from their copy, or run `maplebridge keys rotate`.",
+            )
         return max(self._keys)
 
     def __contains__(self, epoch: object) -> bool:
         return epoch in self._keys
 
     def public_key(self, epoch: str) -> BrokerPublicKey:
-        return self._public[epoch]
+        """Return an epoch's public key, from its file: no row can name another."""
+        return self._transport[epoch].public()
 
     def private_key(self, epoch: str) -> BrokerPrivateKey:
         """Raises TokenInvalid if the epoch is unknown or its private half was destroyed."""

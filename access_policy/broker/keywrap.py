@@ -40,12 +40,8 @@ class WrappingKey:
             raise IntegrityError("a wrapped key is not what it was when it was stored.") from None
 
 
-def epoch_key_binding(epoch: str) -> bytes:
-    return _binding("epoch key", epoch)
-
-
-def transport_binding(epoch: str) -> bytes:
-    return _binding("transport key", epoch)
+def epoch_binding(epoch: str) -> bytes:
+    return _binding("epoch", epoch)
 
 
 def broker_secret_binding(name: str) -> bytes:

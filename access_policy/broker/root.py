@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from pydantic import SecretStr
 
 from maplebridge.access_policy.broker.keywrap import KEY_BYTES, WrappingKey
+from maplebridge.access_policy.broker.private_file import write_once
 from maplebridge.errors import InputError, IntegrityError
 
 _SCRYPT = {"n": 2**16, "r": 8, "p": 1}
@@ -65,8 +66,10 @@ class SealedFileRoot:
             "nonce": base64.b64encode(nonce).decode(),
             "sealed": base64.b64encode(sealing.encrypt(nonce, key, _FORMAT.encode())).decode(),
         }
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write_once(path, json.dumps(content, indent=1).encode())
+        try:
+            write_once(path, json.dumps(content, indent=1).encode())
+        except FileExistsError:
+            raise InputError(f"the key broker's root {path} is there already.") from None
         return cls(key)
 
     @classmethod
@@ -119,19 +122,3 @@ def _parse(content: Any) -> tuple[bytes, bytes, dict[str, Any]]:
 def _stretch(passphrase: SecretStr, salt: bytes, *, n: int, r: int, p: int) -> bytes:
     scrypt = Scrypt(salt=salt, length=32, n=n, r=r, p=p)
     return scrypt.derive(passphrase.get_secret_value().encode())
-
-
-def _write_once(path: Path, content: bytes) -> None:
-    partial = path.with_suffix(".partial")
-    partial.unlink(missing_ok=True)
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(partial, path)  # unlike a rename, a link never replaces a root
-    except FileExistsError:
-        raise InputError(f"the key broker's root {path} is there already.") from None
-    finally:
-        partial.unlink()

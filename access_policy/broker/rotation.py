@@ -7,15 +7,19 @@ anywhere is finished by turning again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
-import psycopg
-
-from maplebridge.access_policy.broker.epochs import Epochs, begin_epoch, this_epoch
-from maplebridge.access_policy.broker.root import Root
+from maplebridge.access_policy.broker.epoch_files import EpochFiles
+from maplebridge.access_policy.broker.epochs import (
+    Epochs,
+    begin_epoch,
+    destroy_epoch,
+    destroy_strays,
+    this_epoch,
+)
 from maplebridge.access_policy.broker.store import Connection, statement
 from maplebridge.access_policy.broker.vault import (
     read_identifier,
@@ -23,23 +27,28 @@ from maplebridge.access_policy.broker.vault import (
     wrap_identifier,
     wrap_master,
 )
-from maplebridge.errors import IntegrityError
+from maplebridge.errors import InputError, IntegrityError
 
 OVERLAP = timedelta(hours=24)
 """How long after its end an epoch's keys stay, for a department whose clock is late."""
 _CHUNK = 500
 
 
+Did = Literal[
+    "began", "rewrapped masters", "rewrapped identifiers", "kept", "destroyed", "lost", "dropped"
+]
+
+
 @dataclass(frozen=True)
 class Step:
     """One committed step of a turn.
 
-    epoch: the one begun, rewrapped into, kept or destroyed. count: masters or identifiers
-    rewrapped. until: when a kept epoch may be destroyed; None if masters wrapped to its
-    public key still wait to be taken in.
+    epoch: the one begun, rewrapped into, kept, destroyed, lost or dropped. count: masters or
+    identifiers rewrapped, or masters dropped. until: when a kept epoch may be destroyed; None
+    if masters wrapped to its public key still wait to be taken in.
     """
 
-    did: Literal["began", "rewrapped masters", "rewrapped identifiers", "kept", "destroyed"]
+    did: Did
     epoch: str
     count: int = 0
     until: datetime | None = None
@@ -47,39 +56,59 @@ class Step:
 
 def rotate(
     connection: Connection,
-    root: Root,
+    files: EpochFiles,
     *,
     is_taken_in: Callable[[], bool],
     overlap: timedelta = OVERLAP,
+    drop_lost: Sequence[str] = (),
 ) -> Iterator[Step]:
     """Begin this week's epoch, rewrap what survives, and destroy the epochs that are over.
 
     connection: the administrator's, in autocommit. is_taken_in: whether the broker has taken
-    in every announcement; while it has not, no private half is destroyed. Raises
-    IntegrityError if the root is another or a row was altered; what was committed stays.
+    in every announcement; while it has not, no private half is destroyed. drop_lost: epochs
+    whose files are lost for good, to be deleted with the masters under them. Raises
+    IntegrityError if the root is another or a row was altered, InputError if an epoch to
+    drop is not lost; what was committed stays.
     """
+    yield from _drop(connection, files, drop_lost)
     epoch = this_epoch(connection)
-    begin_epoch(connection, root, epoch)
+    begin_epoch(connection, files, epoch)
     yield Step("began", epoch)
-    epochs = Epochs.load(connection, root)
+    for old in destroy_strays(connection, files, before=epoch):
+        yield Step("destroyed", old)
+    epochs = Epochs.load(connection, files)
     yield from _rewrap(connection, epochs, epoch)
     where = {"epoch": epoch, "overlap": overlap}
     for old, until, is_over in connection.execute(statement("older_epochs"), where).fetchall():
-        if not is_over:
+        if old in epochs.lost:
+            yield Step("lost", old)
+        elif not is_over:
             yield Step("kept", old, until=until)
         elif not is_taken_in():
             yield Step("kept", old)
         else:
             # a broker that has not met the new epoch yet may have stored more under the old one
-            while not _destroy(connection, old):
+            while not destroy_epoch(connection, files, old):
                 yield from _rewrap(connection, epochs, epoch)
             yield Step("destroyed", old)
-    connection.execute(statement("scrub_epochs"))
+
+
+def _drop(connection: Connection, files: EpochFiles, wanted: Sequence[str]) -> Iterator[Step]:
+    lost = Epochs.load(connection, files).lost
+    for epoch in wanted:
+        if epoch not in lost:
+            raise InputError(f"the key broker's epoch {epoch} is not lost; nothing was dropped.")
+    for epoch in wanted:
+        with connection.transaction():
+            dropped = connection.execute(statement("drop_masters"), {"epoch": epoch}).fetchone()
+            connection.execute(statement("destroy_department_keys"), {"epoch": epoch})
+            connection.execute(statement("destroy_epoch"), {"epoch": epoch})
+        yield Step("dropped", epoch, dropped[0] if dropped else 0)
 
 
 def _rewrap(connection: Connection, epochs: Epochs, epoch: str) -> Iterator[Step]:
-    departments = connection.execute(statement("older_departments"), {"epoch": epoch}).fetchall()
-    for (department,) in departments:
+    where = {"epoch": epoch, "lost": list(epochs.lost)}
+    for (department,) in connection.execute(statement("older_departments"), where).fetchall():
         with connection.transaction():
             epochs.make_department_keys(connection, epoch=epoch, department=department)
         while count := _rewrap_masters(connection, epochs, epoch, department):
@@ -89,7 +118,7 @@ def _rewrap(connection: Connection, epochs: Epochs, epoch: str) -> Iterator[Step
 
 
 def _rewrap_masters(connection: Connection, epochs: Epochs, epoch: str, department: str) -> int:
-    where = {"epoch": epoch, "department": department, "limit": _CHUNK}
+    where = _older(epochs, epoch, department)
     with connection.transaction():
         rows = connection.execute(statement("older_masters"), where).fetchall()
         wrapped = []
@@ -107,7 +136,7 @@ def _rewrap_masters(connection: Connection, epochs: Epochs, epoch: str, departme
 
 
 def _rewrap_subjects(connection: Connection, epochs: Epochs, epoch: str, department: str) -> int:
-    where = {"epoch": epoch, "department": department, "limit": _CHUNK}
+    where = _older(epochs, epoch, department)
     with connection.transaction():
         rows = connection.execute(statement("older_subjects"), where).fetchall()
         wrapped = []
@@ -129,15 +158,13 @@ def _rewrap_subjects(connection: Connection, epochs: Epochs, epoch: str, departm
     return len(rows)
 
 
-def _destroy(connection: Connection, epoch: str) -> bool:
-    """Delete an epoch and the keys below it; False if something is still wrapped under them."""
-    try:
-        with connection.transaction():
-            connection.execute(statement("destroy_department_keys"), {"epoch": epoch})
-            connection.execute(statement("destroy_epoch"), {"epoch": epoch})
-    except psycopg.errors.ForeignKeyViolation:
-        return False
-    return True
+def _older(epochs: Epochs, epoch: str, department: str) -> dict[str, Any]:
+    return {
+        "epoch": epoch,
+        "lost": list(epochs.lost),
+        "department": department,
+        "limit": _CHUNK,
+    }
 
 
 def _altered(what: str) -> IntegrityError:

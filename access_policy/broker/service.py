@@ -13,6 +13,7 @@ import uvicorn
 from pydantic import SecretStr
 
 from maplebridge.access_policy.broker.bundles import Bundles, add_bundle_routes
+from maplebridge.access_policy.broker.epoch_files import EpochFiles
 from maplebridge.access_policy.broker.epochs import Epochs, ensure_epoch
 from maplebridge.access_policy.broker.http import create_app
 from maplebridge.access_policy.broker.intake import GROUP, Decode, Intake
@@ -57,7 +58,7 @@ def provision(
     migrate(connection)
     root = create(settings, connection)
     ensure_principals(connection, principals)
-    return ensure_epoch(connection, root, now=now)
+    return ensure_epoch(connection, epoch_files(settings, root), now=now)
 
 
 def open_root(settings: Settings) -> Root:
@@ -66,6 +67,10 @@ def open_root(settings: Settings) -> Root:
     settings: the key broker's, with the root passphrase.
     """
     return SealedFileRoot.open(root_path(settings.home), settings.root_passphrase)
+
+
+def epoch_files(settings: Settings, root: Root) -> EpochFiles:
+    return EpochFiles(root_path(settings.home).parent / "epochs", root)
 
 
 def root_shares(settings: Settings, *, of: int, needed: int) -> list[Share]:
@@ -81,7 +86,7 @@ def recover_root(settings: Settings, connection: Connection, shares: Sequence[Sh
     are not of the root that the database was made with; nothing is written then.
     """
     key = combine(shares)
-    Epochs.load(connection, SealedFileRoot(key))
+    Epochs.load(connection, epoch_files(settings, SealedFileRoot(key)))
     SealedFileRoot.create(root_path(settings.home), settings.root_passphrase, key=key)
 
 
@@ -114,8 +119,7 @@ def run(
     another, StoreUnavailable.
     """
     connections = Connections(settings, database=database)
-    root = open_root(settings)
-    vault = Vault(connections, root)
+    vault = Vault(connections, epoch_files(settings, open_root(settings)))
     broker = Broker(vault, connections, decider=decider, audit=audit)
     intake = Intake(
         settings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from maplebridge.access_policy.broker.epoch_files import EpochFiles
 from maplebridge.access_policy.broker.epochs import (
     DepartmentKeyKind,
     Epochs,
@@ -17,12 +19,12 @@ from maplebridge.access_policy.broker.epochs import (
     this_epoch,
 )
 from maplebridge.access_policy.broker.keywrap import master_binding, subject_binding
-from maplebridge.access_policy.broker.root import Root
 from maplebridge.access_policy.broker.store import Connection, Connections, statement
 from maplebridge.access_policy.keys import Master
 from maplebridge.access_policy.keytransport import BrokerPublicKey, NewMaster, decode_batch
 from maplebridge.errors import IntegrityError
 
+_log = logging.getLogger(__name__)
 _CACHED_MASTERS = 5_000
 _CACHED_S = 30.0
 _EPOCHS_S = 60.0
@@ -38,9 +40,9 @@ class Vault:
     is another than its own, StoreUnavailable.
     """
 
-    def __init__(self, connections: Connections, root: Root) -> None:
+    def __init__(self, connections: Connections, files: EpochFiles) -> None:
         self._connections = connections
-        self._root = root
+        self._files = files
         self._load()
         self._cache = _MasterCache()
 
@@ -53,7 +55,7 @@ class Vault:
         with self._connections.use() as connection:
             epoch = this_epoch(connection)
             if epoch not in self._epochs:
-                begin_epoch(connection, self._root, epoch)
+                begin_epoch(connection, self._files, epoch)
         if epoch not in self._epochs:
             # only what is committed: nobody may wrap to a key whose private half was lost
             self._load()
@@ -93,7 +95,7 @@ class Vault:
         return self._under(insert)
 
     def masters(self, key_ids: Iterable[bytes]) -> dict[bytes, Master]:
-        """Return the known ones of these masters by key id.
+        """Return the known ones of these masters by key id, not those of a lost epoch.
 
         Raises IntegrityError if a row was altered, StoreUnavailable.
         """
@@ -105,7 +107,10 @@ class Vault:
 
             def read_rows(connection: Connection, epochs: Epochs) -> dict[bytes, Master]:
                 rows = connection.execute(statement("masters"), {"key_ids": missing}).fetchall()
-                return {bytes(row[0]): read_master(connection, epochs, row) for row in rows}
+                return {
+                    bytes(row[0]): read_master(connection, epochs, row)
+                    for row in _not_lost(epochs, rows)
+                }
 
             read = self._under(read_rows)
             self._cache.add(read, number)
@@ -141,7 +146,8 @@ class Vault:
         def read(connection: Connection, epochs: Epochs) -> dict[Subject, tuple[str, str]]:
             rows = connection.execute(statement("subjects"), columns).fetchall()
             return {
-                (row[0], row[1]): (row[2], read_identifier(connection, epochs, row)) for row in rows
+                (row[0], row[1]): (row[2], read_identifier(connection, epochs, row))
+                for row in _not_lost(epochs, rows)
             }
 
         return self._under(read)
@@ -158,7 +164,10 @@ class Vault:
 
     def _load(self) -> None:
         with self._connections.use() as connection:
-            self._epochs = Epochs.load(connection, self._root)
+            self._epochs = Epochs.load(connection, self._files)
+        if self._epochs.lost:
+            lost = ", ".join(sorted(self._epochs.lost))
+            _log.error("the files of epochs are lost: %s; their masters open nothing", lost)
         self._loaded = time.monotonic()
 
     def _under(self, act: Callable[[Connection, Epochs], Result]) -> Result:
@@ -257,6 +266,10 @@ def wrap_identifier(
     """subject: department, key_ref and scope kind."""
     key = epochs.department_key(connection, epoch=epoch, department=subject[0], kind="subjects")
     return key.wrap(identifier.encode(), subject_binding(*subject))
+
+
+def _not_lost(epochs: Epochs, rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+    return (row for row in rows if row[-2] not in epochs.lost)
 
 
 @contextmanager

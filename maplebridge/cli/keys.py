@@ -12,7 +12,12 @@ import typer
 from maplebridge.access_policy.broker.intake import has_taken_in
 from maplebridge.access_policy.broker.rotation import Step
 from maplebridge.access_policy.broker.rotation import rotate as turn
-from maplebridge.access_policy.broker.service import open_root, recover_root, root_shares
+from maplebridge.access_policy.broker.service import (
+    epoch_files,
+    open_root,
+    recover_root,
+    root_shares,
+)
 from maplebridge.access_policy.broker.shares import Share
 from maplebridge.access_policy.broker.store import administer
 from maplebridge.cli.options import HOME, Home, Json
@@ -25,6 +30,12 @@ def rotate(
         float,
         typer.Option("--overlap-hours", min=0, help="How long after its end an epoch's keys stay."),
     ] = 24,
+    drop_lost: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--drop-lost", help="An epoch whose file is lost for good, to delete with its masters."
+        ),
+    ] = None,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
@@ -34,15 +45,17 @@ def rotate(
     """
     profile = Profile.load(home)
     admin = profile.settings("admin")
-    root = open_root(profile.settings("key-broker"))
+    broker = profile.settings("key-broker")
+    files = epoch_files(broker, open_root(broker))
     masters = identifiers = 0
-    kept, destroyed = [], []
+    kept, destroyed, lost, dropped = [], [], [], []
     with administer(admin) as connection:
         for step in turn(
             connection,
-            root,
+            files,
             is_taken_in=lambda: has_taken_in(admin),
             overlap=timedelta(hours=overlap_hours),
+            drop_lost=drop_lost or (),
         ):
             match step.did:
                 case "began":
@@ -55,6 +68,10 @@ def rotate(
                     kept.append(step)
                 case "destroyed":
                     destroyed.append(step.epoch)
+                case "lost":
+                    lost.append(step.epoch)
+                case "dropped":
+                    dropped.append(step)
     if as_json:
         print_json(
             {
@@ -63,6 +80,8 @@ def rotate(
                 "identifiers": identifiers,
                 "destroyed": destroyed,
                 "kept": [{"epoch": step.epoch, "until": step.until} for step in kept],
+                "lost": lost,
+                "dropped": [{"epoch": step.epoch, "masters": step.count} for step in dropped],
             }
         )
         return
@@ -73,6 +92,15 @@ def rotate(
     )
     for each in destroyed:
         console.print(f"epoch {each}: keys destroyed", markup=False)
+    for each in lost:
+        console.print(
+            f"epoch {each}: its file is lost, nothing under it opens: put it back from its copy,"
+            f" or drop it with --drop-lost {each}",
+            markup=False,
+        )
+    for step in dropped:
+        gone = counted(step.count, "master")
+        console.print(f"epoch {step.epoch}: lost, dropped with {gone}", markup=False)
     for step in kept:
         console.print(f"epoch {step.epoch}: {_why_kept(step)}", markup=False)
 

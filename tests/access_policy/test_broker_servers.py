@@ -36,9 +36,10 @@ from psycopg import sql
 from pydantic import SecretStr
 
 from maplebridge.access_policy.broker import Broker, ReleaseRecord, SealedFileRoot, provision
+from maplebridge.access_policy.broker.epoch_files import EpochFiles
 from maplebridge.access_policy.broker.epochs import ensure_epoch
 from maplebridge.access_policy.broker.intake import Announcement, Intake
-from maplebridge.access_policy.broker.service import root_path
+from maplebridge.access_policy.broker.service import epoch_files, open_root, root_path
 from maplebridge.access_policy.broker.store import Connections, migrate
 from maplebridge.access_policy.broker.vault import Vault
 from maplebridge.access_policy.department_store import DepartmentStore
@@ -118,11 +119,11 @@ class Site:
         """Return a new broker, as after a restart."""
         connections = Connections(self.settings, database=self.database)
         self.opened.append(connections)
-        vault = Vault(connections, self.root())
+        vault = Vault(connections, self.files())
         return Broker(vault, connections, decider=Rules(), audit=audit)
 
-    def root(self) -> SealedFileRoot:
-        return SealedFileRoot.open(root_path(self.settings.home), self.settings.root_passphrase)
+    def files(self) -> EpochFiles:
+        return epoch_files(self.settings, open_root(self.settings))
 
 
 @pytest.fixture
@@ -413,14 +414,14 @@ def test_a_broker_takes_the_wraps_of_an_epoch_made_while_it_runs(
     site: Site, tmp_path: Path
 ) -> None:
     broker = site.broker(lambda record: None)
-    later = ensure_epoch(site.admin, site.root(), now=datetime(2026, 12, 1, tzinfo=UTC))
+    later = ensure_epoch(site.admin, site.files(), now=datetime(2026, 12, 1, tzinfo=UTC))
     assert later.epoch == "2026-W49"
     with DepartmentStore(tmp_path / "grid.db", department="grid") as store:
         grid = DepartmentKeys(store)
         master = grid.master("case", "case 1", grade_domain=3, community=HERE)
         intake_of(site, broker).take(announced(grid, later))
     assert broker.vault.masters([master.key_id])[master.key_id] == master
-    site.admin.execute("UPDATE keys.epoch SET transport_secret = NULL")
+    site.files().destroy("2026-W49")
     with pytest.raises(TokenInvalid):
         site.broker(print).vault.open_wrap(b"x", department="grid", epoch="2026-W49")
 
@@ -462,14 +463,14 @@ def test_the_service_role_can_neither_delete_keys_nor_admit_principals(site: Sit
             "DELETE FROM keys.master",
             "UPDATE keys.master SET community = ''",
             "INSERT INTO keys.principal VALUES ('app-x', '')",
-            "INSERT INTO keys.epoch VALUES ('x', '', '', '')",
+            "INSERT INTO keys.epoch VALUES ('x', '')",
             "CREATE TABLE keys.mine ()",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement.encode())
         # it may begin this week, and no other; nor replace the one that there is
         for epoch in ("2001-W01", site.public_key.epoch):
-            connection.execute("SELECT keys.begin_epoch(%s, '', 'planted', '')", (epoch,))
+            connection.execute("SELECT keys.begin_epoch(%s, 'planted')", (epoch,))
         planted = "SELECT epoch FROM keys.epoch WHERE public_key = 'planted'"
         assert connection.execute(planted).fetchall() == []
 
@@ -477,7 +478,7 @@ def test_the_service_role_can_neither_delete_keys_nor_admit_principals(site: Sit
 def test_a_database_that_is_down_is_named(site: Site) -> None:
     down = site.settings.model_copy(update={"postgres_port": 9})
     with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:9/"):
-        Vault(Connections(down, database=site.database), site.root())
+        Vault(Connections(down, database=site.database), site.files())
 
 
 def test_a_connection_that_the_server_dropped_is_replaced_without_an_error(site: Site) -> None:

@@ -12,10 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from maplebridge.access_policy.broker import ensure_epoch, rotation
+from maplebridge.access_policy.broker.epochs import destroy_epoch
 from maplebridge.access_policy.broker.intake import has_taken_in
 from maplebridge.access_policy.broker.release import Broker
 from maplebridge.access_policy.broker.rotation import Step, rotate
-from maplebridge.access_policy.broker.service import open_root
+from maplebridge.access_policy.broker.service import epoch_files, open_root
 from maplebridge.access_policy.broker.store import administer, statement
 from maplebridge.access_policy.keys import FieldKey, Master
 from maplebridge.access_policy.keystore import DepartmentKeys
@@ -49,7 +50,7 @@ def turned(
     taken_in: Callable[[], bool] = lambda: True,
     overlap: timedelta = timedelta(0),
 ) -> Iterator[Step]:
-    return rotate(site.admin, site.root(), is_taken_in=taken_in, overlap=overlap)
+    return rotate(site.admin, site.files(), is_taken_in=taken_in, overlap=overlap)
 
 
 def told(steps: Iterator[Step]) -> list[tuple[str, str]]:
@@ -154,7 +155,7 @@ def test_a_turn_that_fails_inside_a_step_loses_nothing(
 
         monkeypatch.setattr(type(lost), "execute", execute)
         with pytest.raises(psycopg.OperationalError):
-            list(rotate(lost, site.root(), is_taken_in=lambda: True, overlap=timedelta(0)))
+            list(rotate(lost, site.files(), is_taken_in=lambda: True, overlap=timedelta(0)))
         monkeypatch.undo()
     assert opened(site.broker(lambda record: None), masters) == before
     assert told(turned(site))[-1] == ("destroyed", site.public_key.epoch)
@@ -224,8 +225,9 @@ def test_the_command_turns_the_epoch_of_a_stack_and_says_what_became_of_the_old_
 ) -> None:
     command = ["keys", "rotate", "--json", "--home", str(provisioned.home)]
     with administer(provisioned.settings("admin")) as connection:
-        root = open_root(provisioned.settings("key-broker"))
-        old = ensure_epoch(connection, root, now=datetime(2020, 6, 1, tzinfo=UTC)).epoch
+        broker = provisioned.settings("key-broker")
+        files = epoch_files(broker, open_root(broker))
+        old = ensure_epoch(connection, files, now=datetime(2020, 6, 1, tzinfo=UTC)).epoch
         long = CliRunner().invoke(make_app("keys"), [*command, "--overlap-hours", "1000000"])
         kept = json.loads(long.stdout)
         assert (kept["destroyed"], [each["epoch"] for each in kept["kept"]]) == ([], [old])
@@ -233,4 +235,5 @@ def test_the_command_turns_the_epoch_of_a_stack_and_says_what_became_of_the_old_
         taken_in = has_taken_in(provisioned.settings("admin"))
         done = json.loads(CliRunner().invoke(make_app("keys"), command).stdout)
         assert done["destroyed"] == ([old] if taken_in else [])
-        connection.execute("DELETE FROM keys.epoch WHERE epoch = %s", (old,))
+        assert (old in files.names()) is (not taken_in)
+        destroy_epoch(connection, files, old)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -100,12 +101,9 @@ def test_a_provisioned_city_is_provisioned_again_and_its_profile_serves_commands
     tmp_path: Path,
 ) -> None:
     home = tmp_path / "home"
-    # the key broker's root and the audit log's signing key are files of the servers' home
+    # the key broker's root and epochs and the audit log's signing key are files of that home
     for folder in ("key-broker", "audit"):
-        (home / folder).mkdir(parents=True, mode=0o700)
-        for file in (provisioned.home / folder).iterdir():
-            (home / folder / file.name).write_bytes(file.read_bytes())
-            (home / folder / file.name).chmod(0o600)
+        shutil.copytree(provisioned.home / folder, home / folder)
     give(monkeypatch, told(provisioned, home))
     assert run("--json") == 0
     answer = json.loads(capsys.readouterr().out)

@@ -80,7 +80,7 @@ def announced(records: list[Record]) -> list[str]:
 @pytest.fixture
 def settings(bus: Bus, site: Site, tmp_path: Path) -> Settings:
     """A department whose bundle is of last week, and a key broker that is down."""
-    last = ensure_epoch(site.admin, site.root(), now=now() - WEEK)
+    last = ensure_epoch(site.admin, site.files(), now=now() - WEEK)
     return bus.settings(
         "dept-hotline",
         tmp_path / "hotline",

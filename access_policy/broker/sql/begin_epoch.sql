@@ -1,1 +1,1 @@
-SELECT keys.begin_epoch(%(epoch)s, %(kek)s, %(public_key)s, %(transport_secret)s)
+SELECT keys.begin_epoch(%(epoch)s, %(public_key)s)

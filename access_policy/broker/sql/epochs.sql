@@ -1,1 +1,1 @@
-SELECT epoch, kek, public_key, transport_secret FROM keys.epoch ORDER BY epoch
+SELECT epoch, public_key FROM keys.epoch ORDER BY epoch

@@ -1,3 +1,2 @@
-INSERT INTO keys.epoch (epoch, kek, public_key, transport_secret)
-VALUES (%(epoch)s, %(kek)s, %(public_key)s, %(transport_secret)s)
+INSERT INTO keys.epoch (epoch, public_key) VALUES (%(epoch)s, %(public_key)s)
 ON CONFLICT DO NOTHING

@@ -1,22 +1,23 @@
 -- The key broker's database. Run by the administrator; safe to run again.
--- Every secret in it is wrapped: root > epoch > department > master, identifier.
+-- Every secret in it is wrapped, under what is in a file: root > epoch > department > master,
+-- identifier.
 CREATE SCHEMA IF NOT EXISTS keys;
 
 CREATE TABLE IF NOT EXISTS keys.epoch (
-    epoch            text PRIMARY KEY,  -- ISO week, 2026-W47
-    kek              bytea NOT NULL,    -- under the root
-    public_key       text NOT NULL,     -- what departments wrap new masters to
-    transport_secret bytea,             -- its private half under the root; null once destroyed
-    created_at       timestamptz NOT NULL DEFAULT now()
+    epoch      text PRIMARY KEY,        -- ISO week, 2026-W47
+    public_key text NOT NULL,           -- what departments wrap new masters to
+    created_at timestamptz NOT NULL DEFAULT now()
 );
+-- The secrets of an epoch are in its file.
+ALTER TABLE keys.epoch DROP COLUMN IF EXISTS kek, DROP COLUMN IF EXISTS transport_secret;
 
 -- What the service may do for an epoch: begin this week's, once, by the database's clock.
-CREATE OR REPLACE FUNCTION keys.begin_epoch(
-    week text, kek bytea, public_key text, transport_secret bytea
-) RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog
+DROP FUNCTION IF EXISTS keys.begin_epoch(text, bytea, text, bytea);
+CREATE OR REPLACE FUNCTION keys.begin_epoch(week text, public_key text)
+RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog
 AS $$
-    INSERT INTO keys.epoch (epoch, kek, public_key, transport_secret)
-    SELECT week, begin_epoch.kek, begin_epoch.public_key, begin_epoch.transport_secret
+    INSERT INTO keys.epoch (epoch, public_key)
+    SELECT week, begin_epoch.public_key
     WHERE week = to_char(now() AT TIME ZONE 'UTC', 'IYYY"-W"IW')
     ON CONFLICT DO NOTHING
 $$;
