@@ -20,12 +20,12 @@ from maplebridge.access_policy.audit.leaf import Action, Leaf, cover
 from maplebridge.access_policy.audit.log import AuditLog
 from maplebridge.access_policy.audit.service import signing_key_path
 from maplebridge.access_policy.broker import erasure as store
-from maplebridge.access_policy.broker.epochs import Epochs
+from maplebridge.access_policy.broker.epochs import Epochs, begin_another, this_epoch
 from maplebridge.access_policy.broker.erasure import DestroyedMaster, Erasure
 from maplebridge.access_policy.broker.holds import Hold, add_hold, holds, lift_hold
 from maplebridge.access_policy.broker.intake import has_taken_in
 from maplebridge.access_policy.broker.rotation import rotate
-from maplebridge.access_policy.broker.service import open_root
+from maplebridge.access_policy.broker.service import epoch_files, open_root
 from maplebridge.access_policy.broker.store import Connection, administer
 from maplebridge.access_policy.broker.vault import Subject
 from maplebridge.access_policy.erasure.certificate import (
@@ -71,6 +71,7 @@ class Eraser:
         self._office = office
         self._policies = Policies(load_catalogue(), load_regions(self._admin.regions))
         self._codes = load_code_lists()
+        self._files = epoch_files(self._broker, open_root(self._broker))
         self._held = ExitStack()
 
     def __enter__(self) -> Self:
@@ -90,7 +91,7 @@ class Eraser:
         identifiers: as `producers.sealing.subject_identifier` makes them. references: known
         ones, whose identifiers the key broker looks up. Raises InputError if it knows none.
         """
-        epochs = Epochs.load(self._connection, open_root(self._broker))
+        epochs = Epochs.load(self._connection, self._files)
         wanted = set(identifiers)
         for each in references:
             wanted.add(store.identifier_of(self._connection, epochs, each))
@@ -103,10 +104,16 @@ class Eraser:
         return found
 
     def request(
-        self, subjects: Collection[Subject], *, ground: str, officers: Sequence[str]
+        self,
+        subjects: Collection[Subject],
+        *,
+        ground: str,
+        officers: Sequence[str],
+        at_once: bool = False,
     ) -> str:
         """Take down that a person is to be erased; return the erasure's id.
 
+        at_once: turn the epoch for it, as soon as the departments wrap to the next one.
         Nothing is destroyed before `advance`. Raises AccessDenied with the rule, InputError.
         """
         self._check_code("erasure_ground", ground)
@@ -121,6 +128,7 @@ class Eraser:
             officers=sorted(set(officers)),
             requested_at=now,
             due_at=now + DUE,
+            at_once=at_once,
             subjects=subjects,
         )
         return erasure_id
@@ -146,19 +154,6 @@ class Eraser:
             (erasure,) = self.states(erasure_id)
         self._complete(erasure)
         return State(self.states(erasure_id)[0], ())
-
-    def turn(self) -> list[str]:
-        """Turn the epoch at once; return the epochs that were destroyed.
-
-        Raises as `rotation.rotate`.
-        """
-        steps = rotate(
-            self._connection,
-            open_root(self._broker),
-            is_taken_in=lambda: has_taken_in(self._admin),
-            overlap=timedelta(0),
-        )
-        return [step.epoch for step in steps if step.did == "destroyed"]
 
     def states(self, erasure_id: str | None = None, *, only_open: bool = False) -> list[Erasure]:
         """Return one erasure, or all; raises InputError if there is none of this id."""
@@ -275,18 +270,22 @@ class Eraser:
 
     def _certify(self, erasure: Erasure, patience_s: float) -> list[str]:
         """Sign the certificate, or return what it waits for."""
-        orders = store.orders_of(self._connection, erasure.erasure_id)
+        orders, epochs = self._orders(erasure)
+        deadline = time.monotonic() + patience_s
         answers = acknowledgements(self._admin, erasure.erasure_id)
         missing = {each: refs for each, refs in orders.items() if each not in answers}
-        order(self._admin, erasure.erasure_id, missing)
-        deadline = time.monotonic() + patience_s
+        epoch = this_epoch(self._connection)
+        order(self._admin, erasure.erasure_id, missing, epoch=epoch)
         while missing.keys() - answers.keys() and time.monotonic() < deadline:
             time.sleep(_POLL_S)
             answers = acknowledgements(self._admin, erasure.erasure_id)
         waiting = [f"department {each}" for each in orders if each not in answers]
-        # where nothing was destroyed no copy need become worthless
-        epochs = erasure.epochs if orders else ()
-        waiting += [f"epoch {each}" for each in store.live_epochs(self._connection, epochs)]
+        while erasure.at_once and not waiting and self._live(epochs):
+            self._turn(epochs)
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_POLL_S if self._live(epochs) else 0)
+        waiting += [f"epoch {each}" for each in self._live(epochs)]
         if waiting:
             return waiting
         executed_at = erasure.executed_at or datetime.now(UTC)
@@ -315,6 +314,41 @@ class Eraser:
         certificate = sign_certificate(content, signer)
         store.mark_certified(self._connection, erasure.erasure_id, certificate)
         return []
+
+    def _orders(self, erasure: Erasure) -> tuple[dict[str, list[str]], tuple[str, ...]]:
+        """Return the references each department is to erase, and the epochs that must turn.
+
+        Where the epoch turns at once, every department that may wrap to it is told so.
+        """
+        orders = store.orders_of(self._connection, erasure.erasure_id)
+        if not orders:
+            # where nothing was destroyed no copy need become worthless
+            return {}, ()
+        if erasure.at_once:
+            if this_epoch(self._connection) in erasure.epochs:
+                begin_another(self._connection, self._files)
+            elsewhere = [
+                principal.removeprefix("dept-")
+                for principal, held in self._profile.handovers.items()
+                if held.state == "onboarded"
+            ]
+            users = store.departments_under(self._connection, erasure.epochs)
+            orders |= {each: [] for each in (*users, *elsewhere) if each not in orders}
+        return orders, erasure.epochs
+
+    def _live(self, epochs: Collection[str]) -> list[str]:
+        return store.live_epochs(self._connection, self._files, epochs)
+
+    def _turn(self, epochs: Collection[str]) -> None:
+        """Destroy epochs that no department wraps to any more, if all is taken in."""
+        turning = rotate(
+            self._connection,
+            self._files,
+            is_taken_in=lambda: has_taken_in(self._admin),
+            unused=epochs,
+        )
+        for _ in turning:
+            pass
 
     def _complete(self, erasure: Erasure) -> None:
         """Write the certificate into the audit log and onto the bus; it may be told twice."""

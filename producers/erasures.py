@@ -19,6 +19,7 @@ from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.signatures import BatchSigner, event_leaf
 from maplebridge.errors import EventInvalid, KafkaUnavailable, MapleBridgeError
 from maplebridge.kafka_topics import Record, send
+from maplebridge.producers.masters import MasterAnnouncer
 from maplebridge.producers.schema_ids import SchemaIds
 from maplebridge.schemas import AvroCodec, load_schema
 from maplebridge.schemas.codec import ProofWriter
@@ -41,18 +42,21 @@ class Erasures:
         settings: Settings,
         store: DepartmentStore,
         keys: DepartmentKeys,
+        announcer: MasterAnnouncer,
         schema_ids: SchemaIds,
         signer: BatchSigner,
     ) -> None:
         self._settings = settings
         self._store = store
         self._keys = keys
+        self._announcer = announcer
         self._schema_ids = schema_ids
         self._signer = signer
         store.make_tables(SQL["schema"])
         self._decode = AvroCodec(load_schema(ORDERED), 0).decode
         self._place = TopicPartition(orders_topic(store.department), 0)
         self._closing = threading.Event()
+        self._owes_answers = True
         self._thread = threading.Thread(target=self._run, name="maplebridge-erasures", daemon=True)
 
     def start(self) -> None:
@@ -82,7 +86,11 @@ class Erasures:
                     break
                 else:
                     done += self._take(message)
-            self._answer()
+            while self._owes_answers:
+                self._answer()
+                if self._owes_answers and time.monotonic() > deadline:
+                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+                time.sleep(_POLL_S if self._owes_answers else 0)
         except KafkaException as exc:
             raise KafkaUnavailable(self._settings.kafka_bootstrap, exc.args[0].name()) from exc
         finally:
@@ -105,11 +113,11 @@ class Erasures:
     def _follow(self) -> None:
         consumer = self._consumer()
         try:
-            self._answer()
             while not self._closing.is_set():
                 message = consumer.poll(_POLL_S)
                 if message is not None and not _is_end(message):
                     self._take(message)
+                if self._owes_answers:
                     self._answer()
         finally:
             consumer.close()
@@ -147,15 +155,24 @@ class Erasures:
                 "done_at": time.time_ns() // 1000,
             }
             db.execute(SQL["done"], row)
+            self._announcer.use_no_older(order.epoch)
+        self._owes_answers = True
         self._store.scrub()
         log.info("erasure %s: %d masters destroyed", order.erasure_id, masters)
         return 1
 
     def _answer(self) -> None:
-        """Tell what was done and is not yet told. Raises KafkaUnavailable, RegistryUnavailable."""
+        """Tell what was done and is not yet told. Raises KafkaUnavailable, RegistryUnavailable.
+
+        Not while an announcement is on its way: an answer says that nothing more comes that
+        was wrapped to an older key.
+        """
+        if self._announcer.is_under_way:
+            return
         with self._store.reading() as db:
             rows = db.execute(SQL["unanswered"]).fetchall()
         if not rows:
+            self._owes_answers = False
             return
         schema = load_schema(ACKNOWLEDGED)
         codec = AvroCodec(schema, self._schema_ids.plumbing(ERASED_TOPIC, ACKNOWLEDGED, schema))
@@ -175,6 +192,7 @@ class Erasures:
             send(self._settings, [Record(ERASED_TOPIC, key, value)])
             with self._store.transaction() as db:
                 db.execute(SQL["answered"], (erasure_id,))
+        self._owes_answers = False
 
 
 def _is_end(message: Message) -> bool:

@@ -68,15 +68,16 @@ def make_parts(
     refusals = Refusals(store, spool, lifecycles, imports, amendments)
     ids = SchemaIds(registry, spool)
     signer = BatchSigner(department, key)
+    announcer = MasterAnnouncer(store, keys, BrokerKey(settings, spool), ids, signer)
     sender = Sender(
         KafkaLine(settings),
         spool,
         refusals,
-        MasterAnnouncer(store, keys, BrokerKey(settings, spool), ids, signer),
+        announcer,
         Framer(department, spool, ids, signer),
     )
     held.callback(sender.close)
-    erasures = Erasures(settings, store, keys, ids, signer)
+    erasures = Erasures(settings, store, keys, announcer, ids, signer)
     held.callback(erasures.close)
     preparation = Preparation(
         department,

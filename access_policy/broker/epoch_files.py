@@ -18,7 +18,7 @@ from maplebridge.access_policy.keytransport import BrokerPrivateKey
 from maplebridge.errors import IntegrityError
 
 _SUFFIX = ".sealed"
-_NAME = re.compile(r"\d{4}-W\d{2}")
+_NAME = re.compile(r"\d{4}-W\d{2}(\.\d{2})?")
 
 
 @dataclass(frozen=True)
@@ -82,5 +82,5 @@ class EpochFiles:
 
     def _path(self, epoch: str) -> Path:
         if not _NAME.fullmatch(epoch):
-            raise IntegrityError("an epoch in the key broker's database is no ISO week.")
+            raise IntegrityError("an epoch in the key broker's database has no epoch's name.")
         return self._folder / f"{epoch}{_SUFFIX}"

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from psycopg.rows import dict_row
 
+from maplebridge.access_policy.broker.epoch_files import EpochFiles
 from maplebridge.access_policy.broker.epochs import Epochs
 from maplebridge.access_policy.broker.store import Connection, statement
 from maplebridge.access_policy.broker.vault import Subject, columns_of, read_identifier
@@ -27,7 +28,8 @@ _FETCH = 5_000
 class Erasure:
     """An erasure as the database knows it.
 
-    epochs: those whose keys could open a copy of what was destroyed. announced, completed:
+    epochs: those whose keys could open a copy of what was destroyed. at_once: the epoch is
+    turned for it. announced, completed:
     whether the request, the certificate, is an audit leaf and an event.
     """
 
@@ -36,6 +38,7 @@ class Erasure:
     officers: tuple[str, ...]
     requested_at: datetime
     due_at: datetime
+    at_once: bool
     announced: bool
     executed_at: datetime | None
     epochs: tuple[str, ...]
@@ -100,6 +103,7 @@ def insert_erasure(
     officers: Sequence[str],
     requested_at: datetime,
     due_at: datetime,
+    at_once: bool,
     subjects: Collection[Subject],
 ) -> None:
     row = {
@@ -108,6 +112,7 @@ def insert_erasure(
         "officers": list(officers),
         "requested_at": requested_at,
         "due_at": due_at,
+        "at_once": at_once,
     }
     with connection.transaction():
         connection.execute(statement("insert_erasure"), row)
@@ -181,7 +186,13 @@ def mark_completed(connection: Connection, erasure_id: str) -> None:
     connection.execute(statement("mark_completed"), {"erasure_id": erasure_id})
 
 
-def live_epochs(connection: Connection, epochs: Collection[str]) -> list[str]:
+def live_epochs(connection: Connection, files: EpochFiles, epochs: Collection[str]) -> list[str]:
     """Return those of these epochs whose keys are not destroyed yet."""
     known = {row[0] for row in connection.execute(statement("epochs"))}
-    return sorted(known & set(epochs))
+    return sorted({*known, *files.names()} & set(epochs))
+
+
+def departments_under(connection: Connection, epochs: Collection[str]) -> list[str]:
+    """Return the departments that have masters, or had, under the keys of these epochs."""
+    rows = connection.execute(statement("departments_under"), {"epochs": list(epochs)})
+    return sorted(row[0] for row in rows)

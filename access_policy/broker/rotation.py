@@ -7,7 +7,7 @@ anywhere is finished by turning again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -60,12 +60,14 @@ def rotate(
     *,
     is_taken_in: Callable[[], bool],
     overlap: timedelta = OVERLAP,
+    unused: Collection[str] = (),
     drop_lost: Sequence[str] = (),
 ) -> Iterator[Step]:
     """Begin this week's epoch, rewrap what survives, and destroy the epochs that are over.
 
     connection: the administrator's, in autocommit. is_taken_in: whether the broker has taken
-    in every announcement; while it has not, no private half is destroyed. drop_lost: epochs
+    in every announcement; while it has not, no private half is destroyed. unused: epochs that
+    are over sooner, since no department wraps to them any more. drop_lost: epochs
     whose files are lost for good, to be deleted with the masters under them. Raises
     IntegrityError if the root is another or a row was altered, InputError if an epoch to
     drop is not lost; what was committed stays.
@@ -78,7 +80,7 @@ def rotate(
         yield Step("destroyed", old)
     epochs = Epochs.load(connection, files)
     yield from _rewrap(connection, epochs, epoch)
-    where = {"epoch": epoch, "overlap": overlap}
+    where = {"epoch": epoch, "overlap": overlap, "unused": list(unused)}
     for old, until, is_over in connection.execute(statement("older_epochs"), where).fetchall():
         if old in epochs.lost:
             yield Step("lost", old)

@@ -24,11 +24,15 @@ ACKNOWLEDGED = "control/erasure.acknowledged.v1"
 
 @dataclass(frozen=True)
 class Order:
-    """A department is to destroy its masters of these references; ordered_at: microseconds."""
+    """A department is to destroy its masters of these references; ordered_at: microseconds.
+
+    epoch: from now on it wraps masters to no older key of the broker.
+    """
 
     erasure_id: str
     department: str
     ordered_at: int
+    epoch: str
     key_refs: Sequence[str]
 
 
@@ -42,7 +46,9 @@ class Acknowledgement:
     masters: int
 
 
-def order(settings: Settings, erasure_id: str, orders: Mapping[str, Sequence[str]]) -> None:
+def order(
+    settings: Settings, erasure_id: str, orders: Mapping[str, Sequence[str]], *, epoch: str
+) -> None:
     """Tell each department which references to erase; an order may come twice.
 
     settings: the administrator's, who alone may write there. Raises KafkaUnavailable,
@@ -59,14 +65,10 @@ def order(settings: Settings, erasure_id: str, orders: Mapping[str, Sequence[str
     finally:
         registry.close()
     now = time.time_ns() // 1000
+    told = [Order(erasure_id, each, now, epoch, refs) for each, refs in orders.items()]
     send(
         settings,
-        [
-            Record(
-                orders_topic(each), b"", codec.encode(asdict(Order(erasure_id, each, now, refs)))
-            )
-            for each, refs in orders.items()
-        ],
+        [Record(orders_topic(each.department), b"", codec.encode(asdict(each))) for each in told],
     )
 
 

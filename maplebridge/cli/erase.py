@@ -66,11 +66,8 @@ def request(
     """
     with Eraser(Profile.load(home), office=office) as eraser:
         subjects = _whom(eraser, department, key_ref, identifiers)
-        erasure_id = eraser.request(subjects, ground=ground, officers=by)
+        erasure_id = eraser.request(subjects, ground=ground, officers=by, at_once=now)
         state = eraser.advance(erasure_id, patience_s=_ANSWERS_S)
-        if now and state.waiting:
-            eraser.turn()
-            state = eraser.advance(erasure_id, patience_s=_ANSWERS_S)
     _tell(state, out, as_json=as_json)
 
 

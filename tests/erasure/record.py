@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from maplebridge.access_policy.broker.release import Broker
-from maplebridge.access_policy.broker.service import open_root
+from maplebridge.access_policy.broker.service import epoch_files, open_root
 from maplebridge.access_policy.broker.store import Connections
 from maplebridge.access_policy.broker.vault import Vault
 from maplebridge.access_policy.keyclient import request_for
@@ -58,7 +58,7 @@ def opened(profile: Profile) -> Opened:
     """Open what opens, with a key broker of its own over the city's database: no cache."""
     settings = profile.settings("key-broker")
     connections = Connections(settings)
-    vault = Vault(connections, open_root(settings))
+    vault = Vault(connections, epoch_files(settings, open_root(settings)))
     broker = Broker(vault, connections, decider=Permits(), audit=lambda _: None)
     openers, found = Openers(CATALOGUE), Opened()
     for event in events(profile.settings("admin")):

@@ -7,17 +7,24 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from maplebridge.access_policy.acl import ERASED_TOPIC, orders_topic
+from maplebridge.access_policy.keyclient import KeyClient, request_for
+from maplebridge.access_policy.keys import FieldKey, Withheld
 from maplebridge.cli.app import make_app
-from maplebridge.errors import AccessDenied, InputError
+from maplebridge.control_events import read_events
+from maplebridge.errors import AccessDenied, AuditCorrupt, InputError
+from maplebridge.kafka_topics import read_to_end
 from maplebridge.producers import Department
 from maplebridge.settings import Profile
 from tests.erasure.record import Opened, events, opened
 from tests.processors.lanes import await_true
+from tests.system.on_disk import files, find
 
 AT = datetime(2026, 3, 2, 1, tzinfo=UTC)
 HERE = "330681001001"
@@ -214,6 +221,87 @@ def test_a_person_who_comes_again_gets_another_reference_and_other_masters(
     assert set(refs) == {"subject:caller", "case"}
     assert all(first != second for first, second in refs.values())
     assert not opened(city).of(day.own_call)
+
+
+def test_at_once_the_epoch_turns_and_a_certificate_says_what_was_destroyed(
+    city: Profile, day: Day, hotline: Department, justice: Department, tmp_path: Path
+) -> None:
+    before, old = opened(city), epochs(city)
+    answers = asked(city, day.shared_mediation)
+    assert [isinstance(each, FieldKey) for each in answers] == [True, True]
+    state = erase(city, day.person, "--now", "--out", str(tmp_path))
+    assert (state["state"], state["waiting"]) == ("certified", [])
+    # the running key broker has forgotten what it had read
+    gone, stays = asked(city, day.shared_mediation)
+    assert isinstance(gone, Withheld)
+    assert (gone.rule, type(stays)) == ("erased", FieldKey)
+    assert not set(epochs(city)) & set(old)
+    after = opened(city)
+    assert all_open(after, (day.others_call,))
+    assert all(after.values[place] == before.values[place] for place in after.values)
+    # the departments wrap to the next epoch's key, without a restart
+    anew = call(hotline, Person.made_up(), f"later-{day.tag}")
+    await_true(lambda: all_open(opened(city), (anew,)))
+
+    note = Path(state["certificate"])
+    said = told(city, "erase", "check", str(note))
+    assert said["epochs_destroyed"] == old
+    of_hotline, of_justice = said["destroyed"]
+    assert of_hotline == {
+        "department": "hotline",
+        "subject_masters": {"L3": 1, "L4": 0},
+        "case_masters": {"L3": 1, "L4": 0},
+    }
+    # an identity number is sealed where there is none, too
+    assert of_justice["subject_masters"] == {"L3": 1, "L4": 1}
+    count = 2 + sum(sum(of_justice[each].values()) for each in ("subject_masters", "case_masters"))
+    assert {each["department"] for each in said["acknowledged"]} >= {"hotline", "justice"}
+    assert said["cases_left"] == [day.shared_case]
+    assert len(said["key_ids"]) == state["masters_destroyed"] == count
+    found = told(city, "audit", "search", "--id", said["sha256"])
+    assert (found["action"], found["resource"]) == ("erasure.completed", "erasure")
+    completed = read_events(city.settings("admin"), "erasure.completed")[-1]
+    assert (completed["certificate"], completed["masters_destroyed"]) == (said["sha256"], count)
+    note.write_text(note.read_text("utf-8").replace('"masters":2', '"masters":3'), "utf-8")
+    forged = run(city, "erase", "check", str(note))
+    assert isinstance(forged.exception, AuditCorrupt)
+
+
+def test_nothing_that_an_erasure_writes_names_the_person(
+    city: Profile, day: Day, hotline: Department, justice: Department, tmp_path: Path
+) -> None:
+    """T1: certificate, control events, the databases and the services' logs."""
+    erase(city, day.person, "--now", "--out", str(tmp_path))
+    texts = {"phone": day.person.phone, "name": day.person.name}
+    topics = [
+        "mb.control.erasure.requested",
+        "mb.control.erasure.completed",
+        ERASED_TOPIC,
+        orders_topic("hotline"),
+        orders_topic("justice"),
+    ]
+    records = list(read_to_end(city.settings("admin"), topics, group="test-canary"))
+    assert len(records) >= 6
+    places = [(each.topic, each.value) for each in records]
+    assert find([*places, *files(tmp_path, city.home)], texts) == set()
+
+
+def asked(city: Profile, event_id: str) -> list[FieldKey | Withheld]:
+    """Ask the running key broker, as an app does, for the names of a mediation's two parties."""
+    (event,) = [e for e in events(city.settings("admin")) if e["meta"]["event_id"] == event_id]
+    wanted = [
+        request_for(party["name"], event_type="mediation.case", path="parties[].name", grade=3)
+        for party in event["parties"]
+    ]
+    with KeyClient(city.settings("app-town-mediation"), unknown_for_s=0) as client:
+        given = client.release("dispute_resolution", wanted)
+    return [given[each] for each in wanted]
+
+
+def epochs(city: Profile) -> list[str]:
+    """Return the epochs whose secrets there are."""
+    folder = city.home / "key-broker" / "epochs"
+    return sorted(path.name.removesuffix(".sealed") for path in folder.iterdir())
 
 
 def test_one_officer_is_not_enough_and_nobody_is_named_by_an_error(city: Profile, day: Day) -> None:

@@ -1,4 +1,4 @@
-SELECT erasure_id, ground, officers, requested_at, due_at, announced, executed_at,
+SELECT erasure_id, ground, officers, requested_at, due_at, at_once, announced, executed_at,
     coalesce(epochs, '{}') AS epochs, coalesce(report, '{}') AS report,
     coalesce(certificate, '') AS certificate, completed
 FROM keys.erasure

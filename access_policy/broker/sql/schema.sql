@@ -112,6 +112,7 @@ CREATE TABLE IF NOT EXISTS keys.erasure (
     officers     text[] NOT NULL,
     requested_at timestamptz NOT NULL,
     due_at       timestamptz NOT NULL,
+    at_once      boolean NOT NULL,      -- the epoch is turned for it
     announced    boolean NOT NULL DEFAULT false, -- the request is an event and an audit leaf
     number       bigint UNIQUE,         -- in the order of execution; null before
     executed_at  timestamptz,
