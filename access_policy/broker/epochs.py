@@ -79,6 +79,7 @@ def destroy_epoch(connection: Connection, files: EpochFiles, epoch: str) -> bool
     """Delete an epoch and all keys below it; False if something is still wrapped under them."""
     try:
         with connection.transaction():
+            connection.execute(statement("lock_department_keys"))
             connection.execute(statement("destroy_department_keys"), {"epoch": epoch})
             connection.execute(statement("destroy_epoch"), {"epoch": epoch})
     except psycopg.errors.ForeignKeyViolation:

@@ -14,19 +14,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from maplebridge.access_policy.broker.vault import Vault
 from maplebridge.access_policy.keytransport import TOPIC, NewMaster
 from maplebridge.access_policy.signatures import SignatureVerifier
-from maplebridge.errors import KafkaUnavailable, MapleBridgeError, TokenInvalid, Unavailable
+from maplebridge.errors import MapleBridgeError, TokenInvalid, Unavailable
 from maplebridge.settings import Settings
 
 GROUP = "key-broker"
 _BATCH_MESSAGES = 50
 _POLL_S = 0.2
 _RETRY_S = 1.0
-_ASK_S = 10.0
 _log = logging.getLogger(__name__)
 
 
@@ -201,30 +200,3 @@ class Intake:
     def _told(self, error: KafkaError) -> None:
         _log.warning("the key intake cannot read: %s", error.name())
         self._stopping.wait(_RETRY_S)
-
-
-def has_taken_in(settings: Settings, *, topic: str = TOPIC, group: str = GROUP) -> bool:
-    """Return whether the intake has committed every announcement that Kafka holds now.
-
-    settings: the administrator's. Raises KafkaUnavailable.
-    """
-    config = {"group.id": group, "enable.auto.commit": False}
-    consumer = Consumer(settings.kafka_config(**config), logger=_log)
-    try:
-        known = consumer.list_topics(topic, timeout=_ASK_S).topics[topic]
-        if known.error:
-            raise KafkaException(known.error)
-        places = [TopicPartition(topic, number) for number in known.partitions]
-        return all(
-            _is_read(place, *consumer.get_watermark_offsets(place, timeout=_ASK_S))
-            for place in consumer.committed(places, timeout=_ASK_S)
-        )
-    except KafkaException as exc:
-        raise KafkaUnavailable(settings.kafka_bootstrap, exc.args[0].name()) from exc
-    finally:
-        consumer.close()
-
-
-def _is_read(committed: TopicPartition, low: int, high: int) -> bool:
-    # nothing committed is a negative offset; what Kafka has dropped cannot be read any more
-    return max(committed.offset, low) >= high

@@ -48,6 +48,10 @@ def broker_secret_binding(name: str) -> bytes:
     return _binding("broker secret", name)
 
 
+def backup_binding() -> bytes:
+    return _binding("backup")
+
+
 def department_key_binding(epoch: str, department: str, kind: str) -> bytes:
     return _binding("department key", epoch, department, kind)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from maplebridge.access_policy.broker.intake import has_taken_in
+from maplebridge.access_policy.broker.intake_offsets import has_taken_in
 from maplebridge.access_policy.broker.rotation import Step
 from maplebridge.access_policy.broker.rotation import rotate as turn
 from maplebridge.access_policy.broker.service import (
@@ -20,6 +20,7 @@ from maplebridge.access_policy.broker.service import (
 )
 from maplebridge.access_policy.broker.shares import Share
 from maplebridge.access_policy.broker.store import administer
+from maplebridge.cli.key_backups import backup, restore
 from maplebridge.cli.options import HOME, Home, Json
 from maplebridge.cli.output import console, counted, print_json
 from maplebridge.settings import Profile
@@ -158,6 +159,8 @@ def commands() -> typer.Typer:
     app.command("rotate")(rotate)
     app.command("shares")(shares)
     app.command("recover")(recover)
+    app.command("backup")(backup)
+    app.command("restore")(restore)
     return app
 
 

@@ -14,6 +14,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -126,12 +127,13 @@ class Site:
         return epoch_files(self.settings, open_root(self.settings))
 
 
-@pytest.fixture
-def site(stack: HasProfile, tmp_path: Path) -> Iterator[Site]:
-    settings = stack.profile.settings("key-broker").model_copy(
-        update={"home": tmp_path / "home", "root_passphrase": SecretStr(PASSPHRASE)}
-    )
-    admin = stack.profile.settings("admin")
+@contextmanager
+def new_database(profile: Profile) -> Iterator[tuple[str, psycopg.Connection[Any]]]:
+    """Make an empty database of the key broker's; return its name and the administrator's way in.
+
+    It is dropped at the end.
+    """
+    admin = profile.settings("admin")
     password = admin.secret.get_secret_value()
     database = f"keys_{secrets.token_hex(6)}"
     name = sql.Identifier(database)
@@ -143,14 +145,23 @@ def site(stack: HasProfile, tmp_path: Path) -> Iterator[Site]:
         with psycopg.connect(
             admin.postgres_dsn(database), password=password, autocommit=True
         ) as connection:
-            public_key = provision(settings, connection, now=NOW, principals=SECRETS)
-            made = Site(settings, connection, database, public_key)
-            try:
-                yield made
-            finally:
-                for connections in made.opened:
-                    connections.close()
+            yield database, connection
         server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+@pytest.fixture
+def site(stack: HasProfile, tmp_path: Path) -> Iterator[Site]:
+    settings = stack.profile.settings("key-broker").model_copy(
+        update={"home": tmp_path / "home", "root_passphrase": SecretStr(PASSPHRASE)}
+    )
+    with new_database(stack.profile) as (database, connection):
+        public_key = provision(settings, connection, now=NOW, principals=SECRETS)
+        made = Site(settings, connection, database, public_key)
+        try:
+            yield made
+        finally:
+            for connections in made.opened:
+                connections.close()
 
 
 @pytest.fixture

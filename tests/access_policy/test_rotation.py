@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from maplebridge.access_policy.broker import ensure_epoch, rotation
 from maplebridge.access_policy.broker.epochs import destroy_epoch
-from maplebridge.access_policy.broker.intake import has_taken_in
+from maplebridge.access_policy.broker.intake_offsets import has_taken_in
 from maplebridge.access_policy.broker.release import Broker
 from maplebridge.access_policy.broker.rotation import Step, rotate
 from maplebridge.access_policy.broker.service import epoch_files, open_root
