@@ -22,11 +22,12 @@ from maplebridge.errors import InputError
 _TODO = "Correct the case, or the policy."
 
 
-class Erasing(BaseModel):
-    """An erasure at a department of masters of one grade, asked for by so many officers."""
+class Asking(BaseModel):
+    """What so many officers ask for of a person's fields of one grade at a department."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    action: Literal["erase", "hand_over"]
     grade: int
     officers: int
 
@@ -34,7 +35,7 @@ class Erasing(BaseModel):
 class Expected(BaseModel):
     """One line of a group. resource: an event type or a read model. field: empty for rows.
 
-    restricted: the record raised its own grade. erasing: it is not read but erased, and the
+    restricted: the record raised its own grade. asking: it is about a person, and the
     resource is a department; `clear` then stands for permitted.
     """
 
@@ -43,7 +44,7 @@ class Expected(BaseModel):
     resource: str
     field: str = ""
     restricted: bool = False
-    erasing: Erasing | None = None
+    asking: Asking | None = None
     form: Literal["clear", "generalise", "mask", "pseudonym", "absent"]
     rule: str
 
@@ -141,14 +142,14 @@ def try_cases(policies: Policies, cases: Sequence[tuple[str, Group]]) -> Outcome
 
 def _found(policies: Policies, group: Group, case: Expected) -> tuple[str, str]:
     """Return the form and the rule that the policies decide."""
-    if case.erasing is not None:
-        verdict = policies.erasure(
+    if case.asking is not None:
+        verdict = policies.about_person(
+            case.asking.action,
             group.consumer,
             group.purpose,
             department=case.resource,
-            grade=case.erasing.grade,
-            ground="unlawful",
-            officers=case.erasing.officers,
+            grade=case.asking.grade,
+            officers=case.asking.officers,
         )
         return ("clear" if verdict.allowed else "absent"), verdict.rule
     told = policies.explain(

@@ -40,6 +40,7 @@ _REF_BYTES = 16
 _MAC_BYTES = 16
 _UNWRITTEN_MAX_MASTERS = 4_000
 _CACHE_MASTERS = 20_000
+_MOVED_ROWS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,19 +155,19 @@ class DepartmentKeys:
 
         after: only rows numbered higher. batches: at most so many, of up to 1,000 masters.
         """
+        found: list[KeyBatch] = []
         with self._store.reading() as db:
             rows = db.execute(
                 "SELECT number, masters, sealed FROM key_pending WHERE number > ?"
                 " ORDER BY number LIMIT ?",
                 (after, batches * BATCH_MAX_MASTERS),
             ).fetchall()
-        found: list[KeyBatch] = []
-        for group in _grouped(rows):
-            if len(found) == batches:
-                break
-            plains = [self._decrypt(sealed, b"pending") for _, _, sealed in group]
-            masters = sum(count for _, count, _ in group)
-            found.append(KeyBatch(group[0][0], group[-1][0], masters, join_batches(plains)))
+            for group in _grouped(rows):
+                if len(found) == batches:
+                    break
+                plains = [self._decrypt(sealed, b"pending") for _, _, sealed in group]
+                masters = sum(count for _, count, _ in group)
+                found.append(KeyBatch(group[0][0], group[-1][0], masters, join_batches(plains)))
         return found
 
     def announcement(
@@ -208,6 +209,30 @@ class DepartmentKeys:
             self._withdraw(db, gone)
             self._store.after_commit(self._forget)
         return len(gone)
+
+    def reencrypt(self) -> None:
+        """Put every master under a new key and destroy the one before: no copy opens any more.
+
+        Raises DepartmentStoreUnavailable, IntegrityError.
+        """
+        with self._mutex:
+            try:
+                self._store.replace_kek(self._move)
+            finally:
+                self._aead = AESGCM(self._store.kek)
+
+    def _move(self, db: sqlite3.Connection, kek: bytes) -> None:
+        aead, after = AESGCM(kek), (0, 0, "")
+        while rows := db.execute(SQL["masters_after"], (*after, _MOVED_ROWS)).fetchall():
+            moved = [
+                (_encrypt(aead, self._decrypt(sealed, key_id), key_id), *place)
+                for *place, key_id, sealed in rows
+            ]
+            db.executemany(SQL["move_master"], moved)
+            after = rows[-1][:3]
+        for number, masters, sealed in db.execute(SQL["every_pending"]).fetchall():
+            anew = _encrypt(aead, self._decrypt(sealed, b"pending"), b"pending")
+            db.execute(SQL["replace_pending"], (masters, anew, number))
 
     def _withdraw(self, db: sqlite3.Connection, gone: Collection[bytes]) -> None:
         """Take destroyed masters out of what is still to be announced."""
@@ -293,8 +318,7 @@ class DepartmentKeys:
         return int(row[0])
 
     def _encrypt(self, plain: bytes, binding: bytes) -> bytes:
-        nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._aead.encrypt(nonce, plain, binding)
+        return _encrypt(self._aead, plain, binding)
 
     def _decrypt(self, sealed: bytes, binding: bytes) -> bytes:
         try:
@@ -306,6 +330,11 @@ class DepartmentKeys:
         row = self._db.execute("SELECT key_id, sealed FROM key_masters LIMIT 1").fetchone()
         if row:
             self._decrypt(row[1], row[0])
+
+
+def _encrypt(aead: AESGCM, plain: bytes, binding: bytes) -> bytes:
+    nonce = os.urandom(_NONCE_BYTES)
+    return nonce + aead.encrypt(nonce, plain, binding)
 
 
 def _grouped(rows: Sequence[tuple[int, int, bytes]]) -> Iterator[list[tuple[int, int, bytes]]]:

@@ -50,3 +50,11 @@ DELETE FROM key_pending WHERE number = ?;
 
 -- name: replace_pending
 UPDATE key_pending SET masters = ?, sealed = ? WHERE number = ?;
+
+-- name: masters_after
+SELECT subject, grade_domain, community, key_id, sealed FROM key_masters
+WHERE (subject, grade_domain, community) > (?, ?, ?)
+ORDER BY subject, grade_domain, community LIMIT ?;
+
+-- name: move_master
+UPDATE key_masters SET sealed = ? WHERE subject = ? AND grade_domain = ? AND community = ?;

@@ -7,6 +7,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Literal
 
 from maplebridge.access_policy import entities
 from maplebridge.access_policy.consumers import Consumer, Consumers, load_consumers
@@ -108,20 +109,20 @@ class Policies:
             app, purpose, name, community, self.version, verdict.allowed, verdict.rule, contact
         )
 
-    def erasure(
+    def about_person(
         self,
+        action: Literal["erase", "hand_over"],
         office: str,
         purpose: str,
         *,
         department: str,
         grade: int,
-        ground: str,
         officers: int,
     ) -> Verdict:
-        """Tell whether so many officers of an office may have masters of a person destroyed.
+        """Tell whether officers may erase a person, or hand a person a copy of its own.
 
-        office: a consumer's name. grade: of the masters, 3 or 4. ground: of the code list
-        `erasure_ground`.
+        office: a consumer's name. grade: of the person's fields at the department, 3 or 4.
+        officers: how many different ones ask.
         """
         consumer = self.consumers.get(office)
         if consumer is None:
@@ -133,9 +134,9 @@ class Policies:
                 entities.subject_entity(department, grade),
             ],
             principal=entities.officer_uid(office),
-            context={"purpose": purpose, "ground": ground, "officers": officers},
+            context={"purpose": purpose, "officers": officers},
         )
-        return ask(self.rules, where, [("erase", entities.subject_uid(department, grade))])[0]
+        return ask(self.rules, where, [(action, entities.subject_uid(department, grade))])[0]
 
     def subscriptions(self, app: str) -> tuple[tuple[str, str], ...]:
         """Return every (purpose, event type) that is delivered to `app`.

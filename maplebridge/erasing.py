@@ -20,10 +20,10 @@ from maplebridge.access_policy.audit.leaf import Action, Leaf, cover
 from maplebridge.access_policy.audit.log import AuditLog
 from maplebridge.access_policy.audit.service import signing_key_path
 from maplebridge.access_policy.broker import erasure as store
-from maplebridge.access_policy.broker.epochs import Epochs, begin_another, this_epoch
+from maplebridge.access_policy.broker.epochs import begin_another, this_epoch
 from maplebridge.access_policy.broker.erasure import DestroyedMaster, Erasure
 from maplebridge.access_policy.broker.holds import Hold, add_hold, holds, lift_hold
-from maplebridge.access_policy.broker.intake import has_taken_in
+from maplebridge.access_policy.broker.intake_offsets import has_taken_in
 from maplebridge.access_policy.broker.rotation import rotate
 from maplebridge.access_policy.broker.service import epoch_files, open_root
 from maplebridge.access_policy.broker.store import Connection, administer
@@ -40,6 +40,7 @@ from maplebridge.access_policy.keyclient import KEY_TTL_S
 from maplebridge.access_policy.policy import Policies
 from maplebridge.control_events import publish_event
 from maplebridge.errors import AccessDenied, InputError
+from maplebridge.people import people
 from maplebridge.schemas import Codec, RegistryClient, load_catalogue, load_code_lists, load_regions
 from maplebridge.schemas.personal_data import find_personal_data
 from maplebridge.settings import Profile
@@ -86,22 +87,8 @@ class Eraser:
     def people(
         self, identifiers: Collection[str], references: Collection[Subject] = ()
     ) -> list[Subject]:
-        """Return every (department, key_ref) of a person.
-
-        identifiers: as `producers.sealing.subject_identifier` makes them. references: known
-        ones, whose identifiers the key broker looks up. Raises InputError if it knows none.
-        """
-        epochs = Epochs.load(self._connection, self._files)
-        wanted = set(identifiers)
-        for each in references:
-            wanted.add(store.identifier_of(self._connection, epochs, each))
-        found = store.find_people(self._connection, epochs, wanted)
-        if not found:
-            raise InputError(
-                "the key broker knows nobody by this identifier.",
-                todo="Give it as the department's events have it: the kind, then the number.",
-            )
-        return found
+        """Return every (department, key_ref) of a person; raises as `people.people`."""
+        return people(self._connection, self._files, identifiers, references)
 
     def request(
         self,
@@ -117,7 +104,7 @@ class Eraser:
         Nothing is destroyed before `advance`. Raises AccessDenied with the rule, InputError.
         """
         self._check_code("erasure_ground", ground)
-        rule = self._permitted(subjects, ground=ground, officers=officers)
+        rule = self._permitted(subjects, officers=officers)
         erasure_id = str(uuid.uuid4())
         now = datetime.now(UTC)
         self._log("erasure.requested", rule, erasure_id, covered=[ref for _, ref in subjects])
@@ -206,18 +193,16 @@ class Eraser:
         if code not in codes:
             raise InputError(f"there is no {name} {code}.", todo=codes.advice(code))
 
-    def _permitted(
-        self, subjects: Collection[Subject], *, ground: str, officers: Sequence[str]
-    ) -> str:
+    def _permitted(self, subjects: Collection[Subject], *, officers: Sequence[str]) -> str:
         """Return the rule that permits it for all that is destroyed; raises AccessDenied."""
         rule = ""
         for department, grade in store.grades_of(self._connection, subjects):
-            verdict = self._policies.erasure(
+            verdict = self._policies.about_person(
+                "erase",
                 self._office,
                 PURPOSE,
                 department=department,
                 grade=grade,
-                ground=ground,
                 officers=len(set(officers)),
             )
             rule = verdict.rule

@@ -117,7 +117,7 @@ class Erasures:
                 message = consumer.poll(_POLL_S)
                 if message is not None and not _is_end(message):
                     self._take(message)
-                if self._owes_answers:
+                elif self._owes_answers:
                     self._answer()
         finally:
             consumer.close()
@@ -146,6 +146,7 @@ class Erasures:
         except (EventInvalid, TypeError):
             log.error("the order at %s cannot be read", message.offset())
             return 0
+        self._announcer.use_no_older(order.epoch)
         with self._store.transaction() as db:
             masters = self._keys.destroy(order.key_refs)
             row = {
@@ -155,9 +156,7 @@ class Erasures:
                 "done_at": time.time_ns() // 1000,
             }
             db.execute(SQL["done"], row)
-            self._announcer.use_no_older(order.epoch)
         self._owes_answers = True
-        self._store.scrub()
         log.info("erasure %s: %d masters destroyed", order.erasure_id, masters)
         return 1
 
@@ -165,7 +164,7 @@ class Erasures:
         """Tell what was done and is not yet told. Raises KafkaUnavailable, RegistryUnavailable.
 
         Not while an announcement is on its way: an answer says that nothing more comes that
-        was wrapped to an older key.
+        was wrapped to an older key, and that no copy of the store gives back what is gone.
         """
         if self._announcer.is_under_way:
             return
@@ -174,6 +173,9 @@ class Erasures:
         if not rows:
             self._owes_answers = False
             return
+        if any(masters for _, masters, _ in rows):
+            self._keys.reencrypt()
+            self._store.scrub()
         schema = load_schema(ACKNOWLEDGED)
         codec = AvroCodec(schema, self._schema_ids.plumbing(ERASED_TOPIC, ACKNOWLEDGED, schema))
         key, department = self._store.department.encode(), self._store.department

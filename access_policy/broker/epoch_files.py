@@ -82,5 +82,5 @@ class EpochFiles:
 
     def _path(self, epoch: str) -> Path:
         if not _NAME.fullmatch(epoch):
-            raise IntegrityError("an epoch in the key broker's database has no epoch's name.")
+            raise IntegrityError("an epoch in the key broker's database is no ISO week.")
         return self._folder / f"{epoch}{_SUFFIX}"

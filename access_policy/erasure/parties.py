@@ -7,13 +7,13 @@ once for all events of the cases met.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from maplebridge.access_policy.broker.vault import Subject
 from maplebridge.errors import ContractRefused, EventInvalid
 from maplebridge.kafka_topics import Record, read_to_end
-from maplebridge.schemas import Codec, Event
+from maplebridge.schemas import Codec, Contract, Decoded, Event
 from maplebridge.settings import Settings
 
 CASE = "case"
@@ -31,6 +31,41 @@ class Case:
     keys: frozenset[Subject]
 
 
+@dataclass(frozen=True)
+class Mention:
+    """An event of the record that names a person; scopes: under which roles, to its reference."""
+
+    event: Event
+    contract: Contract
+    scopes: Mapping[str, str]
+
+
+def mentions_of(
+    settings: Settings, codec: Codec, subjects: Collection[Subject]
+) -> Iterator[Mention]:
+    """Yield every event of the record that names one of these subjects.
+
+    settings: the administrator's. What is no event of a pinned contract, or on the topic of
+    another department, is passed. Raises KafkaUnavailable, RegistryUnavailable.
+    """
+    person = frozenset(subjects)
+    marks = [key_ref.encode() for _, key_ref in person]
+    for record in read_to_end(settings, _topics(codec), group=f"{settings.principal}.erasure"):
+        # the references stand in an event as they are: few events need decoding
+        if any(mark in record.value for mark in marks):
+            decoded = _decoded(codec, record)
+            if decoded is None:
+                continue
+            meta = decoded.event["meta"]
+            scopes = {
+                scope: key_ref
+                for scope, key_ref in meta["key_refs"].items()
+                if scope != CASE and (meta["department"], key_ref) in person
+            }
+            if scopes:
+                yield Mention(decoded.event, decoded.contract, scopes)
+
+
 def cases_of(settings: Settings, codec: Codec, subjects: Collection[Subject]) -> list[Case]:
     """Return every case that an event of the record names one of these subjects in.
 
@@ -38,27 +73,16 @@ def cases_of(settings: Settings, codec: Codec, subjects: Collection[Subject]) ->
     too: it is in the record, and its fields open. What is no event of a pinned contract is
     passed. Raises KafkaUnavailable, RegistryUnavailable.
     """
-    person = frozenset(subjects)
-    marks = [key_ref.encode() for _, key_ref in person]
-    topics = sorted(topic for contract in codec.catalogue.published for topic in contract.topics)
-    group = f"{settings.principal}.erasure"
-    named: set[str] = set()
-    for record in read_to_end(settings, topics, group=group):
-        # the references stand in an event as they are: few events need decoding
-        if any(mark in record.value for mark in marks):
-            meta = _meta_of(codec, record)
-            if meta is not None and not person.isdisjoint(_refs(meta, of_case=False)):
-                named.add(_case_of(meta))
+    named = {_case_of(each.event["meta"]) for each in mentions_of(settings, codec, subjects)}
     if not named:
         return []
     keys = {each.encode() for each in named}
     parts: dict[str, list[Event]] = {each: [] for each in sorted(named)}
-    for record in read_to_end(settings, topics, group=group):
+    for record in read_to_end(settings, _topics(codec), group=f"{settings.principal}.erasure"):
         # an event's key is its case, or its own id
-        if record.key in keys:
-            meta = _meta_of(codec, record)
-            if meta is not None and _case_of(meta) in parts:
-                parts[_case_of(meta)].append(meta)
+        decoded = _decoded(codec, record) if record.key in keys else None
+        if decoded is not None and _case_of(decoded.event["meta"]) in parts:
+            parts[_case_of(decoded.event["meta"])].append(decoded.event["meta"])
     return [
         Case(
             case_ref,
@@ -79,12 +103,15 @@ def _case_of(meta: Event) -> str:
     return str(meta["case_ref"] or meta["event_id"])
 
 
-def _meta_of(codec: Codec, record: Record) -> Event | None:
-    """Return an event's envelope, None if it is no event that its department may have sent."""
+def _topics(codec: Codec) -> list[str]:
+    return sorted(topic for contract in codec.catalogue.published for topic in contract.topics)
+
+
+def _decoded(codec: Codec, record: Record) -> Decoded | None:
+    """Return an event, None if it is none that its department may have sent."""
     try:
         decoded = codec.decode(record.value)
-        meta: Event = decoded.event["meta"]
-        own = decoded.contract.topic_of(meta["department"])
+        own = decoded.contract.topic_of(decoded.event["meta"]["department"])
     except (EventInvalid, ContractRefused):
         return None
-    return meta if own == record.topic else None
+    return decoded if own == record.topic else None

@@ -45,6 +45,7 @@ GROUPS = {
     "keys": "keys:commands",
     "audit": "audit:commands",
     "erase": "erase:commands",
+    "rights": "rights:commands",
     "projection": "projection:commands",
     "deadletter": "deadletter:commands",
     "entries": "entries:commands",

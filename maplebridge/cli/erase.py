@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,11 +13,9 @@ from maplebridge.access_policy.broker.vault import Subject
 from maplebridge.access_policy.erasure.certificate import certificate_hash, check_certificate
 from maplebridge.cli.options import HOME, Home, Json, settings_of
 from maplebridge.cli.output import console, counted, print_json, print_table
+from maplebridge.cli.whom import DepartmentOf, KeyRef, Source, text_of_file, whom
 from maplebridge.erasing import Eraser, State
-from maplebridge.errors import InputError
 from maplebridge.producers import Department
-from maplebridge.producers.sealing import subject_identifier
-from maplebridge.schemas import load_catalogue
 from maplebridge.settings import Profile
 
 OFFICE = "data-officer"
@@ -28,18 +24,6 @@ Officers = Annotated[
 ]
 Officer = Annotated[str, typer.Option("--by", help="Staff code of the officer.")]
 As = Annotated[str, typer.Option("--as", help="The office whose officers ask.")]
-Source = Annotated[
-    Path | None,
-    typer.Option(
-        "--identifiers", help="A file of identifiers, a line each: `phone 10000000001`; - is stdin."
-    ),
-]
-DepartmentOf = Annotated[
-    str, typer.Option("--department", help="With --key-ref: the department whose reference it is.")
-]
-KeyRef = Annotated[
-    str, typer.Option("--key-ref", help="A person's reference in a department's events.")
-]
 Out = Annotated[Path | None, typer.Option("--out", help="A folder for certificates.")]
 _ANSWERS_S = 5.0
 APPLY_S = 30.0
@@ -65,7 +49,7 @@ def request(
     they are never given on the command line. Cases of nobody else go with the person.
     """
     with Eraser(Profile.load(home), office=office) as eraser:
-        subjects = _whom(eraser, department, key_ref, identifiers)
+        subjects = _person(eraser, department, key_ref, identifiers)
         erasure_id = eraser.request(subjects, ground=ground, officers=by, at_once=now)
         state = eraser.advance(erasure_id, patience_s=_ANSWERS_S)
     _tell(state, out, as_json=as_json)
@@ -122,7 +106,7 @@ def check(
 ) -> None:
     """Check a certificate without a server, and say what it says. Exit code 7 if it is none."""
     verifier = Verifier.parse(key or Profile.load(home).audit_public_key)
-    note = _text(file)
+    note = text_of_file(file)
     content = check_certificate(note, verifier)
     told = {"holds": True, "sha256": certificate_hash(note), **content}
     if as_json:
@@ -174,7 +158,7 @@ def add(
 ) -> None:
     """Hold a case, or a person, so that nothing of it is erased; say whom as to `request`."""
     with Eraser(Profile.load(home), office=office) as eraser:
-        subjects = [] if case_ref else _whom(eraser, department, key_ref, identifiers)
+        subjects = [] if case_ref else _person(eraser, department, key_ref, identifiers)
         hold_id = eraser.hold(
             case_ref=case_ref or None,
             subjects=subjects,
@@ -239,45 +223,11 @@ def commands() -> typer.Typer:
     return app
 
 
-def _whom(eraser: Eraser, department: str, key_ref: str, identifiers: Path | None) -> list[Subject]:
-    if bool(department) != bool(key_ref) or (key_ref and identifiers):
-        raise InputError(
-            "a person is named by --department and --key-ref, or by identifiers.",
-            todo="Give the one or the other.",
-        )
-    if key_ref:
-        return eraser.people((), [(department, key_ref)])
-    return eraser.people(list(_identifiers(identifiers)))
-
-
-def _identifiers(source: Path | None) -> Iterator[str]:
-    """Yield a person's identifiers: a file's, those of stdin, or what is typed unseen."""
-    if source is not None and source != Path("-"):
-        lines = _text(source).splitlines()
-    elif source is not None or not sys.stdin.isatty():
-        lines = sys.stdin.read().splitlines()
-    else:
-        lines = [typer.prompt("Kind and value, such as: phone 10000000001", hide_input=True)]
-    kinds = _kinds()
-    for line in filter(None, map(str.strip, lines)):
-        kind, _, value = line.partition(" ")
-        if kind not in kinds or not value.strip():
-            raise InputError(
-                "a line of identifiers is no kind and value.", todo=f"Kinds: {', '.join(kinds)}."
-            )
-        yield subject_identifier(kind, value)
-
-
-def _kinds() -> list[str]:
-    """Return what a person may be identified by in some contract: name, phone and so on."""
-    return sorted(
-        {
-            name.rpartition(".")[2].removeprefix(f"{role}_")
-            for contract in load_catalogue().published
-            for role, names in contract.subjects.items()
-            for name in names
-        }
-    )
+def _person(
+    eraser: Eraser, department: str, key_ref: str, identifiers: Path | None
+) -> list[Subject]:
+    named = whom(department, key_ref, identifiers)
+    return eraser.people(named.identifiers, named.references)
 
 
 def _tell(state: State, out: Path | None, *, as_json: bool) -> None:
@@ -336,10 +286,3 @@ def _list(title: str, rows: list[dict[str, Any]], *, as_json: bool) -> None:
 
 def _cell(value: Any) -> Any:
     return ", ".join(value) if isinstance(value, list) else value
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is no text.", todo="Give a text file.") from None

@@ -2,182 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import secrets
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-import pytest
-from typer.testing import CliRunner, Result
 
 from maplebridge.access_policy.acl import ERASED_TOPIC, orders_topic
 from maplebridge.access_policy.keyclient import KeyClient, request_for
 from maplebridge.access_policy.keys import FieldKey, Withheld
-from maplebridge.cli.app import make_app
 from maplebridge.control_events import read_events
 from maplebridge.errors import AccessDenied, AuditCorrupt, InputError
 from maplebridge.kafka_topics import read_to_end
 from maplebridge.producers import Department
 from maplebridge.settings import Profile
-from tests.erasure.record import Opened, events, opened
+from tests.erasure.people import Day, Person, all_open, call, erase, run, told
+from tests.erasure.record import events, opened
 from tests.processors.lanes import await_true
 from tests.system.on_disk import files, find
-
-AT = datetime(2026, 3, 2, 1, tzinfo=UTC)
-HERE = "330681001001"
-
-
-def run(city: Profile, *arguments: str, given: str = "") -> Result:
-    command = [*arguments, "--home", str(city.home)]
-    return CliRunner().invoke(make_app(arguments[0]), command, input=given)
-
-
-def told(city: Profile, *arguments: str, given: str = "") -> dict[str, Any]:
-    result = run(city, *arguments, "--json", given=given)
-    assert result.exception is None, result.output
-    found: dict[str, Any] = json.loads(result.stdout)
-    return found
-
-
-@dataclass
-class Person:
-    """A made-up person, called otherwise at each department but for the telephone."""
-
-    phone: str
-    name: str
-
-    @classmethod
-    def made_up(cls) -> Person:
-        return cls(f"1000{secrets.randbelow(10**7):07}", f"虚构{secrets.token_hex(3)}")
-
-    @property
-    def lines(self) -> str:
-        return f"phone {self.phone}\n"
-
-
-def call(
-    hotline: Department, person: Person, case_ref: str, *, transition: str = "received"
-) -> str:
-    """Publish a call to the hotline; return its id."""
-    fields = {
-        "order_no": f"N{secrets.token_hex(4)}",
-        "channel": "phone",
-        "demand_type": "help",
-        "category": "gas",
-        "urgency": "general",
-        "state": "open",
-        "caller_name": person.name,
-        "caller_phone": person.phone,
-        "content": f"{person.name} 说楼道里有气味",
-    }
-    delivery = hotline.publish(
-        "hotline.order",
-        fields,
-        community=HERE,
-        transition=transition,
-        occurred_at=AT,
-        case_ref=case_ref,
-        purpose="case_handling",
-        legal_basis="statutory_duty",
-    )
-    delivery.result(20)
-    return delivery.event_id
-
-
-def mediate(justice: Department, people: list[Person], case_ref: str) -> str:
-    """Publish a mediation between people, with an agreement; return its id."""
-    delivery = justice.publish(
-        "mediation.case",
-        {
-            "case_no": f"M{secrets.token_hex(4)}",
-            "kind": "people",
-            "centre_level": "town_position",
-            "dispute_type": "neighbour",
-            "source": "walk_in",
-            "state": "applied",
-            "party_count": len(people),
-            "parties": [
-                {"role": "applicant", "name": each.name, "phone": each.phone} for each in people
-            ],
-            "agreement_text": f"{people[0].name} 同意",
-        },
-        community=HERE,
-        transition="applied",
-        occurred_at=AT,
-        case_ref=case_ref,
-        purpose="dispute_resolution",
-        legal_basis="statutory_duty",
-    )
-    delivery.result(20)
-    return delivery.event_id
-
-
-@dataclass(frozen=True)
-class Day:
-    """A person alone in two cases, and with another in a third; the other has a case too."""
-
-    person: Person
-    other: Person
-    own_call: str
-    own_mediation: str
-    shared_mediation: str
-    others_call: str
-    tag: str
-
-    @property
-    def shared_case(self) -> str:
-        return f"shared-{self.tag}"
-
-
-@pytest.fixture
-def hotline(city: Profile) -> Iterator[Department]:
-    with Department("hotline", settings=city.settings("dept-hotline")) as department:
-        yield department
-
-
-@pytest.fixture
-def justice(city: Profile) -> Iterator[Department]:
-    with Department("justice", settings=city.settings("dept-justice")) as department:
-        yield department
-
-
-@pytest.fixture
-def day(city: Profile, hotline: Department, justice: Department) -> Day:
-    person, other, tag = Person.made_up(), Person.made_up(), secrets.token_hex(4)
-    made = Day(
-        person,
-        other,
-        call(hotline, person, f"own-{tag}"),
-        mediate(justice, [person], f"ownm-{tag}"),
-        mediate(justice, [person, other], f"shared-{tag}"),
-        call(hotline, other, f"others-{tag}"),
-        tag,
-    )
-    ids = (made.own_call, made.own_mediation, made.shared_mediation, made.others_call)
-    # their masters are taken in by the key broker's intake
-    await_true(lambda: all_open(opened(city), ids))
-    return made
-
-
-def all_open(found: Opened, ids: tuple[str, ...]) -> bool:
-    return all(found.of(each) and not found.closed_of(each) for each in ids)
-
-
-def erase(city: Profile, person: Person, *more: str) -> dict[str, Any]:
-    officers = ("--by", "S001", "--by", "S002")
-    return told(
-        city,
-        "erase",
-        "request",
-        "--ground",
-        "consent_withdrawn",
-        *officers,
-        *more,
-        given=person.lines,
-    )
 
 
 def test_an_erased_person_opens_nowhere_and_everybody_else_does(
@@ -308,7 +147,7 @@ def test_one_officer_is_not_enough_and_nobody_is_named_by_an_error(city: Profile
     command = ("erase", "request", "--ground", "unlawful", "--by", "S001")
     refused = run(city, *command, "--by", "S001", given=day.person.lines)
     assert isinstance(refused.exception, AccessDenied)
-    assert refused.exception.rule == "erasure-needs-two-officers"
+    assert refused.exception.rule == "a-person-needs-two-officers"
     unknown = run(city, *command, "--by", "S002", given="phone 19999999999\n")
     assert isinstance(unknown.exception, InputError)
     wrong = run(city, *command, "--by", "S002", given=f"telephone {day.person.phone}\n")
