@@ -99,9 +99,8 @@ def own_copy(
         codec = Codec(catalogue, registry)
         mentions = list(mentions_of(admin, codec, subjects))
         person = frozenset(subjects)
-        alone = {
-            each.case_ref for each in cases_of(admin, codec, subjects) if each.subjects <= person
-        }
+        cases = cases_of(admin, codec, subjects)
+        alone = {each.case_ref for each in cases if each.subjects <= person}
     finally:
         registry.close()
     events: list[OwnEvent] = []
@@ -138,7 +137,7 @@ def _check(policies: Policies, decider: _Decider, office: str, department: str, 
 
 def _plain(mention: Mention) -> OwnEvent:
     """Return an event with its plain fields, but for those about staff."""
-    event, meta = mention.event, mention.event["meta"]
+    meta = mention.event["meta"]
     made = OwnEvent(
         meta["event_id"],
         meta["event_type"],

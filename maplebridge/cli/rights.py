@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections import Counter
-from typing import Any
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from maplebridge.cli.options import HOME, App, Home, Json, Purpose
 from maplebridge.cli.output import console, counted, moment, print_json, print_table
 from maplebridge.cli.whom import DepartmentOf, KeyRef, Source, whom
+from maplebridge.own_copy import own_copy
+from maplebridge.own_copy_page import page
 from maplebridge.rights import Reading, person_of, who_read
+from maplebridge.schemas import load_catalogue
 from maplebridge.settings import Profile
 
 OFFICER, AUDIT = "data-officer", "audit"
@@ -64,11 +72,54 @@ def access(
         console.print(f"{reader}, {why}: {counted(count, 'entry', 'entries')}", markup=False)
 
 
+def copy(
+    out: Annotated[Path, typer.Option("--out", help="A new folder for the copy.")],
+    by: Annotated[
+        list[str], typer.Option("--by", help="Staff code of an officer; give two of them.")
+    ],
+    department: DepartmentOf = "",
+    key_ref: KeyRef = "",
+    identifiers: Source = None,
+    office: Annotated[str, typer.Option("--as", help="The office that hands it over.")] = OFFICER,
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """Write a person's own copy: copy.json for machines, copy.html to read.
+
+    All events of all departments, with the person's own fields opened and other parties'
+    not. Both files are in plain: hand them over and delete them.
+    """
+    profile = Profile.load(home)
+    named = whom(department, key_ref, identifiers)
+    subjects = person_of(profile, named.identifiers, named.references)
+    events = own_copy(profile, subjects, office=office, officers=by)
+    made_at = datetime.now(UTC)
+    content = {
+        "made_at": made_at.isoformat(timespec="seconds"),
+        "events": [asdict(each) for each in events],
+    }
+    out.mkdir(mode=0o700, parents=True)
+    _write(out / "copy.json", json.dumps(content, ensure_ascii=False, indent=1, default=str) + "\n")
+    _write(out / "copy.html", page(events, load_catalogue(), made_at=made_at))
+    if as_json:
+        print_json({"events": len(events), "folder": str(out)})
+    else:
+        console.print(f"{counted(len(events), 'event')} written to {out}", markup=False)
+
+
 def commands() -> typer.Typer:
-    app = typer.Typer(help="Answer a person who asks about the person's data.")
+    app = typer.Typer(
+        help="Answer a person who asks about the person's data.", no_args_is_help=True
+    )
     app.command("access")(access)
-    app.callback()(lambda: None)
+    app.command("copy")(copy)
     return app
+
+
+def _write(path: Path, text: str) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def _what(each: Reading) -> str:
