@@ -30,6 +30,8 @@ KEYS_TOPIC = "mb.control.keys"
 SIGNING_TOPIC = "mb.control.signing"
 ANSWERS_TOPIC = "mb.control.entry.recognised"
 ERASED_TOPIC = "mb.control.erasure.acknowledged"
+GRANTS_TOPIC = "mb.control.policy.grant"
+APP_PREFIX = "app-"
 TIMEOUT_S = 15
 POLL_S = 0.05
 
@@ -47,15 +49,20 @@ def orders_topic(department: str) -> str:
 
 
 def app_principal(app: str) -> str:
-    return f"app-{app}"
+    return f"{APP_PREFIX}{app}"
 
 
 def wanted_rules(
-    catalogue: Catalogue, apps: Iterable[str], *, revoked: Collection[str] = ()
+    catalogue: Catalogue,
+    apps: Iterable[str],
+    *,
+    parties: Iterable[str] = (),
+    revoked: Collection[str] = (),
 ) -> frozenset[Rule]:
     """Return every rule Kafka should hold; all else is denied.
 
-    revoked: principals that may do nothing any more.
+    apps: those that read a topic of their own. parties: principals that ask for grants and
+    decide on them. revoked: principals that may do nothing any more.
     """
     rules: set[Rule] = set()
     for contract in catalogue.published:
@@ -73,8 +80,16 @@ def wanted_rules(
             rules.add((principal, "GROUP", principal, "LITERAL", operation))
             rules.add((principal, "GROUP", f"{principal}.", "PREFIXED", operation))
     rules |= _topic("key-broker", KEYS_TOPIC, "READ", "DESCRIBE")
-    for reader in ("combine", "key-broker"):
+    parties = tuple(parties)
+    for reader in ("combine", "key-broker", "deliver", "acl-sync", *parties):
         rules |= _topic(reader, SIGNING_TOPIC, "READ", "DESCRIBE")
+    for reader in ("key-broker", "deliver", "acl-sync", *parties):
+        rules |= _topic(reader, GRANTS_TOPIC, "READ", "DESCRIBE")
+    for writer in ("acl-sync", *parties):
+        rules |= _topic(writer, GRANTS_TOPIC, "WRITE")
+        rules |= _prefixed(writer, "GROUP", f"{writer}.", "READ", "DESCRIBE")
+    for operation in ("ALTER", "DESCRIBE"):
+        rules.add(("acl-sync", "BROKER", "kafka-cluster", "LITERAL", operation))
     rules |= _prefixed("combine", "TOPIC", "mb.react.", "READ", "DESCRIBE")
     for prefix in ("mb.core.", "mb.react.", "mb.dlq."):
         rules |= _prefixed("relay", "TOPIC", prefix, "WRITE", "DESCRIBE")
@@ -95,14 +110,16 @@ def wanted_rules(
     return frozenset(rule for rule in rules if rule[0] not in revoked)
 
 
-def sync_rules(settings: Settings, rules: frozenset[Rule]) -> tuple[int, int]:
+def sync_rules(settings: Settings, rules: frozenset[Rule], *, prefix: str = "") -> tuple[int, int]:
     """Make Kafka hold exactly `rules`; return how many were added and removed.
 
-    settings: those of the super user. Raises KafkaUnavailable.
+    settings: of who may alter rules. prefix: leave alone the rules of principals whose names
+    begin otherwise. Raises KafkaUnavailable.
     """
     admin = AdminClient(settings.kafka_config())
+    rules = _of(prefix, rules)
     try:
-        held = _held(admin)
+        held = _of(prefix, _held(admin))
         added, removed = rules - held, held - rules
         if added:
             for created in admin.create_acls([_binding(rule) for rule in sorted(added)]).values():
@@ -112,13 +129,17 @@ def sync_rules(settings: Settings, rules: frozenset[Rule]) -> tuple[int, int]:
                 gone.result(TIMEOUT_S)
         # Kafka answers before the broker applies them: a producer that came at once would fail
         deadline = time.monotonic() + TIMEOUT_S
-        while _held(admin) != rules and time.monotonic() < deadline:
+        while _of(prefix, _held(admin)) != rules and time.monotonic() < deadline:
             time.sleep(POLL_S)
     except (KafkaException, TimeoutError) as exc:
         reason = exc.args[0].name() if isinstance(exc, KafkaException) else "timed out"
         error = KafkaUnavailable(settings.kafka_bootstrap, reason)
         raise explained(error, tls_ca=settings.tls_ca) from exc
     return len(added), len(removed)
+
+
+def _of(prefix: str, rules: Iterable[Rule]) -> frozenset[Rule]:
+    return frozenset(rule for rule in rules if rule[0].startswith(prefix))
 
 
 def _held(admin: AdminClient) -> frozenset[Rule]:

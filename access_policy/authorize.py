@@ -35,7 +35,8 @@ class Request(BaseModel):
 class FieldDecision:
     """One field. needs_key: it travels sealed and is clear to who is given its field key.
 
-    rule, reason: the deciding policy's @id and @doc. ask: whom to ask; empty where it is clear.
+    rule, reason: the deciding policy's @id and @doc. grant: the id of the grant it rests on, if
+    on any. ask: whom to ask; empty where it is clear.
     """
 
     path: str
@@ -44,6 +45,7 @@ class FieldDecision:
     needs_key: bool
     rule: str
     reason: str
+    grant: str
     ask: str
 
 
@@ -97,7 +99,8 @@ def authorize(policies: Policies, request: Request) -> Decision:
 
     Want of permission is an answer: unknown apps, purposes and places are denied.
     Raises ContractRefused if there is no such event type, read model or field, InputError
-    if policies tell communities of the region apart, so that no single answer holds for it.
+    if policies tell communities of the region apart, so that no single answer holds for it,
+    Unavailable if it is not known which grants hold.
     """
     consumer = policies.consumers.get(request.app)
     community = request.community or (consumer.region if consumer else "")
@@ -131,6 +134,7 @@ def _event(policies: Policies, request: Request, community: str) -> Decision:
                 needs_key=path in keys,
                 rule=plan.rules[path],
                 reason=policies.rules.doc(plan.rules[path]),
+                grant=plan.grants.get(path, ""),
                 ask=plan.ask.get(path, ""),
             )
             for path, form in plan.forms.items()
@@ -166,6 +170,7 @@ def _read_model(policies: Policies, request: Request, community: str) -> Decisio
                 needs_key=False,
                 rule=plan.rule,
                 reason=reason,
+                grant="",
                 ask="" if plan.allowed else plan.ask,
             )
             for path, grade in grades.items()

@@ -14,7 +14,10 @@ from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import Field as PydanticField
 
+from maplebridge.access_policy.grant_log import FixedGrants
+from maplebridge.access_policy.grants import GrantedField, Terms
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.rules import BUILT_IN
 from maplebridge.errors import InputError
@@ -35,8 +38,9 @@ class Asking(BaseModel):
 class Expected(BaseModel):
     """One line of a group. resource: an event type or a read model. field: empty for rows.
 
-    restricted: the record raised its own grade. asking: it is about a person, and the
-    resource is a department; `clear` then stands for permitted.
+    restricted: the record raised its own grade. granted: the grade up to which an active
+    grant names the field, or, of rows, some field of the event type; 0 for no grant. asking:
+    it is about a person, and the resource is a department; `clear` then stands for permitted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,6 +49,7 @@ class Expected(BaseModel):
     field: str = ""
     restricted: bool = False
     asking: Asking | None = None
+    granted: int = PydanticField(default=0, ge=0, le=4)
     form: Literal["clear", "generalise", "mask", "pseudonym", "absent"]
     rule: str
 
@@ -118,9 +123,10 @@ def try_cases(policies: Policies, cases: Sequence[tuple[str, Group]]) -> Outcome
     """Ask the policies each case. Raises InputError if one names what is not there."""
     failures, tried, count = [], set(), 0
     for file, group in cases:
-        asked = _differing(policies, group)
+        differing = _differing(policies, group)
         for case in group.cases:
             count += 1
+            asked = _under(differing, group, case) if case.granted else differing
             expected, found = (case.form, case.rule), _found(asked, group, case)
             tried.add(found[1])
             if expected != found:
@@ -174,6 +180,22 @@ def _differing(policies: Policies, group: Group) -> Policies:
         update={"consumers": {**listed.consumers, group.consumer: changed}}
     )
     return Policies(policies.catalogue, policies.regions, consumers, policies.rules)
+
+
+def _under(policies: Policies, group: Group, case: Expected) -> Policies:
+    """Return the policies where the grant of a case holds."""
+    named = GrantedField(case.resource, case.field or "meta.event_id", case.granted)
+    terms = Terms(
+        grant_id="G-0",
+        consumer=group.consumer,
+        region=group.community,
+        purpose=group.purpose,
+        legal_basis=policies.consumers.known(group.consumer).legal_basis,
+        valid_from=0,
+        valid_to=1,
+        fields=(named,),
+    )
+    return policies.under(FixedGrants(terms))
 
 
 def _read(path: Path) -> Iterator[Group]:

@@ -26,7 +26,8 @@ class Explanation:
     """The answer to "why do I (not) see this?".
 
     resource: an event type or read model. path, category and form are empty and
-    grade is 0 where the question was about rows only. rule: the deciding one.
+    grade is 0 where the question was about rows only. rule: the deciding one. grant: the id of
+    the grant that it rests on, if on any.
     """
 
     app: str
@@ -41,6 +42,7 @@ class Explanation:
     form: str
     rule: str
     rule_text: str
+    grant: str
     ask: str
     policy_version: str
     steps: tuple[Step, ...]
@@ -63,6 +65,7 @@ class Explanation:
             f"  for {self.app}, purpose {self.purpose}, in {self.community}"
             + (", in a restricted record" if self.restricted else ""),
             f"  decided by {self.rule}: {self.rule_text}",
+            *([f"  under grant {self.grant}"] if self.grant else []),
             "",
         ]
         for step in self.steps:

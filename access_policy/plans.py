@@ -30,7 +30,10 @@ KEY_REFS = "meta.key_refs"
 
 @dataclass(frozen=True)
 class PlanShape:
-    """The part of a plan that many communities share; pairs of (path, ...)."""
+    """The part of a plan that many communities share; pairs of (path, ...).
+
+    grants: the ids of the grants that fields rest on; the path "" is the row's.
+    """
 
     forms: tuple[tuple[str, Form], ...]
     rules: tuple[tuple[str, str], ...]
@@ -38,6 +41,7 @@ class PlanShape:
     grades: tuple[tuple[str, int], ...]
     kinds: tuple[tuple[str, Kind], ...]
     sealed: frozenset[str]
+    grants: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def forms_by_path(self) -> Mapping[str, Form]:
@@ -98,6 +102,11 @@ class ViewPlan:
     def kinds(self) -> Mapping[str, Kind]:
         """What each field is that is shown generalised or masked."""
         return dict(self.shape.kinds)
+
+    @property
+    def grants(self) -> Mapping[str, str]:
+        """The grant that each path rests on that rests on one; "" is the row's."""
+        return dict(self.shape.grants)
 
     @property
     def sealed(self) -> frozenset[str]:

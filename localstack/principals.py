@@ -6,15 +6,16 @@ SUPER_USER = "admin"
 CONTROLLER = "controller"
 """Kafka's controller listener knows this user only; no client can log in as it."""
 
-SERVICES = ("combine", "relay", "react", "deliver", "key-broker", "audit", "query")
+SERVICES = ("combine", "relay", "react", "deliver", "key-broker", "audit", "acl-sync", "query")
 DEPARTMENTS = (
     "dept-citymgt", "dept-civil", "dept-community", "dept-court", "dept-emergency",
     "dept-govsvc", "dept-grid", "dept-hotline", "dept-justice",
 )  # fmt: skip
 APPLICATIONS = ("app-town-mediation", "app-city-dashboard", "app-data-officer")
+OFFICERS = ("officer-bureau-1", "officer-bureau-2", "officer-justice-1", "officer-hotline-1")
 REGISTRY = "apicurio"
 
-KAFKA_USERS = (SUPER_USER, *SERVICES, *DEPARTMENTS, *APPLICATIONS)
+KAFKA_USERS = (SUPER_USER, *SERVICES, *DEPARTMENTS, *APPLICATIONS, *OFFICERS)
 POSTGRES_USERS = (*SERVICES, REGISTRY)
 ALL = (*KAFKA_USERS, REGISTRY, CONTROLLER)
 

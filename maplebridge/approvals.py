@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from maplebridge.control_events import publish_event, read_events
+from maplebridge.control_events import publish, read_events
 from maplebridge.schemas import Event
 from maplebridge.schemas.gradings import Grading
 from maplebridge.settings import Settings
@@ -25,11 +25,11 @@ def approved_gradings(settings: Settings) -> list[Grading]:
 def approve(settings: Settings, grading: Grading, reason: str) -> str:
     """Write an approved grading to the topic; return the event's id once Kafka has it.
 
-    settings: those of the administrator, who alone may write there.
-    Raises EventInvalid if the contract does not take it, KafkaUnavailable, RegistryUnavailable.
+    settings: those of the administrator, who alone may write there. Raises as
+    `control_events.publish`.
     """
     fields = _fields(grading, reason, at=time.time_ns() // 1000)
-    return publish_event(settings, EVENT_TYPE, fields, transition="graded", purpose="audit")
+    return publish(settings, EVENT_TYPE, "graded", fields, key=grading.event_type)
 
 
 def _fields(grading: Grading, reason: str, *, at: int) -> dict[str, Any]:

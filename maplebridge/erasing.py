@@ -37,8 +37,9 @@ from maplebridge.access_policy.erasure.orders import acknowledgements, order
 from maplebridge.access_policy.erasure.parties import cases_of
 from maplebridge.access_policy.erasure.scope import Scope, scope_of
 from maplebridge.access_policy.keyclient import KEY_TTL_S
+from maplebridge.access_policy.officers import load_officers
 from maplebridge.access_policy.policy import Policies
-from maplebridge.control_events import publish_event
+from maplebridge.control_events import publish
 from maplebridge.errors import AccessDenied, InputError
 from maplebridge.people import people
 from maplebridge.schemas import Codec, RegistryClient, load_catalogue, load_code_lists, load_regions
@@ -72,6 +73,7 @@ class Eraser:
         self._office = office
         self._policies = Policies(load_catalogue(), load_regions(self._admin.regions))
         self._codes = load_code_lists()
+        self._officers = load_officers()
         self._files = epoch_files(self._broker, open_root(self._broker))
         self._held = ExitStack()
 
@@ -163,6 +165,7 @@ class Eraser:
     ) -> str:
         """Let nothing of a case or of a person be erased; return the hold's id."""
         self._check_code("legal_basis", basis)
+        self._officers.known(officer)
         if find_personal_data(reason):
             raise InputError(
                 "the reason holds what looks like a number of a person.",
@@ -185,6 +188,7 @@ class Eraser:
 
     def lift(self, hold_id: str, *, officer: str) -> None:
         """Raises InputError if no such hold stands."""
+        self._officers.known(officer)
         lift_hold(self._connection, hold_id, officer=officer)
         self._log("hold.lifted", "", hold_id)
 
@@ -203,7 +207,7 @@ class Eraser:
                 PURPOSE,
                 department=department,
                 grade=grade,
-                officers=len(set(officers)),
+                officers=self._officers.answering(officers, department),
             )
             rule = verdict.rule
             if not verdict.allowed:
@@ -212,16 +216,17 @@ class Eraser:
                     f"{self._office} may not erase L{grade} of {department}:"
                     f" {self._policies.rules.doc(rule)}",
                     rule=rule,
-                    todo="Give --by twice, with the staff codes of two data officers.",
+                    todo=f"Give --by twice, with two officers who answer for {department}.",
                 )
         return rule
 
     def _announce(self, erasure: Erasure) -> None:
         subjects = store.subjects_of(self._connection, erasure.erasure_id)
         scope = self._scope(subjects)
-        publish_event(
+        publish(
             self._admin,
             "erasure.requested",
+            "requested",
             {
                 "erasure_id": erasure.erasure_id,
                 "scope": "person",
@@ -231,9 +236,7 @@ class Eraser:
                 # together they would say which references of several departments are one person
                 "key_refs": [],
             },
-            transition="requested",
-            purpose=PURPOSE,
-            at=_micros(erasure.requested_at),
+            key=erasure.erasure_id,
         )
         store.mark_announced(self._connection, erasure.erasure_id)
 
@@ -341,9 +344,10 @@ class Eraser:
         self._log("erasure.completed", "", erasure.erasure_id, covered=[named])
         report = erasure.report
         executed_at = erasure.executed_at or datetime.now(UTC)
-        publish_event(
+        publish(
             self._admin,
             "erasure.completed",
+            "completed",
             {
                 "erasure_id": erasure.erasure_id,
                 "epoch": max(erasure.epochs, default=""),
@@ -353,8 +357,7 @@ class Eraser:
                 "cached_until": _micros(_cached_until(executed_at)),
                 "certificate": named,
             },
-            transition="completed",
-            purpose=PURPOSE,
+            key=erasure.erasure_id,
         )
         store.mark_completed(self._connection, erasure.erasure_id)
 

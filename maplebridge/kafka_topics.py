@@ -17,6 +17,7 @@ from confluent_kafka import (
 
 from maplebridge.errors import KafkaUnavailable
 from maplebridge.settings import Settings
+from maplebridge.tls import explained
 
 TIMEOUT_S = 10.0
 _BATCH = 10_000
@@ -34,17 +35,22 @@ class Record(NamedTuple):
 
 def send(settings: Settings, records: Iterable[Record]) -> None:
     """Write records, in order; Kafka has them all when this returns. Raises KafkaUnavailable."""
-    producer = Producer(settings.kafka_config(**{"enable.idempotence": True}))
     failed: list[str] = []
-    for each in records:
-        producer.produce(
-            each.topic,
-            each.value,
-            each.key or None,
-            on_delivery=lambda error, _: failed.append(error.name()) if error else None,
-        )
-    if producer.flush(TIMEOUT_S) or failed:
-        raise KafkaUnavailable(settings.kafka_bootstrap, failed[0] if failed else "no answer")
+    try:
+        producer = Producer(settings.kafka_config(**{"enable.idempotence": True}))
+        for each in records:
+            producer.produce(
+                each.topic,
+                each.value,
+                each.key or None,
+                on_delivery=lambda error, _: failed.append(error.name()) if error else None,
+            )
+        unsent = producer.flush(TIMEOUT_S)
+    except KafkaException as exc:
+        unsent, failed = 0, [exc.args[0].name()]
+    if unsent or failed:
+        error = KafkaUnavailable(settings.kafka_bootstrap, failed[0] if failed else "no answer")
+        raise explained(error, tls_ca=settings.tls_ca)
 
 
 def read_to_end(settings: Settings, topics: Collection[str], *, group: str) -> Iterator[Record]:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from maplebridge.access_policy.acl import sync_rules, wanted_rules
+from maplebridge.access_policy.acl import sync_rules
+from maplebridge.access_policy.acl_sync import city_rules
 from maplebridge.access_policy.broker.bundles import InUse, deposit, end_bundles, in_use, withdraw
 from maplebridge.access_policy.broker.principals import (
     ensure_principals,
@@ -30,7 +31,6 @@ from maplebridge.access_policy.logins import (
     remove_logins,
     set_login,
 )
-from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.signatures import Enrolment, SigningKey
 from maplebridge.access_policy.signing_keys import enrol
 from maplebridge.department_access import (
@@ -40,9 +40,9 @@ from maplebridge.department_access import (
     overlap_signing_keys,
 )
 from maplebridge.errors import InputError
-from maplebridge.provision import served_apps
-from maplebridge.schemas import load_catalogue, load_regions
+from maplebridge.schemas import load_catalogue
 from maplebridge.settings import Handover, Mechanism, Profile, Settings
+from maplebridge.wiring import grants_now, make_policies
 
 EXPIRY = timedelta(days=7)
 OVERLAP = timedelta(days=14)
@@ -259,10 +259,9 @@ def _remembered(profile: Profile, principal: str, state: State) -> Profile:
 
 
 def _sync_rules(profile: Profile) -> None:
-    policies = Policies(load_catalogue(), load_regions(profile.regions))
-    apps = served_apps(policies)
-    rules = wanted_rules(policies.catalogue, apps, revoked=profile.revoked)
-    sync_rules(profile.settings("admin"), rules)
+    admin = profile.settings("admin")
+    policies = make_policies(admin, grants=grants_now(admin))
+    sync_rules(admin, city_rules(policies, revoked=profile.revoked))
 
 
 def _enrolment(department: str, key: SigningKey, now: datetime) -> Enrolment:

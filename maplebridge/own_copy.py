@@ -12,12 +12,14 @@ from typing import Any
 
 from maplebridge.access_policy.audit.log import AuditLog
 from maplebridge.access_policy.broker import Broker, audit_into
+from maplebridge.access_policy.broker.release import Ruling
 from maplebridge.access_policy.broker.service import epoch_files, open_root
 from maplebridge.access_policy.broker.store import Connections
 from maplebridge.access_policy.broker.vault import Subject, Vault
 from maplebridge.access_policy.erasure.parties import CASE, Mention, cases_of, mentions_of
 from maplebridge.access_policy.keyclient import request_for
 from maplebridge.access_policy.keys import ITEMS_MAX, FieldKey, KeyRequest
+from maplebridge.access_policy.officers import load_officers
 from maplebridge.access_policy.policy import Policies
 from maplebridge.errors import AccessDenied, TokenInvalid
 from maplebridge.processors.opening import Openers
@@ -52,7 +54,8 @@ class _Decider:
     def __init__(self, policies: Policies, office: str, officers: Collection[str]) -> None:
         self._policies = policies
         self._office = office
-        self._officers = len(set(officers))
+        self._officers = officers
+        self._known = load_officers()
 
     def decide(
         self,
@@ -63,16 +66,16 @@ class _Decider:
         grade: int,
         community: str,
         department: str,
-    ) -> tuple[bool, str, str]:
+    ) -> Ruling:
         verdict = self._policies.about_person(
             "hand_over",
             self._office,
             purpose,
             department=department,
             grade=grade,
-            officers=self._officers,
+            officers=self._known.answering(self._officers, department),
         )
-        return verdict.allowed, verdict.rule, self._policies.version
+        return Ruling(verdict.allowed, verdict.rule, self._policies.version)
 
 
 @dataclass(frozen=True)
@@ -126,12 +129,12 @@ def own_copy(
 
 
 def _check(policies: Policies, decider: _Decider, office: str, department: str, grade: int) -> None:
-    allowed, rule, _ = decider.decide("", PURPOSE, "", "", grade, "", department)
-    if not allowed:
+    said = decider.decide("", PURPOSE, "", "", grade, "", department)
+    if not said.allowed:
         raise AccessDenied(
-            f"{office} may not hand over L{grade} of {department}: {policies.rules.doc(rule)}",
-            rule=rule,
-            todo="Give --by twice, with the staff codes of two data officers.",
+            f"{office} may not hand over L{grade} of {department}: {policies.rules.doc(said.rule)}",
+            rule=said.rule,
+            todo=f"Give --by twice, with two officers who answer for {department}.",
         )
 
 

@@ -16,19 +16,21 @@ from maplebridge.access_policy.acl import (
     ERASED_TOPIC,
     KEYS_TOPIC,
     SIGNING_TOPIC,
+    app_principal,
     orders_topic,
     out_topic,
     sync_rules,
-    wanted_rules,
 )
+from maplebridge.access_policy.acl_sync import apps_with_topics, city_rules
 from maplebridge.access_policy.audit.checkpoint import make_signing_key
 from maplebridge.access_policy.audit.service import signing_key_path
 from maplebridge.access_policy.audit.store import connect as connect_audit
 from maplebridge.access_policy.audit.store import migrate as migrate_audit
 from maplebridge.access_policy.broker.service import provision as provision_key_broker
 from maplebridge.access_policy.broker.store import administer
+from maplebridge.access_policy.consumers import load_consumers
 from maplebridge.access_policy.erasure.orders import ACKNOWLEDGED, ORDERED
-from maplebridge.access_policy.policy import Policies
+from maplebridge.access_policy.officers import load_officers
 from maplebridge.access_policy.signatures import Enrolment, SigningKey
 from maplebridge.access_policy.signing_keys import SCHEMA as SIGNING_SCHEMA
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory, enrol
@@ -41,13 +43,13 @@ from maplebridge.schemas import (
     Catalogue,
     RegistryClient,
     load_catalogue,
-    load_regions,
     load_schema,
 )
 from maplebridge.schemas.recognised import RECOGNISED
 from maplebridge.schemas.registration import register_contracts
 from maplebridge.settings import Profile, Settings
 from maplebridge.tls import explained
+from maplebridge.wiring import grants_now, make_policies
 
 TIMEOUT_S = 30
 EPOCH_MS = 7 * 24 * 3600 * 1000
@@ -106,11 +108,6 @@ def wanted_topics(
     return topics + [TopicSpec(out_topic(app), 2, max_bytes=large) for app in apps]
 
 
-def served_apps(policies: Policies) -> list[str]:
-    """Return the apps that some policy lets follow events; no other has a topic of its own."""
-    return [app for app in policies.consumers.consumers if policies.subscriptions(app)]
-
-
 def make_topics(settings: Settings, topics: Iterable[TopicSpec]) -> int:
     """Make the topics that are missing; return how many. Raises KafkaUnavailable."""
     admin = AdminClient(settings.kafka_config())
@@ -163,7 +160,7 @@ def provision(profile: Profile) -> Profile:
     """
     admin = profile.settings("admin")
     catalogue = load_catalogue()
-    apps = served_apps(Policies(catalogue, load_regions(admin.regions)))
+    apps = apps_with_topics(load_consumers())
     with ThreadPoolExecutor(3) as pool:
         topics = pool.submit(_provision_kafka, profile, catalogue, apps)
         schemas = pool.submit(register_schemas, admin, catalogue, apps)
@@ -187,16 +184,22 @@ def _provision_kafka(profile: Profile, catalogue: Catalogue, apps: Sequence[str]
     settings = profile.settings("admin")
     wanted = wanted_topics(catalogue, apps, record_max_bytes=settings.record_max_bytes)
     make_topics(settings, wanted)
-    sync_rules(settings, wanted_rules(catalogue, apps, revoked=profile.revoked))
+    policies = make_policies(settings, catalogue, grants=grants_now(settings))
+    sync_rules(settings, city_rules(policies, revoked=profile.revoked))
 
 
 def _enrolled(profile: Profile, admin: Settings, catalogue: Catalogue) -> dict[str, str]:
-    """Return a signing key for every department whose keys are made here, each enrolled."""
+    """Return a signing key for whoever signs and whose keys are made here, each enrolled."""
+    signers = [
+        *(f"dept-{each}" for each in catalogue.departments),
+        *map(app_principal, apps_with_topics(load_consumers())),
+        *load_officers().principals,
+    ]
     keys = {
         principal: SigningKey.decode(profile.signing_keys[principal])
         if principal in profile.signing_keys
         else SigningKey.generate()
-        for principal in (f"dept-{each}" for each in catalogue.departments)
+        for principal in signers
         if principal not in profile.handovers
     }
     directory = SigningKeyDirectory(admin)

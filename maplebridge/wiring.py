@@ -6,19 +6,26 @@ import asyncio
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 
 import psycopg
 
+from maplebridge.access_policy.acl_sync import AclSync
 from maplebridge.access_policy.audit.log import AuditLog
 from maplebridge.access_policy.audit.service import run as run_audit_service
 from maplebridge.access_policy.broker import audit_into
+from maplebridge.access_policy.broker.release import Ruling
 from maplebridge.access_policy.broker.service import run as run_key_broker_service
-from maplebridge.access_policy.consumers import Consumers
+from maplebridge.access_policy.consumers import Consumers, load_consumers
+from maplebridge.access_policy.grant_log import ActiveGrants, FixedGrants, GrantLog, GrantsView
+from maplebridge.access_policy.grants import EVENT_TYPE as GRANT
+from maplebridge.access_policy.grants import Grant
 from maplebridge.access_policy.keyclient import KeyClient
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.signatures import SignatureVerifier
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory
+from maplebridge.control_events import publish
 from maplebridge.errors import ContractRefused, Unavailable
 from maplebridge.processors.combine import BATCH, Combine
 from maplebridge.processors.deliver import Deliver
@@ -56,14 +63,38 @@ SWITCH_INTERVAL_S = 0.0005
 Service = Callable[[Settings, threading.Event], None]
 
 
+def grants_now(settings: Settings) -> FixedGrants:
+    """Return the grants that hold now. Raises KafkaUnavailable, RegistryUnavailable."""
+    grants = make_grant_log(settings)
+    try:
+        grants.read()
+        active = grants.book.active(time.time_ns() // 1000)
+    finally:
+        grants.close()
+    return FixedGrants(*(terms for each in active.values() for terms in each))
+
+
 def make_codec(settings: Settings, catalogue: Catalogue) -> Codec:
     return Codec(catalogue, RegistryClient(settings.registry_url, tls_ca=settings.tls_ca))
 
 
 def make_policies(
-    settings: Settings, catalogue: Catalogue | None = None, *, consumers: Consumers | None = None
+    settings: Settings,
+    catalogue: Catalogue | None = None,
+    *,
+    consumers: Consumers | None = None,
+    grants: ActiveGrants | None = None,
 ) -> Policies:
-    return Policies(catalogue or load_catalogue(), load_regions(settings.regions), consumers)
+    """Return the policies; without `grants` as if none were held."""
+    return Policies(
+        catalogue or load_catalogue(), load_regions(settings.regions), consumers, grants=grants
+    )
+
+
+def make_grant_log(settings: Settings, consumers: Consumers | None = None) -> GrantLog:
+    """Return what reads the grants as `settings.principal`."""
+    regions = load_regions(settings.regions)
+    return GrantLog(settings, load_catalogue(), regions, consumers or load_consumers())
 
 
 def make_combine(
@@ -121,13 +152,14 @@ def make_deliver(
     *,
     audit: AuditLog,
     keys: KeyClient,
+    grants: ActiveGrants,
     consumers: Consumers | None = None,
 ) -> Deliver:
     """Return a `deliver` to the built-in consumers, or to those given."""
     catalogue = load_catalogue()
     registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
     view = load_schema("out/view.v1")
-    policies = make_policies(settings, catalogue, consumers=consumers)
+    policies = make_policies(settings, catalogue, consumers=consumers, grants=grants)
     topic = f"mb.out.{next(iter(policies.consumers.consumers))}"
     return Deliver(
         settings,
@@ -154,16 +186,17 @@ class PolicyDecider:
         grade: int,
         community: str,
         department: str,
-    ) -> tuple[bool, str, str]:
+    ) -> Ruling:
         try:
             contract = self._policies.catalogue.get(event_type)
         except ContractRefused:
-            return False, "not-in-contract", self._policies.version
+            return Ruling(False, "not-in-contract", self._policies.version)
         plan = self._policies.plan(app, purpose, contract, community)
         spec = contract.by_path.get(path)
         if spec is None or spec.grade != grade or department not in contract.publishers:
-            return False, "not-in-contract", plan.policy_version
-        return plan.is_clear(path), plan.rules[path], plan.policy_version
+            return Ruling(False, "not-in-contract", plan.policy_version)
+        grant = plan.grants.get(path, "")
+        return Ruling(plan.is_clear(path), plan.rules[path], plan.policy_version, grant)
 
 
 def run_combine(settings: Settings, stop: threading.Event) -> None:
@@ -185,11 +218,12 @@ def run_relay(settings: Settings, stop: threading.Event) -> None:
 
 
 def run_deliver(settings: Settings, stop: threading.Event) -> None:
-    audit = AuditLog(settings)
+    audit, grants = AuditLog(settings), GrantsView(make_grant_log(settings)).start()
     try:
         with KeyClient(settings) as keys:
-            make_deliver(settings, audit=audit, keys=keys).run(stop)
+            make_deliver(settings, audit=audit, keys=keys, grants=grants).run(stop)
     finally:
+        grants.close()
         audit.close()
 
 
@@ -223,13 +257,29 @@ def run_key_broker(settings: Settings, stop: threading.Event) -> None:
     """Serve until SIGTERM: the HTTP server listens to signals by itself."""
     schema = load_schema("control/keys.master.created.v1")
     decode = AvroCodec(schema, 0).decode
-    run_key_broker_service(
-        settings,
-        decider=PolicyDecider(make_policies(settings)),
-        audit=audit_into(AuditLog(settings)),
-        decode=decode,
-    )
+    grants = GrantsView(make_grant_log(settings)).start()
+    try:
+        run_key_broker_service(
+            settings,
+            decider=PolicyDecider(make_policies(settings, grants=grants)),
+            audit=audit_into(AuditLog(settings)),
+            decode=decode,
+        )
+    finally:
+        grants.close()
     stop.set()
+
+
+def run_acl_sync(settings: Settings, stop: threading.Event) -> None:
+    def tell(grant: Grant) -> None:
+        fields = {**grant.terms.to_event(), "acted_by": settings.principal}
+        publish(settings, GRANT, "expired", fields, key=grant.terms.grant_id)
+
+    grants = make_grant_log(settings)
+    try:
+        AclSync(settings, grants, make_policies(settings), tell).run(stop)
+    finally:
+        grants.close()
 
 
 SERVICES: Mapping[str, Service] = {
@@ -239,6 +289,7 @@ SERVICES: Mapping[str, Service] = {
     "relay": run_relay,
     "react": run_react,
     "deliver": run_deliver,
+    "acl-sync": run_acl_sync,
 }
 """Maple Bridge's own services by name; each acts as the principal of its name."""
 

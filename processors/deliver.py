@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import (
@@ -42,6 +42,8 @@ BATCH = 1000
 POLL_S = 0.1
 TRANSACTION_S = 30
 STEP_S = 10
+DECIDED_S = 1.5
+"""How long after it was decided by a grant a batch may still be committed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +82,15 @@ class Deliver:
         self._keys = keys
         self._projections: dict[tuple[str, str, int], Projection] = {}
         self._lost: KafkaError | None = None
-        self._subscribers: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        for app in policies.consumers.consumers:
-            for purpose, event_type in policies.subscriptions(app):
-                self._subscribers[event_type].append((app, purpose))
+        self._subscribers: Mapping[str, list[tuple[str, str]]] = {}
+        self._grants_revision = -1
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until `stop` is set.
 
-        Raises KafkaUnavailable, AuditUnavailable, KeyBrokerUnavailable; what was not
-        committed is delivered by the next run.
+        Raises KafkaUnavailable, also while it is not known which grants hold,
+        AuditUnavailable, KeyBrokerUnavailable; what was not committed is delivered by the
+        next run.
         """
         consumer, producer = self._consumer(), self._producer()
         try:
@@ -168,6 +169,8 @@ class Deliver:
         return True
 
     def _deliver(self, consumer: Consumer, producer: Producer, messages: Sequence[Message]) -> None:
+        decided_at = time.monotonic()
+        self._learn_subscribers()
         granted = [each for message in messages for each in self._grants(message)]
         self._audit_all(granted)
         pseudonyms = self._pseudonyms(granted)
@@ -179,7 +182,21 @@ class Deliver:
                 out_topic(each.plan.app), key=each.out_key, value=self._view(each, tokens)
             )
         self._send_offsets(consumer, producer, _after(messages))
+        if time.monotonic() - decided_at > DECIDED_S and any(each.plan.grants for each in granted):
+            # a grant may have been revoked meanwhile: the next run decides anew
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
         producer.commit_transaction(TRANSACTION_S)
+
+    def _learn_subscribers(self) -> None:
+        """Ask anew who gets what, where other grants hold than before."""
+        revision = self._policies.grants.revision
+        if revision == self._grants_revision:
+            return
+        found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for app in self._policies.consumers.consumers:
+            for purpose, event_type in self._policies.subscriptions(app):
+                found[event_type].append((app, purpose))
+        self._subscribers, self._grants_revision = found, revision
 
     def _send_offsets(
         self, consumer: Consumer, producer: Producer, offsets: list[TopicPartition]
@@ -217,7 +234,7 @@ class Deliver:
             return
         contract, event = decoded.contract, decoded.event
         restricted = is_restricted(contract, event)
-        for app, purpose in self._subscribers[contract.event_type]:
+        for app, purpose in self._subscribers.get(contract.event_type, ()):
             plan = self._policies.plan(
                 app, purpose, contract, event["meta"]["community"], restricted=restricted
             )
@@ -258,6 +275,7 @@ class Deliver:
     def _leaf(self, rows: Sequence[Granted]) -> Leaf:
         plan, projection = rows[0].plan, rows[0].projection
         consumer = self._policies.consumers.get(plan.app)
+        grants = sorted(set(plan.grants.values()))
         return Leaf(
             at=time.time_ns() // 1000,
             action="access.delivered",
@@ -265,6 +283,7 @@ class Deliver:
             on_behalf_of=plan.app,
             purpose=plan.purpose,
             legal_basis=consumer.legal_basis if consumer else "",
+            grant=",".join(grants),
             decision="permit",
             rule=plan.row_rule,
             policy_version=plan.policy_version,

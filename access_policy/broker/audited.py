@@ -8,8 +8,8 @@ from maplebridge.access_policy.audit.leaf import AuditedField, Leaf, cover
 from maplebridge.access_policy.audit.log import AuditLog
 from maplebridge.access_policy.broker.release import Decided, ReleaseRecord
 
-_Group = tuple[str, bool, str]
-"""(event type, allowed, rule)"""
+_Group = tuple[str, bool, str, str]
+"""(event type, allowed, rule, grant)"""
 
 
 def audit_into(log: AuditLog) -> Callable[[ReleaseRecord], None]:
@@ -22,18 +22,19 @@ def audit_into(log: AuditLog) -> Callable[[ReleaseRecord], None]:
 
 
 def leaves_of(record: ReleaseRecord) -> list[Leaf]:
-    """Return a leaf for each event type, decision and rule of one request.
+    """Return a leaf for each event type, decision, rule and grant of one request.
 
     Keys and subjects stand in a leaf as salted commitments only.
     """
     groups: dict[_Group, list[Decided]] = {}
     for each in record.decided:
-        groups.setdefault((each.event_type, each.allowed, each.rule), []).append(each)
+        group = (each.event_type, each.allowed, each.rule, each.grant)
+        groups.setdefault(group, []).append(each)
     return [_leaf(record, group, decided) for group, decided in groups.items()]
 
 
 def _leaf(record: ReleaseRecord, group: _Group, decided: list[Decided]) -> Leaf:
-    event_type, allowed, rule = group
+    event_type, allowed, rule, grant = group
     form = "pseudonym" if record.kind == "pseudonyms" else "clear"
     seen = dict.fromkeys((each.path or "meta.key_refs", each.grade) for each in decided)
     return Leaf(
@@ -51,6 +52,7 @@ def _leaf(record: ReleaseRecord, group: _Group, decided: list[Decided]) -> Leaf:
         ),
         rows=len(decided),
         communities=len({each.community for each in decided if each.community}),
+        grant=grant,
         decision_id=record.decision_id,
         cover=cover(dict.fromkeys(each.key_id or each.key_ref for each in decided)),
     )

@@ -12,8 +12,9 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
+from maplebridge.access_policy.acl import APP_PREFIX
 from maplebridge.access_policy.broker.principals import is_principal
 from maplebridge.access_policy.broker.pseudonyms import pseudonym, pseudonym_key
 from maplebridge.access_policy.broker.store import Connections
@@ -27,13 +28,21 @@ from maplebridge.access_policy.keys import (
     derive_field_key,
 )
 from maplebridge.access_policy.suites import SUITES
-from maplebridge.errors import AccessDenied, AuditUnavailable, InputError
+from maplebridge.errors import AccessDenied, AuditUnavailable, InputError, Unavailable
 
-APP_PREFIX = "app-"
 PSEUDONYM_PRINCIPAL = "deliver"
 ERASED = "erased"
 """The rule that withholds a key that an erasure has destroyed."""
 _log = logging.getLogger(__name__)
+
+
+class Ruling(NamedTuple):
+    """What the policy says of one field. grant: the id of the one it rests on, if on any."""
+
+    allowed: bool
+    rule: str
+    policy_version: str
+    grant: str = ""
 
 
 class Decider(Protocol):
@@ -48,8 +57,11 @@ class Decider(Protocol):
         grade: int,
         community: str,
         department: str,
-    ) -> tuple[bool, str, str]:
-        """Return (allowed, deciding rule, policy version); an error is a denial."""
+    ) -> Ruling:
+        """Return the ruling; an error is a denial.
+
+        Raises Unavailable where nothing can be decided now.
+        """
         ...
 
 
@@ -74,6 +86,7 @@ class Decided:
     grade: int
     key_id: str
     key_ref: str
+    grant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +156,8 @@ class Broker:
         """Answer each item with a field key, why it is withheld, or that it is unknown.
 
         Raises AccessDenied if the principal is no app, InputError over 500 items,
-        AuditUnavailable, StoreUnavailable, IntegrityError if a stored row was altered.
+        AuditUnavailable, StoreUnavailable, KafkaUnavailable if it is not known which grants
+        hold, IntegrityError if a stored row was altered.
         """
         app = _app_of(principal)
         _check_count(len(items))
@@ -219,7 +233,7 @@ class _Judge:
         self._app = app
         self._purpose = purpose
         self._erased = erased
-        self._known: dict[tuple[str, str, int, str, str], tuple[bool, str]] = {}
+        self._known: dict[tuple[str, str, int, str, str], Ruling] = {}
         self.version = ""
 
     def __call__(self, item: KeyRequest, master: Master | None) -> Decided | None:
@@ -229,12 +243,12 @@ class _Judge:
         if master is None or master.version != item.key_version:
             return None
         if item.grade != master.grade_domain or item.suite not in SUITES:
-            allowed, rule = False, "grade-domain"
+            said = Ruling(False, "grade-domain", self.version)
         else:
-            allowed, rule = self._ask(item, master)
+            said = self._ask(item, master)
         return Decided(
-            allowed,
-            rule,
+            said.allowed,
+            said.rule,
             master.department,
             master.community,
             item.event_type,
@@ -242,18 +256,22 @@ class _Judge:
             item.grade,
             item.key_id.hex(),
             master.key_ref,
+            said.grant,
         )
 
-    def _ask(self, item: KeyRequest, master: Master) -> tuple[bool, str]:
+    def _ask(self, item: KeyRequest, master: Master) -> Ruling:
         asked = (item.event_type, item.path, item.grade, master.community, master.department)
         if asked not in self._known:
             try:
-                allowed, rule, self.version = self._decider.decide(self._app, self._purpose, *asked)
+                said = self._decider.decide(self._app, self._purpose, *asked)
+                self.version = said.policy_version
+            except Unavailable:
+                raise
             except Exception:
                 # an error is a denial, whatever it is
                 _log.exception("the policy failed on %s of %s", item.path, item.event_type)
-                allowed, rule = False, "policy-error"
-            self._known[asked] = (allowed is True, rule)
+                said = Ruling(False, "policy-error", self.version)
+            self._known[asked] = said._replace(allowed=said.allowed is True)
         return self._known[asked]
 
 

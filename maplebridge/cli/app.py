@@ -42,6 +42,7 @@ GROUPS = {
     "certs": "certs:commands",
     "onboard": "onboard:commands",
     "acl": "policy:acl_commands",
+    "grant": "grant:commands",
     "keys": "keys:commands",
     "audit": "audit:commands",
     "erase": "erase:commands",

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from maplebridge import city
+from maplebridge.access_policy.consumers import load_consumers
 from maplebridge.cli.options import HOME, App, Home, Json, Limit, Purpose
 from maplebridge.cli.output import console, counted, print_json, print_table, text_of
 from maplebridge.cli.views import asks, print_view
@@ -17,7 +18,8 @@ from maplebridge.errors import AccessDenied, InputError
 from maplebridge.processors.subscriber import Subscriber
 from maplebridge.projections.queries import Row
 from maplebridge.reading import Reader
-from maplebridge.wiring import make_policies
+from maplebridge.schemas import load_catalogue
+from maplebridge.wiring import grants_now, make_policies
 
 ONLY_IN_JSON = ("history", "warning_id", "rule")
 HISTORY = (
@@ -51,12 +53,18 @@ def watch(
     --json they are microseconds since 1970, as in the SDK.
     """
     profile = city.running_profile(home, needs=(city.KAFKA, city.KEY_BROKER, "deliver"))
-    policies = make_policies(profile.settings("query"))
-    contract = policies.catalogue.get(event_type)
-    consumer = policies.consumers.known(app)
+    consumer = load_consumers().known(app)
+    contract = load_catalogue().get(event_type)
+    if not consumer.topic:
+        raise InputError(
+            f"{app} has no topic of its own to watch.",
+            todo=f"`maplebridge policy explain {event_type}` tells what it may see.",
+        )
+    settings = profile.settings(f"app-{app}")
+    policies = make_policies(settings, grants=grants_now(settings))
     department = contract.department
     row = policies.stream(app, purpose, contract, consumer.region)
-    if not row.allowed:
+    if not row.allowed and (purpose, event_type) not in policies.subscriptions(app):
         raise AccessDenied(
             f"{app} gets no {event_type} for {purpose}: {policies.rules.doc(row.rule)}",
             rule=row.rule,
@@ -66,13 +74,7 @@ def watch(
                 ask=policies.whom_to_ask(row.rule, app=app, department=department),
             ),
         )
-    if not consumer.topic:
-        raise InputError(
-            f"{app} has no topic of its own to watch.",
-            todo=f"`maplebridge policy explain {event_type}` tells what it may see.",
-        )
     shown = 0
-    settings = profile.settings(f"app-{app}")
     group = f"{app}.watch-{time.time_ns()}"
     with Subscriber(app, purpose=purpose, settings=settings, group=group) as subscriber:
         while True:

@@ -20,9 +20,9 @@ from maplebridge.settings import Profile
 
 OFFICE = "data-officer"
 Officers = Annotated[
-    list[str], typer.Option("--by", help="Staff code of an officer; give two of them.")
+    list[str], typer.Option("--by", help="An officer of officers.yaml; give two of them.")
 ]
-Officer = Annotated[str, typer.Option("--by", help="Staff code of the officer.")]
+Officer = Annotated[str, typer.Option("--by", help="The officer, of officers.yaml.")]
 As = Annotated[str, typer.Option("--as", help="The office whose officers ask.")]
 Out = Annotated[Path | None, typer.Option("--out", help="A folder for certificates.")]
 _ANSWERS_S = 5.0

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from maplebridge import city
-from maplebridge.access_policy.acl import sync_rules, wanted_rules
+from maplebridge.access_policy.acl import sync_rules
+from maplebridge.access_policy.acl_sync import city_rules
 from maplebridge.access_policy.authorize import authorize, read_request
 from maplebridge.access_policy.cases import load_cases, try_cases
 from maplebridge.access_policy.consumers import load_consumers
@@ -21,11 +22,16 @@ from maplebridge.cli.options import HOME, App, Home, Json, Purpose
 from maplebridge.cli.output import console, counted, print_json, print_table
 from maplebridge.department_access import end_overlaps
 from maplebridge.errors import AccessDenied, InputError
-from maplebridge.provision import served_apps
 from maplebridge.schemas import load_catalogue, load_regions, without_indexes
+from maplebridge.wiring import grants_now, make_policies
 
 BUILT_IN = "built-in"
 """In the place of a folder: the policies that this version of Maple Bridge carries."""
+
+
+Grants = Annotated[
+    bool, typer.Option("--grants", help="Count the grants that hold on the running stack.")
+]
 
 
 def commands() -> typer.Typer:
@@ -56,13 +62,15 @@ def explain(
     restricted: Annotated[
         bool, typer.Option("--restricted", help="In a record that raised its own grade.")
     ] = False,
+    grants: Grants = False,
+    home: Home = HOME,
     as_json: Json = False,
 ) -> None:
     """Tell why an app sees a field, or does not, and whom to ask.
 
     Without a field it tells about the rows: whether the app gets any of it at all.
     """
-    policies = Policies(load_catalogue(), load_regions())
+    policies = _policies(home, grants)
     where = community or policies.consumers.known(app).region
     policies.regions.get(where)
     told = policies.explain(
@@ -79,13 +87,15 @@ def decide(
         typer.FileBinaryRead,
         typer.Argument(help="A JSON file, or - for standard input: app, purpose, resource, ..."),
     ],
+    grants: Grants = False,
+    home: Home = HOME,
     as_json: Json = False,
 ) -> None:
     """Decide on a request for an event type or a read model, field by field.
 
     Exit code 4 if the app gets none of its rows.
     """
-    decision = authorize(Policies(load_catalogue(), load_regions()), read_request(request.read()))
+    decision = authorize(_policies(home, grants), read_request(request.read()))
     if as_json:
         print_json(decision.to_dict())
     else:
@@ -179,16 +189,25 @@ def _policies_in(place: str) -> Policies:
     )
 
 
-def acl_sync(home: Home = HOME, as_json: Json = False) -> None:
-    """Make Kafka hold exactly the access rules that follow from contracts and consumers.
+def _policies(home: Path, grants: bool) -> Policies:
+    """Return the built-in policies; with grants those of the stack at `home`."""
+    if not grants:
+        return Policies(load_catalogue(), load_regions())
+    profile = city.running_profile(home, needs=(city.KAFKA, city.REGISTRY))
+    admin = profile.settings("admin")
+    return make_policies(admin, grants=grants_now(admin))
 
-    It also ends the logins of renewed departments whose overlap is over.
+
+def acl_sync(home: Home = HOME, as_json: Json = False) -> None:
+    """Make Kafka hold exactly the access rules that follow from contracts, consumers and grants.
+
+    It also ends the logins of renewed departments whose overlap is over. The service
+    `acl-sync` does it for apps whenever a grant begins or ends.
     """
-    profile = city.running_profile(home, needs=(city.KAFKA, city.POSTGRESQL))
-    policies = Policies(load_catalogue(), load_regions())
-    apps = served_apps(policies)
-    rules = wanted_rules(policies.catalogue, apps, revoked=profile.revoked)
-    added, removed = sync_rules(profile.settings("admin"), rules)
+    profile = city.running_profile(home, needs=(city.KAFKA, city.POSTGRESQL, city.REGISTRY))
+    admin = profile.settings("admin")
+    policies = make_policies(admin, grants=grants_now(admin))
+    added, removed = sync_rules(admin, city_rules(policies, revoked=profile.revoked))
     ended = end_overlaps(profile, now=datetime.now(UTC))
     if as_json:
         print_json({"added": added, "removed": removed, "logins_ended": ended})

@@ -75,7 +75,7 @@ def access(
 def copy(
     out: Annotated[Path, typer.Option("--out", help="A new folder for the copy.")],
     by: Annotated[
-        list[str], typer.Option("--by", help="Staff code of an officer; give two of them.")
+        list[str], typer.Option("--by", help="An officer of officers.yaml; give two of them.")
     ],
     department: DepartmentOf = "",
     key_ref: KeyRef = "",

@@ -18,7 +18,6 @@ from maplebridge.schemas import (
     lint_schema,
     load_catalogue,
     load_code_lists,
-    load_regions,
 )
 from maplebridge.schemas.catalogue import contract_paths, load_inlined
 from maplebridge.schemas.history import contract_files
@@ -92,14 +91,14 @@ def register(home: Home = HOME, as_json: Json = False) -> None:
     The gate judges each against every version that the registry holds.
     """
     from maplebridge import city
-    from maplebridge.access_policy.policy import Policies
-    from maplebridge.provision import register_schemas, served_apps
+    from maplebridge.access_policy.acl_sync import apps_with_topics
+    from maplebridge.access_policy.consumers import load_consumers
+    from maplebridge.provision import register_schemas
 
     lint(None, as_json)
     settings = city.running_profile(home, needs=(city.REGISTRY, city.KAFKA)).settings("admin")
     catalogue = load_catalogue()
-    apps = served_apps(Policies(catalogue, load_regions(settings.regions)))
-    count = register_schemas(settings, catalogue, apps)
+    count = register_schemas(settings, catalogue, apps_with_topics(load_consumers()))
     if as_json:
         print_json({"subjects": count})
     else:

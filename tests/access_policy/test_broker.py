@@ -27,7 +27,7 @@ from maplebridge.access_policy.broker.bundles import Bundles, add_bundle_routes
 from maplebridge.access_policy.broker.http import BODY_MAX_BYTES, create_app
 from maplebridge.access_policy.broker.keywrap import WrappingKey, master_binding
 from maplebridge.access_policy.broker.pseudonyms import pseudonym, pseudonym_key
-from maplebridge.access_policy.broker.release import Unknown
+from maplebridge.access_policy.broker.release import Ruling, Unknown
 from maplebridge.access_policy.broker.store import Connections
 from maplebridge.access_policy.broker.vault import Vault
 from maplebridge.access_policy.envelope import FieldContext, open_field, seal_field
@@ -89,14 +89,15 @@ class Rules:
         grade: int,
         community: str,
         department: str,
-    ) -> tuple[bool, str, str]:
+    ) -> Ruling:
         self.asked.append((app, purpose, event_type, path, grade, community, department))
         if self.fails:
             raise RuntimeError("policy engine")
         if grade == 4:
-            return False, "no-l4", self.version
+            return Ruling(False, "no-l4", self.version)
         allowed = (app, purpose, community) == ("town-mediation", PURPOSE, HERE)
-        return allowed, "mediation-centre" if allowed else "default-deny", self.version
+        rule = "mediation-centre" if allowed else "default-deny"
+        return Ruling(allowed, rule, self.version)
 
 
 class MemoryVault:

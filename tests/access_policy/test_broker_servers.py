@@ -40,6 +40,7 @@ from maplebridge.access_policy.broker import Broker, ReleaseRecord, SealedFileRo
 from maplebridge.access_policy.broker.epoch_files import EpochFiles
 from maplebridge.access_policy.broker.epochs import ensure_epoch
 from maplebridge.access_policy.broker.intake import Announcement, Intake
+from maplebridge.access_policy.broker.release import Ruling
 from maplebridge.access_policy.broker.service import epoch_files, open_root, root_path
 from maplebridge.access_policy.broker.store import Connections, migrate
 from maplebridge.access_policy.broker.vault import Vault
@@ -100,10 +101,11 @@ class Rules:
         grade: int,
         community: str,
         department: str,
-    ) -> tuple[bool, str, str]:
+    ) -> Ruling:
         if grade == 4:
-            return False, "no-l4", "v1"
-        return community == HERE, "here" if community == HERE else "default-deny", "v1"
+            return Ruling(False, "no-l4", "v1")
+        is_here = community == HERE
+        return Ruling(is_here, "here" if is_here else "default-deny", "v1")
 
 
 @dataclass(frozen=True)
@@ -571,12 +573,13 @@ SERVICE = textwrap.dedent(
     """
     import logging, sys
     from maplebridge.access_policy.broker import run
+    from maplebridge.access_policy.broker.release import Ruling
     from maplebridge.schemas import AvroCodec, load_schema
     from maplebridge.settings import Settings
 
     class Rules:
         def decide(self, *asked):
-            return asked[5] == "330681001001", "here", "v1"
+            return Ruling(asked[5] == "330681001001", "here", "v1")
 
     logging.basicConfig(level=logging.INFO)
     codec = AvroCodec(load_schema("control/keys.master.created.v1"), 7)

@@ -287,7 +287,7 @@ MUTATIONS = {
         r'\1principal in Role::"dashboard", action == Action::"read_clear", resource is Field)\2',
     ),
     "places do not count": (
-        r"unless \{ resource\.community in principal\.region \}",
+        r"unless \{ resource\.community in principal\.region \|\| context has grant \}",
         "unless { true }",
     ),
     "the dashboard reads a grade more": (r"resource\.grade == 1 &&", "resource.grade <= 2 &&"),

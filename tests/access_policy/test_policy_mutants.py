@@ -21,8 +21,8 @@ REGIONS = load_regions()
 CASES = load_cases()
 ROWS = ("subscribe", "query")
 SAME_DECISIONS = {
-    # no request names a grant yet, so who needs none and who lacks one are denied alike
-    "l4-needs-a-named-grant: no unless",
+    # a grant is an app's, so nobody else comes with one
+    "granted-rows: anyone",
     # content is forbidden and the rest of the envelope is clear before a pseudonym is asked
     "data-officer-sees-pseudonyms: no when",
     # for another purpose there is no row, and there is no other field of which there is a pseudonym

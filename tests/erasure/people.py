@@ -126,7 +126,7 @@ def all_open(found: Opened, ids: tuple[str, ...]) -> bool:
 
 
 def erase(city: Profile, person: Person, *more: str) -> dict[str, Any]:
-    officers = ("--by", "S001", "--by", "S002")
+    officers = ("--by", "bureau-1", "--by", "bureau-2")
     return told(
         city,
         "erase",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from maplebridge.access_policy.broker.release import Broker
+from maplebridge.access_policy.broker.release import Broker, Ruling
 from maplebridge.access_policy.broker.service import epoch_files, open_root
 from maplebridge.access_policy.broker.store import Connections
 from maplebridge.access_policy.broker.vault import Vault
@@ -25,8 +25,8 @@ Place = tuple[str, str]
 class Permits:
     """A policy that lets the key broker give every key it has."""
 
-    def decide(self, *_: object) -> tuple[bool, str, str]:
-        return True, "test", "v"
+    def decide(self, *_: object) -> Ruling:
+        return Ruling(True, "test", "v")
 
 
 @dataclass

@@ -17,7 +17,7 @@ from tests.erasure.people import Day, Person, mediate, run, told
 from tests.erasure.record import events
 from tests.processors.lanes import await_true
 
-OFFICERS = ("--by", "S001", "--by", "S002")
+OFFICERS = ("--by", "bureau-1", "--by", "bureau-2")
 
 
 def readings(city: Profile, person: Person) -> list[dict[str, Any]]:
@@ -145,7 +145,7 @@ def test_one_officer_hands_nothing_over(
     city: Profile, day: Day, hotline: Department, justice: Department, tmp_path: Path
 ) -> None:
     out = tmp_path / "copy"
-    alone = ("--by", "S001", "--by", "S001")
+    alone = ("--by", "bureau-1", "--by", "bureau-1")
     refused = run(city, "rights", "copy", "--out", str(out), *alone, given=day.person.lines)
     assert isinstance(refused.exception, AccessDenied)
     assert refused.exception.rule == "a-person-needs-two-officers"

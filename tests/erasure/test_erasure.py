@@ -144,13 +144,13 @@ def epochs(city: Profile) -> list[str]:
 
 
 def test_one_officer_is_not_enough_and_nobody_is_named_by_an_error(city: Profile, day: Day) -> None:
-    command = ("erase", "request", "--ground", "unlawful", "--by", "S001")
-    refused = run(city, *command, "--by", "S001", given=day.person.lines)
+    command = ("erase", "request", "--ground", "unlawful", "--by", "bureau-1")
+    refused = run(city, *command, "--by", "bureau-1", given=day.person.lines)
     assert isinstance(refused.exception, AccessDenied)
     assert refused.exception.rule == "a-person-needs-two-officers"
-    unknown = run(city, *command, "--by", "S002", given="phone 19999999999\n")
+    unknown = run(city, *command, "--by", "bureau-2", given="phone 19999999999\n")
     assert isinstance(unknown.exception, InputError)
-    wrong = run(city, *command, "--by", "S002", given=f"telephone {day.person.phone}\n")
+    wrong = run(city, *command, "--by", "bureau-2", given=f"telephone {day.person.phone}\n")
     assert isinstance(wrong.exception, InputError)
     assert day.person.phone not in str(wrong.exception)
     assert all_open(opened(city), (day.own_call,))
@@ -159,7 +159,7 @@ def test_one_officer_is_not_enough_and_nobody_is_named_by_an_error(city: Profile
 def test_what_is_held_stays_and_is_said_to_be_held(
     city: Profile, day: Day, hotline: Department, justice: Department
 ) -> None:
-    hold = ("--basis", "statutory_duty", "--until", "2999-01-01", "--by", "S003")
+    hold = ("--basis", "statutory_duty", "--until", "2999-01-01", "--by", "hotline-1")
     kept = told(
         city, "erase", "hold", "add", "--case", f"ownm-{day.tag}", "--reason", "court file 7", *hold
     )
@@ -170,7 +170,7 @@ def test_what_is_held_stays_and_is_said_to_be_held(
     # the case stays readable, with the person's name in it; the hotline's is gone
     assert all_open(found, (day.own_mediation,))
     assert not found.of(day.own_call)
-    told(city, "erase", "hold", "lift", kept["hold_id"], "--by", "S003")
+    told(city, "erase", "hold", "lift", kept["hold_id"], "--by", "hotline-1")
     erase(city, day.person)
     assert not opened(city).of(day.own_mediation)
 
@@ -178,7 +178,7 @@ def test_what_is_held_stays_and_is_said_to_be_held(
 def test_a_held_person_is_not_erased_at_all_and_certified_so(
     city: Profile, day: Day, hotline: Department, justice: Department, tmp_path: Any
 ) -> None:
-    hold = ("--basis", "legal_obligation", "--until", "2999-01-01", "--by", "S003")
+    hold = ("--basis", "legal_obligation", "--until", "2999-01-01", "--by", "hotline-1")
     kept = told(
         city, "erase", "hold", "add", "--reason", "inquiry 9", *hold, given=day.person.lines
     )

@@ -20,7 +20,7 @@ from tests.erasure.people import Person, all_open, call, erase, mediate, run, to
 from tests.erasure.record import opened
 from tests.processors.lanes import await_true
 
-OFFICERS = ("--by", "S001", "--by", "S002")
+OFFICERS = ("--by", "bureau-1", "--by", "bureau-2")
 KILLS = 3
 
 

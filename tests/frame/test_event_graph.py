@@ -6,6 +6,7 @@ from graphlib import TopologicalSorter
 
 from maplebridge.access_policy.acl import (
     ANSWERS_TOPIC,
+    GRANTS_TOPIC,
     KEYS_TOPIC,
     SIGNING_TOPIC,
     Rule,
@@ -70,16 +71,24 @@ def test_every_topic_of_the_graph_is_made_and_no_other() -> None:
     }
 
 
+ACTS = {
+    (GRANTS_TOPIC, "WRITE"): {"acl-sync", "officer-bureau-1"},
+    (GRANTS_TOPIC, "READ"): {"acl-sync", "key-broker", "deliver", "officer-bureau-1"},
+}
+"""Who has a part in control events, besides the administrator."""
+
+
 def test_control_events_stay_off_the_way_of_departments() -> None:
     catalogue = load_catalogue()
-    rules = wanted_rules(catalogue, APPS)
+    rules = wanted_rules(catalogue, APPS, parties=["officer-bureau-1"])
     principals = {rule[0] for rule in rules}
     consumed = {topic for contract in catalogue for topic in contract.topics}
     for contract in catalogue.control:
         assert contract.topic == f"mb.control.{contract.event_type}" not in consumed
         for operation in ("READ", "WRITE"):
             # the administrator needs no rule
-            assert not any(rights(rules, who, operation, contract.topic) for who in principals)
+            allowed = {who for who in principals if rights(rules, who, operation, contract.topic)}
+            assert allowed == ACTS.get((contract.topic, operation), set())
 
 
 def test_kafka_lets_each_stage_do_its_part() -> None:

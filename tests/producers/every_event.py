@@ -67,13 +67,10 @@ CONTENT: dict[str, dict[str, Any]] = {
         "retracts": "01a20470-98ea-72db-a011-e5a125e6adad", "retracts_type": "hotline.order",
         "reason": "duplicate",
     },
-    "policy.grant.issued": {
+    "policy.grant": {
         "grant_id": "GR-1", "consumer": "town-mediation", "region": "330681001000",
         "granted_purpose": "dispute_resolution", "granted_basis": "statutory_duty",
-        "valid_from": AT, "valid_to": AT + 1, "approved_by": ["S1", "S2"], "fields": FIELDS,
-    },
-    "policy.grant.revoked": {
-        "grant_id": "GR-1", "consumer": "town-mediation", "reason": "misuse", "revoked_by": "S1",
+        "valid_from": AT, "valid_to": AT + 1, "acted_by": "S1", "fields": FIELDS,
     },
     "access.decrypted": {
         "consumer": "town-mediation", "used_purpose": "dispute_resolution", "fields": FIELDS,

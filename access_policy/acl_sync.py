@@ -1,0 +1,94 @@
+"""Kafka's access rules kept as policies and grants have them, continuously.
+
+It also tells the topic of grants when one's time is over: by then no clock can revive it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection
+
+from maplebridge.access_policy.acl import (
+    APP_PREFIX,
+    Rule,
+    app_principal,
+    sync_rules,
+    wanted_rules,
+)
+from maplebridge.access_policy.consumers import Consumers
+from maplebridge.access_policy.grant_log import FixedGrants, GrantLog
+from maplebridge.access_policy.grants import Grant, Terms
+from maplebridge.access_policy.officers import load_officers
+from maplebridge.access_policy.policy import Policies
+from maplebridge.settings import Settings
+
+log = logging.getLogger(__name__)
+
+INTERVAL_S = 0.5
+WHOLE_S = 60.0
+"""How often the rules are compared with Kafka's although no grant changed."""
+
+
+def apps_with_topics(consumers: Consumers) -> list[str]:
+    """Return the apps that have a topic of their own, whether they may read it now or not."""
+    return [app for app, each in consumers.consumers.items() if each.topic]
+
+
+def city_rules(policies: Policies, *, revoked: Collection[str] = ()) -> frozenset[Rule]:
+    """Return Kafka's access rules as policies and the grants of now have them.
+
+    An app reads its topic while something is delivered to it. Raises Unavailable if it is
+    not known which grants hold.
+    """
+    apps = apps_with_topics(policies.consumers)
+    return wanted_rules(
+        policies.catalogue,
+        [app for app in apps if policies.subscriptions(app)],
+        parties=(*map(app_principal, apps), *load_officers().principals),
+        revoked=revoked,
+    )
+
+
+class AclSync:
+    """Keeps the rules of apps; those of departments and services change by commands alone.
+
+    on_expired: tells the topic that a grant's time is over.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        grants: GrantLog,
+        policies: Policies,
+        on_expired: Callable[[Grant], object],
+    ) -> None:
+        self._settings = settings
+        self._grants = grants
+        self._policies = policies
+        self._on_expired = on_expired
+
+    def run(self, stop: threading.Event) -> None:
+        """Go on until `stop` is set. Raises Unavailable; the next run goes on from there."""
+        held: dict[str, tuple[Terms, ...]] | None = None
+        synced_at = float("-inf")
+        while not stop.is_set():
+            self._grants.read()
+            clock = time.time_ns() // 1000
+            active = self._grants.book.active(clock)
+            if active != held or time.monotonic() - synced_at > WHOLE_S:
+                self._sync(active)
+                if held is None:
+                    log.info("acl-sync is ready")
+                held, synced_at = active, time.monotonic()
+            for grant in self._grants.book.over(clock):
+                self._on_expired(grant)
+            stop.wait(INTERVAL_S)
+
+    def _sync(self, active: dict[str, tuple[Terms, ...]]) -> None:
+        grants = FixedGrants(*(terms for each in active.values() for terms in each))
+        rules = city_rules(self._policies.under(grants))
+        added, removed = sync_rules(self._settings, rules, prefix=APP_PREFIX)
+        if added or removed:
+            log.info("%s rules added, %s removed", added, removed)

@@ -1,0 +1,236 @@
+"""The topic of grants as one process knows it, confirmed again and again.
+
+Who decides by grants must know that none was revoked meanwhile. So the topic's end is asked
+for every half second, and what was not confirmed for three seconds is not told any more:
+nothing is released then, until Kafka answers.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from maplebridge.access_policy.acl import GRANTS_TOPIC
+from maplebridge.access_policy.consumers import Consumers
+from maplebridge.access_policy.grants import GrantBook, Step, Terms
+from maplebridge.access_policy.officers import load_officers
+from maplebridge.access_policy.signatures import SignatureVerifier
+from maplebridge.access_policy.signing_keys import SigningKeyDirectory
+from maplebridge.errors import (
+    ContractRefused,
+    EventInvalid,
+    InputError,
+    KafkaUnavailable,
+    Unavailable,
+)
+from maplebridge.schemas import Catalogue, Codec, Regions, RegistryClient
+from maplebridge.settings import Settings
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_S = 10.0
+POLL_S = 0.05
+CONFIRM_S = 0.5
+STALE_S = 3.0
+"""With what comes after a decision, at most 5 s from a revocation to the last release."""
+
+
+class ActiveGrants(Protocol):
+    """What policies ask: which grants hold now."""
+
+    @property
+    def revision(self) -> int:
+        """Another number whenever other grants hold."""
+        ...
+
+    def active(self, app: str) -> tuple[Terms, ...]:
+        """Return the grants of `app` that hold now; raises Unavailable if that is not known."""
+        ...
+
+
+class FixedGrants:
+    """Grants that hold for good; with none given, where grants play no part."""
+
+    revision = 0
+
+    def __init__(self, *terms: Terms) -> None:
+        self._terms = terms
+
+    def active(self, app: str) -> tuple[Terms, ...]:
+        return tuple(each for each in self._terms if each.consumer == app)
+
+
+class GrantLog:
+    """All grants, read from Kafka up to the topic's end. Not safe to share between threads."""
+
+    def __init__(
+        self, settings: Settings, catalogue: Catalogue, regions: Regions, consumers: Consumers
+    ) -> None:
+        self.book = GrantBook(catalogue, regions, consumers, load_officers())
+        self.bootstrap = settings.kafka_bootstrap
+        self._settings = settings
+        self._registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
+        self._codec = Codec(catalogue, self._registry)
+        self._directory = SigningKeyDirectory(settings)
+        self._verifier = SignatureVerifier(self._directory)
+        self._consumer: Consumer | None = None
+        self._next_offset = 0
+
+    def read(self) -> int:
+        """Take every step up to the topic's present end; return how many changed something.
+
+        Raises KafkaUnavailable, RegistryUnavailable; what was taken stays taken.
+        """
+        changed = 0
+        try:
+            deadline = time.monotonic() + TIMEOUT_S
+            consumer = self._consumer or self._connect()
+            end = _end(consumer, deadline)
+            while self._next_offset < end:
+                if time.monotonic() > deadline:
+                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+                for message in consumer.consume(min(500, end - self._next_offset), POLL_S):
+                    if message.error():
+                        raise KafkaException(message.error())
+                    changed += self._take(message)
+                    self._next_offset = (message.offset() or 0) + 1
+        except KafkaException as exc:
+            self._disconnect()
+            raise KafkaUnavailable(self.bootstrap, exc.args[0].name()) from exc
+        except Unavailable:
+            # the record that could not be judged is read again
+            self._disconnect()
+            raise
+        return changed
+
+    def close(self) -> None:
+        self._disconnect()
+        self._directory.close()
+        self._registry.close()
+
+    def _take(self, message: Message) -> bool:
+        try:
+            return self.book.take(self._step(message))
+        except (EventInvalid, ContractRefused, InputError) as error:
+            log.warning("%s offset %s changes no grant: %s", GRANTS_TOPIC, message.offset(), error)
+            return False
+
+    def _step(self, message: Message) -> Step:
+        """Return what a record says; raises EventInvalid if its signer did not say it."""
+        value, at = message.value() or b"", message.timestamp()[1] * 1000
+        event = self._codec.decode(value).event
+        by, transition = event["acted_by"], event["meta"]["transition"]
+        # that time is over the record's timestamp proves by itself
+        if transition != "expired":
+            key = message.key() or b""
+            self._verifier.check_record(by, GRANTS_TOPIC, key, value, event["proof"], at)
+        return Step(
+            event["meta"]["event_id"],
+            at,
+            transition,
+            by,
+            Terms.parse(event),
+            event["terms_ref"],
+            event["reason"],
+        )
+
+    def _connect(self) -> Consumer:
+        self._consumer = Consumer(
+            self._settings.kafka_config(
+                **{"group.id": f"{self._settings.principal}.grants", "enable.auto.commit": False}
+            )
+        )
+        self._consumer.assign([TopicPartition(GRANTS_TOPIC, 0, self._next_offset)])
+        return self._consumer
+
+    def _disconnect(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close()
+
+
+def _end(consumer: Consumer, deadline: float) -> int:
+    """Return the topic's next offset; raises KafkaException."""
+    while True:
+        try:
+            place = TopicPartition(GRANTS_TOPIC, 0)
+            _, end = consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
+        except KafkaException as exc:
+            # a topic that was just made has no leader for a moment
+            is_new = exc.args[0].code() == KafkaError.NOT_LEADER_FOR_PARTITION
+            if not is_new or time.monotonic() > deadline:
+                raise
+            time.sleep(POLL_S)
+        else:
+            return int(end)
+
+
+class GrantsView:
+    """The grants that hold now, confirmed by a thread. Safe to share between threads."""
+
+    def __init__(self, grants: GrantLog, *, first_wait_s: float = TIMEOUT_S) -> None:
+        self._log = grants
+        self._first_wait_s = first_wait_s
+        self._mutex = threading.Lock()
+        self._active: Mapping[str, tuple[Terms, ...]] = {}
+        self._revision = 0
+        self._confirmed_at = float("-inf")
+        self._failure = "not asked yet"
+        self._stop = threading.Event()
+        self._confirmed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="grants", daemon=True)
+
+    def start(self) -> GrantsView:
+        """Begin, and wait a moment for the first confirmation."""
+        self._thread.start()
+        self._confirmed.wait(self._first_wait_s)
+        return self
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join(TIMEOUT_S)
+        self._log.close()
+
+    @property
+    def revision(self) -> int:
+        return self._revision
+
+    def active(self, app: str) -> tuple[Terms, ...]:
+        """Raises KafkaUnavailable if no answer of Kafka's is younger than three seconds."""
+        with self._mutex:
+            if time.monotonic() - self._confirmed_at > STALE_S:
+                raise KafkaUnavailable(
+                    self._log.bootstrap, f"grants are not confirmed: {self._failure}"
+                )
+            now = time.time_ns() // 1000
+            return tuple(each for each in self._active.get(app, ()) if now < each.valid_to)
+
+    def _run(self) -> None:
+        while not self._stop.wait(CONFIRM_S if self._confirmed.is_set() else 0):
+            asked_at = time.monotonic()
+            try:
+                self._log.read()
+            except Unavailable as error:
+                self._failure = str(error)
+                self._stop.wait(CONFIRM_S)
+            except Exception:
+                # whatever it is: unconfirmed grants release nothing, and the thread goes on
+                log.exception("grants cannot be read")
+                self._failure = "a defect; see the log"
+                self._stop.wait(CONFIRM_S)
+            else:
+                self._tell(asked_at)
+
+    def _tell(self, asked_at: float) -> None:
+        active = self._log.book.active(time.time_ns() // 1000)
+        with self._mutex:
+            if active != self._active:
+                self._active = active
+                self._revision += 1
+            self._confirmed_at = asked_at
+        self._confirmed.set()

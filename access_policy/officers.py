@@ -1,0 +1,79 @@
+"""Who decides on grants and on persons' rights: the file officers.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from importlib.resources import files
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from maplebridge.errors import InputError
+
+EVERY_DEPARTMENT = "*"
+PREFIX = "officer-"
+
+
+class Officer(BaseModel):
+    """One officer. departments: whose fields it answers for; "*" for all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    departments: tuple[str, ...] = Field(min_length=1)
+
+    def answers_for(self, department: str) -> bool:
+        return not {EVERY_DEPARTMENT, department}.isdisjoint(self.departments)
+
+
+class Officers(BaseModel):
+    """All officers by name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    officers: Mapping[str, Officer]
+
+    def get(self, principal: str) -> Officer | None:
+        """Return the officer who acts as `principal`, None if nobody does."""
+        name = principal.removeprefix(PREFIX)
+        return self.officers.get(name) if name != principal else None
+
+    def known(self, name: str) -> Officer:
+        """Raises InputError, which names those there are, if there is none of this name."""
+        if name not in self.officers:
+            raise InputError(
+                f"there is no officer {name}.", todo=f"Officers: {', '.join(self.officers)}."
+            )
+        return self.officers[name]
+
+    def answering(self, names: Collection[str], department: str) -> int:
+        """Return how many different ones of these officers answer for a department."""
+        return sum(self.known(name).answers_for(department) for name in set(names))
+
+    @property
+    def principals(self) -> tuple[str, ...]:
+        return tuple(map(officer_principal, self.officers))
+
+
+def officer_principal(name: str) -> str:
+    return f"{PREFIX}{name}"
+
+
+def load_officers(path: Path | None = None) -> Officers:
+    """Read `path`, or the built-in file; raises InputError naming what is wrong."""
+    source = path or Path(str(files("maplebridge.access_policy").joinpath("officers.yaml")))
+    try:
+        return Officers.model_validate(yaml.safe_load(source.read_text("utf-8")))
+    except ValidationError as exc:
+        faults = (
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            for fault in exc.errors(include_url=False, include_input=False)
+        )
+        raise InputError(
+            f"{source.name} cannot be used ({'; '.join(faults)}).", todo="Correct it there."
+        ) from exc
+    except (OSError, yaml.YAMLError) as exc:
+        raise InputError(
+            f"{source.name} cannot be read ({type(exc).__name__}).", todo="Correct the file."
+        ) from exc

@@ -1,0 +1,126 @@
+"""Steps of grants, taken by people: judged first, then written, signed, to the topic."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from maplebridge.access_policy.acl import app_principal
+from maplebridge.access_policy.consumers import load_consumers
+from maplebridge.access_policy.grant_log import GrantLog
+from maplebridge.access_policy.grants import EVENT_TYPE, Grant, Step, Terms, Transition
+from maplebridge.access_policy.officers import load_officers, officer_principal
+from maplebridge.control_events import publish
+from maplebridge.errors import InputError
+from maplebridge.settings import Settings
+from maplebridge.wiring import make_grant_log
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_ID_SYMBOLS = 8
+
+
+def new_grant_id() -> str:
+    """Return an id that people can read to each other: 40 random bits, and a digit."""
+    return "G-" + "".join(secrets.choice(_ALPHABET) for _ in range(_ID_SYMBOLS)) + "0"
+
+
+def principal_of(name: str) -> str:
+    """Return the principal of an app or an officer; raises InputError if it is neither."""
+    apps, officers = load_consumers().consumers, load_officers().officers
+    if name in officers:
+        return officer_principal(name)
+    if name in apps:
+        return app_principal(name)
+    raise InputError(
+        f"there is no app or officer {name}.",
+        todo=f"Apps: {', '.join(apps)}. Officers: {', '.join(officers)}.",
+    )
+
+
+def all_grants(settings: Settings) -> list[Grant]:
+    """Return every grant, in the order they were asked for. Raises Unavailable."""
+    with _read(settings) as grants:
+        return grants.book.all()
+
+
+def request(settings: Settings, terms: Terms) -> Grant:
+    """Ask for a grant as `settings.principal`.
+
+    Raises InputError or ContractRefused if nobody could be granted these terms, Unavailable.
+    """
+    with _read(settings) as grants:
+        return _take(settings, grants, "requested", terms)
+
+
+def decide(
+    settings: Settings,
+    grant_id: str,
+    transition: Transition,
+    *,
+    terms_ref: str | None = None,
+    reason: str | None = None,
+) -> Grant:
+    """Approve, accept or revoke a grant as `settings.principal`; return it as it is then.
+
+    Raises InputError if that principal may not, or not now; Unavailable.
+    """
+    with _read(settings) as grants:
+        terms = grants.book.get(grant_id).terms
+        return _take(settings, grants, transition, terms, terms_ref=terms_ref, reason=reason)
+
+
+def renew(
+    settings: Settings, grant_id: str, *, days: int, assessment_ref: str | None = None
+) -> Grant:
+    """Ask for the same again, from where the grant ends, or from now if it has ended.
+
+    Raises as `request`.
+    """
+    with _read(settings) as grants:
+        old = grants.book.get(grant_id).terms
+        begin = max(old.valid_to, time.time_ns() // 1000)
+        terms = replace(
+            old,
+            grant_id=new_grant_id(),
+            valid_from=begin,
+            valid_to=begin + days * 86_400_000_000,
+            assessment_ref=assessment_ref or old.assessment_ref,
+            renews=grant_id,
+        )
+        return _take(settings, grants, "requested", terms)
+
+
+def _take(
+    settings: Settings,
+    grants: GrantLog,
+    transition: Transition,
+    terms: Terms,
+    *,
+    terms_ref: str | None = None,
+    reason: str | None = None,
+) -> Grant:
+    by, now = settings.principal, grants.book.now(time.time_ns() // 1000)
+    # a step that would be passed by everybody is not written
+    grants.book.judge(Step("", now, transition, by, terms, terms_ref, reason))
+    fields = {
+        **terms.to_event(),
+        "acted_by": by,
+        "terms_ref": terms_ref,
+        "reason": reason,
+    }
+    publish(settings, EVENT_TYPE, transition, fields, key=terms.grant_id)
+    grants.read()
+    return grants.book.get(terms.grant_id)
+
+
+@contextmanager
+def _read(settings: Settings) -> Iterator[GrantLog]:
+    grants = make_grant_log(settings)
+    try:
+        grants.read()
+        yield grants
+    finally:
+        grants.close()

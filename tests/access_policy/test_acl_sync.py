@@ -1,0 +1,112 @@
+"""Kafka's rules follow policies and grants by themselves."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from confluent_kafka import Consumer, KafkaError
+
+from maplebridge import granting
+from maplebridge.access_policy.acl import out_topic, sync_rules
+from maplebridge.access_policy.acl_sync import AclSync, city_rules
+from maplebridge.access_policy.consumers import Consumers, load_consumers
+from maplebridge.access_policy.grant_log import FixedGrants
+from maplebridge.access_policy.grants import Grant, GrantedField, Terms
+from maplebridge.settings import Profile, Settings
+from maplebridge.wiring import grants_now, make_grant_log, make_policies
+
+APP, PRINCIPAL = "town-mediation", "app-town-mediation"
+DAY = 86_400_000_000
+PROMISED_S = 5.0
+
+
+def press() -> Consumers:
+    """The consumers where no policy gives the centre anything."""
+    listed = load_consumers()
+    nobody = listed.consumers[APP].model_copy(update={"role": "press"})
+    return listed.model_copy(update={"consumers": {**listed.consumers, APP: nobody}})
+
+
+def made_terms() -> Terms:
+    now = time.time_ns() // 1000
+    return Terms(
+        grant_id=granting.new_grant_id(),
+        consumer=APP,
+        region="330681001000",
+        purpose="dispute_resolution",
+        legal_basis="statutory_duty",
+        valid_from=now,
+        valid_to=now + DAY,
+        fields=(GrantedField("mediation.case", "kind", 1),),
+    )
+
+
+@pytest.fixture
+def expired(provisioned: Profile) -> Iterator[list[Grant]]:
+    """A service that keeps the rules by consumers among whom the centre has nothing."""
+    admin, settings = provisioned.settings("admin"), provisioned.settings("acl-sync")
+    stop, told = threading.Event(), list[Grant]()
+    log = make_grant_log(settings, press())
+    sync = AclSync(settings, log, make_policies(settings, consumers=press()), told.append)
+    thread = threading.Thread(target=sync.run, args=[stop])
+    thread.start()
+    yield told
+    stop.set()
+    thread.join()
+    log.close()
+    sync_rules(admin, city_rules(make_policies(admin, grants=grants_now(admin))))
+
+
+def is_refused(profile: Profile) -> bool:
+    """Whether Kafka itself refuses the app its topic."""
+    settings = profile.settings(PRINCIPAL)
+    consumer = Consumer(settings.kafka_config(**{"group.id": f"{PRINCIPAL}.test"}))
+    error = consumer.list_topics(out_topic(APP), timeout=10).topics[out_topic(APP)].error
+    consumer.close()
+    return error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+
+
+def await_true(told: Callable[[], bool], within_s: float = 30) -> float:
+    begun = time.monotonic()
+    while not told():
+        assert time.monotonic() - begun < within_s
+        time.sleep(0.1)
+    return time.monotonic() - begun
+
+
+def test_an_app_reads_its_topic_while_a_grant_gives_it_something(
+    provisioned: Profile, expired: list[Grant]
+) -> None:
+    """T6: Kafka refuses it before, and within five seconds of the revocation."""
+    await_true(lambda: is_refused(provisioned))
+    made = made_terms()
+    granting.request(provisioned.settings(PRINCIPAL), made)
+    granting.decide(provisioned.settings("officer-justice-1"), made.grant_id, "approved")
+    granting.decide(provisioned.settings(PRINCIPAL), made.grant_id, "accepted", terms_ref="T-1")
+    await_true(lambda: not is_refused(provisioned))
+    granting.decide(
+        provisioned.settings("officer-justice-1"), made.grant_id, "revoked", reason="misuse"
+    )
+    await_true(lambda: is_refused(provisioned), PROMISED_S)
+    assert expired == []
+
+
+def test_that_a_grants_time_is_over_is_told(provisioned: Profile, expired: list[Grant]) -> None:
+    """F9."""
+    whole = made_terms()
+    made = replace(whole, valid_to=whole.valid_from + 4_000_000)
+    granting.request(provisioned.settings("officer-bureau-1"), made)
+    await_true(lambda: made in [each.terms for each in expired])
+
+
+def test_rules_name_the_apps_that_something_is_delivered_to() -> None:
+    made = made_terms()
+    policies = make_policies(Settings(), consumers=press())
+    for grants, wanted in ((FixedGrants(), False), (FixedGrants(made), True)):
+        rules = city_rules(policies.under(grants))
+        assert ((PRINCIPAL, "TOPIC", out_topic(APP), "LITERAL", "READ") in rules) is wanted
+    assert not any(each[0] == PRINCIPAL for each in city_rules(policies, revoked={PRINCIPAL}))

@@ -1,0 +1,274 @@
+"""Grants: which steps count, and when one holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maplebridge.access_policy.consumers import load_consumers
+from maplebridge.access_policy.grants import Grant, GrantBook, GrantedField, Step, Terms
+from maplebridge.access_policy.officers import load_officers
+from maplebridge.errors import ContractRefused, InputError
+from maplebridge.schemas import load_catalogue, load_regions
+
+CATALOGUE, REGIONS = load_catalogue(), load_regions()
+CONSUMERS, OFFICERS = load_consumers(), load_officers()
+DAY = 86_400_000_000
+AT = 1_790_000_000_000_000
+NAME = GrantedField("hotline.order", "caller_name", 3)
+IDENTITY = GrantedField("mediation.case", "parties[].id_no", 4)
+APP = "app-town-mediation"
+TERMS = Terms(
+    grant_id="G-1",
+    consumer="town-mediation",
+    region="330681001000",
+    purpose="dispute_resolution",
+    legal_basis="statutory_duty",
+    valid_from=AT,
+    valid_to=AT + 30 * DAY,
+    fields=(NAME,),
+    assessment_ref="DPIA-1",
+)
+SENSITIVE = replace(TERMS, fields=(NAME, IDENTITY))
+
+
+def book() -> GrantBook:
+    return GrantBook(CATALOGUE, REGIONS, CONSUMERS, OFFICERS)
+
+
+def step(transition: Any, by: str, terms: Terms = TERMS, *, at: int = AT, **more: Any) -> Step:
+    return Step(f"{transition} {by} {at}", at, transition, by, terms, **more)
+
+
+def taken(*steps: Step) -> tuple[GrantBook, Grant]:
+    grants = book()
+    for each in steps:
+        grants.take(each)
+    return grants, grants.get(steps[0].terms.grant_id)
+
+
+def accepted(terms: Terms = TERMS) -> tuple[Step, ...]:
+    """The steps that make terms hold."""
+    return (
+        step("requested", APP, terms),
+        step("approved", "officer-hotline-1", terms),
+        step("approved", "officer-justice-1", terms),
+        step("approved", "officer-bureau-1", terms),
+        step("accepted", APP, terms, terms_ref="T-1"),
+    )
+
+
+ACCEPTED = [
+    step("requested", APP),
+    step("approved", "officer-bureau-1"),
+    step("accepted", APP, terms_ref="T-1"),
+]
+
+
+def test_a_grant_holds_from_its_acceptance_to_its_end() -> None:
+    grants, grant = taken(
+        step("requested", APP),
+        step("approved", "officer-hotline-1"),
+        step("accepted", APP, terms_ref="T-1"),
+    )
+    assert grant.status(AT - 1) == "accepted"
+    assert grant.status(AT) == "active"
+    assert grant.status(TERMS.valid_to - 1) == "active"
+    assert grant.status(TERMS.valid_to) == "expired"
+    assert grants.active(AT) == {"town-mediation": (TERMS,)}
+    assert grants.active(TERMS.valid_to) == {}
+
+
+def test_l4_needs_two_officers_of_its_department_and_each_other_department_one() -> None:
+    steps = accepted(SENSITIVE)
+    grants, grant = taken(steps[0])
+    assert grant.needed == {"hotline": 1, "justice": 2}
+    for each, left in zip(steps[1:4], ({"justice": 2}, {"justice": 1}, {}), strict=True):
+        with pytest.raises(InputError, match="is requested"):
+            grants.take(steps[4])
+        grants.take(each)
+        assert grants.get("G-1").needed == left
+    grants.take(steps[4])
+    assert grants.get("G-1").status(AT) == "active"
+
+
+@pytest.mark.parametrize(
+    ("before", "refused", "says"),
+    [
+        ([], step("approved", "officer-hotline-1"), "there is no grant"),
+        ([], step("requested", "app-city-dashboard"), "may not ask for"),
+        ([], step("requested", "dept-hotline"), "may not ask for"),
+        ([step("requested", APP)], step("requested", APP, at=AT + 1), "there already"),
+        ([step("requested", APP)], step("approved", APP), "does not answer for"),
+        ([step("requested", APP)], step("approved", "officer-justice-1"), "does not answer for"),
+        ([step("requested", APP)], step("approved", "officer-nobody"), "does not answer for"),
+        (
+            [step("requested", "officer-bureau-1")],
+            step("approved", "officer-bureau-1"),
+            "nobody approves its own",
+        ),
+        (
+            [step("requested", APP, SENSITIVE), step("approved", "officer-bureau-1", SENSITIVE)],
+            step("approved", "officer-bureau-1", SENSITIVE, at=AT + 1),
+            "has approved",
+        ),
+        (
+            [step("requested", APP), step("approved", "officer-bureau-1")],
+            step("approved", "officer-hotline-1"),
+            "nothing is missing",
+        ),
+        (
+            [step("requested", APP), step("approved", "officer-bureau-1")],
+            step("accepted", "app-city-dashboard", terms_ref="T-1"),
+            "only app-town-mediation",
+        ),
+        (
+            [step("requested", APP), step("approved", "officer-bureau-1")],
+            step("accepted", APP),
+            "no reference",
+        ),
+        (
+            [step("requested", APP)],
+            step("approved", "officer-bureau-1", SENSITIVE),
+            "the terms are not those",
+        ),
+        (
+            [step("requested", APP)],
+            step("revoked", "officer-justice-1", reason="misuse"),
+            "may not",
+        ),
+        ([step("requested", APP)], step("revoked", "officer-bureau-1"), "has a reason"),
+        (
+            [step("requested", APP), step("revoked", APP, reason="requested")],
+            step("approved", "officer-bureau-1"),
+            "is revoked",
+        ),
+        (
+            [step("requested", APP)],
+            step("approved", "officer-bureau-1", at=TERMS.valid_to),
+            "is expired",
+        ),
+        (ACCEPTED, step("expired", "acl-sync"), "does not expire"),
+    ],
+)
+def test_a_step_that_does_not_fit_is_told_and_changes_nothing(
+    before: list[Step], refused: Step, says: str
+) -> None:
+    grants = book()
+    for each in before:
+        grants.take(each)
+    held = grants.all()
+    with pytest.raises(InputError, match=says):
+        grants.take(refused)
+    assert grants.all() == held
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"consumer": "nobody"}, "there is no app nobody"),
+        ({"region": "999999"}, "region code"),
+        ({"fields": ()}, "names at least one field"),
+        ({"fields": (NAME, replace(NAME, grade=4))}, "named twice"),
+        ({"fields": (replace(IDENTITY, grade=3),)}, "graded higher"),
+        ({"fields": (replace(NAME, path="no_such"),)}, "no_such"),
+        ({"fields": (replace(NAME, event_type="no.such"),)}, "no contract"),
+        ({"purpose": "statistics"}, "released tables"),
+        ({"valid_to": AT}, "ends after it begins"),
+        ({"valid_to": AT + 367 * DAY}, "at most 366 days"),
+        ({"fields": (IDENTITY,), "valid_to": AT + 93 * DAY}, "at most 92 days"),
+        ({"fields": (IDENTITY,), "assessment_ref": None}, "impact assessment"),
+    ],
+)
+def test_terms_that_nobody_could_be_granted_are_refused(changed: dict[str, Any], says: str) -> None:
+    terms = replace(TERMS, **changed)
+    by = f"app-{terms.consumer}"
+    with pytest.raises((InputError, ContractRefused), match=says):
+        book().take(step("requested", by, terms))
+
+
+@pytest.mark.parametrize("by", ["officer-hotline-1", "officer-bureau-2", APP])
+def test_a_revoked_grant_holds_no_longer_and_never_again(by: str) -> None:
+    grants, _ = taken(*ACCEPTED, step("revoked", by, reason="misuse", at=AT + 5))
+    assert grants.active(AT + 5) == {}
+    assert grants.active(AT) == {}, "whatever the clock says"
+
+
+def test_a_clock_that_goes_back_revives_nothing() -> None:
+    """F9: the time of the latest record, and the latest time that was asked about, hold."""
+    grants, _ = taken(*ACCEPTED)
+    assert grants.active(AT)
+    assert grants.active(TERMS.valid_to) == {}
+    assert grants.active(AT) == {}
+    told, _ = taken(*ACCEPTED)
+    assert [each.terms for each in told.over(TERMS.valid_to)] == [TERMS]
+    told.take(step("expired", "acl-sync", at=TERMS.valid_to))
+    assert told.over(TERMS.valid_to) == []
+    assert told.get("G-1").status(AT) == "expired"
+
+
+def test_a_step_that_comes_twice_counts_once() -> None:
+    grants, _ = taken(step("requested", APP))
+    assert grants.take(step("approved", "officer-bureau-1"))
+    assert not grants.take(step("approved", "officer-bureau-1"))
+    assert len(grants.get("G-1").steps) == 2
+
+
+def test_an_event_states_the_terms_and_gives_them_back() -> None:
+    terms = replace(SENSITIVE, renews="G-0")
+    assert Terms.parse(terms.to_event()) == terms
+
+
+ANYBODY = st.sampled_from([APP, "app-city-dashboard", "dept-hotline", *OFFICERS.principals])
+STEPS = st.builds(
+    lambda transition, by, sensitive, at: step(
+        transition,
+        by,
+        SENSITIVE if sensitive else TERMS,
+        at=AT + at,
+        terms_ref="T-1",
+        reason="misuse",
+    ),
+    st.sampled_from(["requested", "approved", "accepted", "revoked", "expired"]),
+    ANYBODY,
+    st.booleans(),
+    st.integers(0, 40 * 24 * 60).map(lambda minutes: minutes * 60_000_000),
+)
+
+
+@given(st.lists(STEPS, max_size=12))
+def test_whatever_is_written_nothing_holds_that_was_not_approved_and_accepted(
+    steps: list[Step],
+) -> None:
+    """T6: counted anew from the steps that were taken, without the fold's own bookkeeping."""
+    grants = book()
+    took = []
+    for each in steps:
+        try:
+            if grants.take(each):
+                took.append(each)
+        except InputError:
+            continue
+    now = max([AT, *(each.at for each in steps)])
+    held = grants.active(now)
+    if not took:
+        assert held == {}
+        return
+    terms = took[0].terms
+    officers = {each.by for each in took if each.transition == "approved"}
+    by_department = {
+        "hotline": len(officers & {"officer-hotline-1", "officer-bureau-1", "officer-bureau-2"}),
+        "justice": len(officers & {"officer-justice-1", "officer-bureau-1", "officer-bureau-2"}),
+    }
+    is_approved = by_department["hotline"] >= 1 and (
+        terms == TERMS or by_department["justice"] >= 2
+    )
+    is_accepted = any(each.transition == "accepted" and each.by == APP for each in took)
+    is_over = now >= terms.valid_to or any(e.transition in ("revoked", "expired") for e in took)
+    assert took[0].by not in officers
+    expected = is_approved and is_accepted and not is_over
+    assert held == ({"town-mediation": (terms,)} if expected else {})

@@ -1,0 +1,236 @@
+"""A grant on the running city: the field appears, and vanishes within five seconds of its end."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import pytest
+
+from maplebridge import granting
+from maplebridge.access_policy.audit.store import connect as connect_audit
+from maplebridge.access_policy.grants import GrantedField, Terms
+from maplebridge.processors.subscriber import Subscriber, View
+from maplebridge.producers import Department
+from maplebridge.settings import Profile
+from tests.processors.lanes import await_true
+from tests.processors.made_events import communities
+
+DAY = 86_400_000_000
+HERE = communities()[21]
+APP, CENTRE = "town-mediation", "app-town-mediation"
+IDENTITY = "330681190001010000"
+PROMISED_S = 5.0
+
+
+def publish(justice: Department) -> str:
+    return justice.publish(
+        "mediation.case",
+        {
+            "case_no": "M7",
+            "kind": "people",
+            "centre_level": "town_position",
+            "dispute_type": "neighbour",
+            "source": "walk_in",
+            "state": "applied",
+            "party_count": 1,
+            "parties": [{"role": "applicant", "name": "枫甲乙", "id_no": IDENTITY}],
+        },
+        community=HERE,
+        transition="applied",
+        occurred_at=datetime.now(UTC),
+        purpose="dispute_resolution",
+        legal_basis="statutory_duty",
+    ).event_id
+
+
+def terms(*fields: GrantedField, **changed: object) -> Terms:
+    now = time.time_ns() // 1000
+    made = Terms(
+        grant_id=granting.new_grant_id(),
+        consumer=APP,
+        region="330681001000",
+        purpose="dispute_resolution",
+        legal_basis="statutory_duty",
+        valid_from=now,
+        valid_to=now + DAY,
+        fields=fields,
+        assessment_ref="DPIA-1",
+    )
+    return replace(made, **changed)  # type: ignore[arg-type]
+
+
+def grant(city: Profile, made: Terms) -> None:
+    granting.request(city.settings(CENTRE), made)
+    for officer in ("officer-bureau-1", "officer-bureau-2", "officer-justice-1"):
+        if granting.decide(city.settings(officer), made.grant_id, "approved").needed == {}:
+            break
+    granting.decide(city.settings(CENTRE), made.grant_id, "accepted", terms_ref="T-1")
+
+
+@dataclass
+class Reading:
+    """An app that reads on and on; `seen` gives each view by its event's id, with its time."""
+
+    seen: dict[str, tuple[float, View]]
+
+    def of(self, event_id: str) -> View:
+        await_true(lambda: event_id in self.seen)
+        return self.seen[event_id][1]
+
+
+@pytest.fixture
+def reading(city: Profile) -> Iterator[Callable[[str], Reading]]:
+    stop, threads = threading.Event(), []
+
+    def begin(purpose: str) -> Reading:
+        made = Reading({})
+
+        def read() -> None:
+            group = f"{APP}.test-{secrets.token_hex(4)}"
+            with Subscriber(
+                APP, purpose=purpose, settings=city.settings(CENTRE), group=group
+            ) as reader:
+                while not stop.is_set():
+                    for view in reader.poll(0.2):
+                        made.seen.setdefault(view.event_id, (time.monotonic(), view))
+
+        threads.append(threading.Thread(target=read, daemon=True))
+        threads[-1].start()
+        return made
+
+    yield begin
+    stop.set()
+    for thread in threads:
+        thread.join(30)
+
+
+def identity(view: View) -> object:
+    return view.fields.get("parties", [{}])[0].get("id_no")
+
+
+def test_a_sensitive_field_appears_under_a_grant_and_vanishes_when_it_is_revoked(
+    city: Profile, reading: Callable[[str], Reading]
+) -> None:
+    """T6: approved by two officers; after the revocation nothing is delivered or released."""
+    app = reading("dispute_resolution")
+    with Department("justice", settings=city.settings("dept-justice")) as justice:
+        before = app.of(publish(justice))
+        assert identity(before) is None
+        assert before.hidden["parties[].id_no"] == "l4-needs-a-named-grant"
+
+        made = terms(GrantedField("mediation.case", "parties[].id_no", 4))
+        grant(city, made)
+        await_true(lambda: identity(app.of(publish(justice))) == IDENTITY)
+
+        granting.decide(
+            city.settings("officer-justice-1"), made.grant_id, "revoked", reason="misuse"
+        )
+        revoked_at = time.monotonic()
+        while time.monotonic() - revoked_at < PROMISED_S + 3:
+            sent_at, event_id = time.monotonic(), publish(justice)
+            view = app.of(event_id)
+            if sent_at > revoked_at + PROMISED_S:
+                assert identity(view) is None
+                assert view.hidden["parties[].id_no"] == "l4-needs-a-named-grant"
+    with connect_audit(city.settings("admin")) as connection:
+        leaves = connection.execute(
+            "SELECT count(*) FILTER (WHERE content ->> 'action' = 'access.delivered'),"
+            " count(*) FILTER (WHERE content ->> 'action' = 'access.decrypted')"
+            " FROM audit.leaf WHERE content ->> 'grant' = %s",
+            [made.grant_id],
+        ).fetchone()
+    assert leaves is not None
+    assert min(leaves) > 0, "the leaves of delivery and of the key's release name the grant"
+
+
+def test_the_key_broker_releases_nothing_five_seconds_after_a_revocation(
+    city: Profile, reading: Callable[[str], Reading]
+) -> None:
+    """T6: what was delivered while the grant held opens no more."""
+    app = reading("dispute_resolution")
+    made = terms(GrantedField("mediation.case", "parties[].id_no", 4))
+    grant(city, made)
+    with Department("justice", settings=city.settings("dept-justice")) as justice:
+        views = []
+
+        def is_open() -> bool:
+            views.append(app.of(publish(justice)))
+            return identity(views[-1]) == IDENTITY
+
+        await_true(is_open)
+    granted = views[-1].event_id
+
+    def read_anew() -> View:
+        """As by an app that keeps no key."""
+        group = f"{APP}.test-{secrets.token_hex(4)}"
+        with Subscriber(
+            APP, purpose="dispute_resolution", settings=city.settings(CENTRE), group=group
+        ) as reader:
+            while True:
+                for view in reader.poll(0.2):
+                    if view.event_id == granted:
+                        return view
+
+    assert identity(read_anew()) == IDENTITY
+    granting.decide(city.settings(CENTRE), made.grant_id, "revoked", reason="requested")
+    time.sleep(PROMISED_S)
+    view = read_anew()
+    assert identity(view) is None
+    assert view.hidden["parties[0].id_no"] == "l4-needs-a-named-grant"
+
+
+def test_a_purpose_and_rows_come_and_go_with_their_grant(
+    city: Profile, reading: Callable[[str], Reading]
+) -> None:
+    """T6: the centre follows sensor alerts while it is granted them, and no others' fields."""
+    fields = (
+        GrantedField("sensor.alert", "kind", 1),
+        GrantedField("sensor.alert", "site_code", 3),
+    )
+    made = terms(*fields, purpose="safety_response", legal_basis="emergency_life")
+    app = reading("safety_response")
+    grant(city, made)
+    alert = {
+        "device_id": "D-7",
+        "kind": "gas",
+        "value": 12.5,
+        "unit": "percent_lel",
+        "threshold": 10.0,
+        "severity": "red",
+        "state": "raised",
+        "site_code": "3-2-402",
+        "dwelling": True,
+    }
+    with Department("emergency", settings=city.settings("dept-emergency")) as emergency:
+
+        def sent() -> str:
+            return emergency.publish(
+                "sensor.alert",
+                alert,
+                community=HERE,
+                transition="raised",
+                occurred_at=datetime.now(UTC),
+                purpose="safety_response",
+                legal_basis="emergency_life",
+            ).event_id
+
+        ids = []
+
+        def comes() -> bool:
+            ids.append(sent())
+            time.sleep(1)
+            return ids[0] in app.seen or any(each in app.seen for each in ids)
+
+        await_true(comes)
+        seen = next(app.of(each) for each in ids if each in app.seen)
+        assert seen.fields == {"kind": "gas", "site_code": "3-2-402"}
+        granting.decide(city.settings(CENTRE), made.grant_id, "revoked", reason="purpose_over")
+        time.sleep(PROMISED_S)
+        late = sent()
+        time.sleep(3)
+        assert late not in app.seen
