@@ -36,6 +36,9 @@ class Deployment(BaseSettings):
     private_network: bool = False
     regions: tuple[Path, ...] = ()
     root_passphrase: SecretStr
+    root_pkcs11_module: Path | None = None
+    root_pkcs11_token: str = ""
+    root_pkcs11_key: str = "maplebridge-root"
     secrets: dict[str, SecretStr] = Field(default_factory=dict)
     """Principal -> secret, as one JSON object."""
 

@@ -5,6 +5,7 @@
     │   ├── EventInvalid                   an event breaks its contract
     │   ├── EventTooLarge                  an event is larger than the bus takes
     │   ├── MappingInvalid                 a mapping file cannot be used
+    │   ├── RootMissing                    the key broker's root is not where it should be
     │   └── ContractRefused                a schema fails the linter or is not pinned
     ├── AccessDenied                  4    policy says no
     │   └── KeyWithheld                    no key was released for a field
@@ -14,6 +15,7 @@
     │   ├── StoreUnavailable               PostgreSQL
     │   ├── OutboxHeld                     another connection holds a department's outbox
     │   ├── KeyBrokerUnavailable
+    │   ├── RootUnavailable                the hardware module with the key broker's root
     │   ├── DepartmentStoreUnavailable     a department's own file of keys and waiting events
     │   ├── SpoolFull                      no room for further waiting events
     │   ├── SenderFailed                   what brings waiting events to Kafka met a defect
@@ -94,6 +96,10 @@ class ContractRefused(InputError):
     pass
 
 
+class RootMissing(InputError):
+    pass
+
+
 class AccessDenied(MapleBridgeError):
     """Policy says no; `rule` names the rule that decided, or `default-deny`."""
 
@@ -162,6 +168,15 @@ class OutboxHeld(Unavailable):
 
 class KeyBrokerUnavailable(Unavailable):
     server = "The key broker"
+
+
+class RootUnavailable(Unavailable):
+    """detail: what PKCS #11 calls the failure."""
+
+    server = "The key broker's hardware module"
+
+    def __init__(self, address: str, detail: str) -> None:
+        super().__init__(address, detail, todo="Check that the module and its token are at work.")
 
 
 class DepartmentStoreUnavailable(Unavailable):

@@ -23,7 +23,13 @@ from maplebridge.kafka_log import log_error
 
 PROFILE_NAME = "profile.json"
 Mechanism = Literal["SCRAM-SHA-256", "SCRAM-SHA-512"]
-_OF_KEY_BROKER = {"key_broker_certificate", "key_broker_certificate_key"}
+_OF_KEY_BROKER = {
+    "key_broker_certificate",
+    "key_broker_certificate_key",
+    "root_pkcs11_module",
+    "root_pkcs11_token",
+    "root_pkcs11_key",
+}
 SERVICE_KAFKA_LOG_LEVEL = 2
 """Critical: errors come to `log_error`; librdkafka itself would log every failed attempt."""
 _OFFICERS = {"secrets", "signing_keys", "root_passphrase", "handovers"}
@@ -76,7 +82,12 @@ class Settings(BaseSettings):
     key_broker_certificate_key: Path | None = None
     """PEM files of the key broker's own certificate; only the key broker has them."""
     root_passphrase: SecretStr = SecretStr("")
-    """Opens the key broker's sealed root file; only the key broker has it."""
+    """Opens the key broker's sealed root file, or is the PIN of its token; its alone."""
+    root_pkcs11_module: Path | None = None
+    """The PKCS #11 library of a hardware module that has the root; without it, a sealed file."""
+    root_pkcs11_token: str = ""
+    root_pkcs11_key: str = "maplebridge-root"
+    """The labels of the token and of the key in it."""
 
     signing_key: SecretStr = SecretStr("")
     """Base64 of a department's Ed25519 private key; only a department has it."""
@@ -196,6 +207,9 @@ class Profile(BaseModel):
     audit_public_key: str = ""
     regions: tuple[Path, ...] = ()
     root_passphrase: str = Field(default="", repr=False)
+    root_pkcs11_module: Path | None = None
+    root_pkcs11_token: str = ""
+    root_pkcs11_key: str = "maplebridge-root"
     secrets: dict[str, str] = Field(default_factory=dict, repr=False)
     signing_keys: dict[str, str] = Field(default_factory=dict, repr=False)
     """Principal of a department -> its private signing key."""

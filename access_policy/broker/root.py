@@ -1,7 +1,7 @@
 """The root of the key broker: what wraps the keys of each epoch.
 
-The built-in provider keeps one key in a file sealed by a passphrase. A hardware
-module or a cloud's key service is another class with the same two methods.
+One provider keeps a key in a file sealed by a passphrase, another in a hardware module
+(`root_pkcs11`). A cloud's key service would be a third class with the same two methods.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from maplebridge.access_policy.broker.keywrap import KEY_BYTES, WrappingKey
 from maplebridge.access_policy.broker.private_file import write_once
-from maplebridge.errors import InputError, IntegrityError
+from maplebridge.errors import InputError, IntegrityError, RootMissing
 
 _SCRYPT = {"n": 2**16, "r": 8, "p": 1}
 _SCRYPT_MAX_N = 2**20
@@ -74,7 +74,7 @@ class SealedFileRoot:
 
     @classmethod
     def open(cls, path: Path, passphrase: SecretStr) -> SealedFileRoot:
-        """Raises InputError if the file is missing, IntegrityError if the passphrase is wrong."""
+        """Raises RootMissing if there is no file, IntegrityError if the passphrase is wrong."""
         return cls(cls.read_key(path, passphrase))
 
     @staticmethod
@@ -84,7 +84,7 @@ class SealedFileRoot:
             content = json.loads(path.read_bytes())
             sealed, nonce, stretch = _parse(content)
         except FileNotFoundError:
-            raise InputError(
+            raise RootMissing(
                 f"the key broker's root {path} is missing.", todo="Run `maplebridge up`."
             ) from None
         except (KeyError, TypeError, ValueError):

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -32,8 +33,11 @@ from maplebridge.access_policy.broker.vault import Vault
 from maplebridge.access_policy.keytransport import TOPIC, BrokerPublicKey
 from maplebridge.access_policy.signatures import SignatureVerifier
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory
-from maplebridge.errors import IntegrityError
+from maplebridge.errors import InputError, IntegrityError, RootMissing
 from maplebridge.settings import Settings
+
+if TYPE_CHECKING:
+    from maplebridge.access_policy.broker.root_pkcs11 import Pkcs11Root
 
 _log = logging.getLogger(__name__)
 
@@ -62,11 +66,32 @@ def provision(
 
 
 def open_root(settings: Settings) -> Root:
-    """Open the root; raises InputError if it is missing, IntegrityError if it cannot be opened.
+    """Open the root: in a hardware module if the settings name one, else in its sealed file.
 
-    settings: the key broker's, with the root passphrase.
+    settings: the key broker's, with the root passphrase or PIN. Raises RootMissing if there
+    is none, InputError or IntegrityError if it cannot be opened, RootUnavailable.
     """
-    return SealedFileRoot.open(root_path(settings.home), settings.root_passphrase)
+    if settings.root_pkcs11_module is None:
+        return SealedFileRoot.open(root_path(settings.home), settings.root_passphrase)
+    root = _module_root(settings, settings.root_pkcs11_module)
+    root.check()
+    return root
+
+
+def _module_root(settings: Settings, module: Path) -> Pkcs11Root:
+    try:
+        from maplebridge.access_policy.broker.root_pkcs11 import Pkcs11Root
+    except ModuleNotFoundError:
+        raise InputError(
+            "the root is in a hardware module, and what speaks to it is not installed.",
+            todo="pip install 'maplebridge[hsm]'",
+        ) from None
+    return Pkcs11Root(
+        module,
+        token=settings.root_pkcs11_token,
+        key=settings.root_pkcs11_key,
+        pin=settings.root_passphrase,
+    )
 
 
 def epoch_files(settings: Settings, root: Root) -> EpochFiles:
@@ -74,7 +99,11 @@ def epoch_files(settings: Settings, root: Root) -> EpochFiles:
 
 
 def root_shares(settings: Settings, *, of: int, needed: int) -> list[Share]:
-    """Split the root among officers; raises as `open_root`, and InputError of the numbers."""
+    """Split the root among officers; raises as `open_root`, and InputError of the numbers.
+
+    Also InputError if the root is in a hardware module, which it never leaves.
+    """
+    _must_be_a_file(settings)
     key = SealedFileRoot.read_key(root_path(settings.home), settings.root_passphrase)
     return split(key, of=of, needed=needed)
 
@@ -85,6 +114,7 @@ def recover_root(settings: Settings, connection: Connection, shares: Sequence[Sh
     Raises InputError if the shares are too few or a root is there, IntegrityError if they
     are not of the root that the database was made with; nothing is written then.
     """
+    _must_be_a_file(settings)
     key = combine(shares)
     Epochs.load(connection, epoch_files(settings, SealedFileRoot(key)))
     SealedFileRoot.create(root_path(settings.home), settings.root_passphrase, key=key)
@@ -92,15 +122,26 @@ def recover_root(settings: Settings, connection: Connection, shares: Sequence[Sh
 
 def create(settings: Settings, connection: Connection) -> Root:
     """Open the root, or make it if there is neither root nor epoch."""
-    path = root_path(settings.home)
-    if path.exists():
+    try:
         return open_root(settings)
-    if connection.execute(statement("epochs")).fetchone():
-        raise IntegrityError(
-            f"the key broker's root {path} is missing while keys are kept under it.",
-            todo="Put it back from its backup, or recover it with `maplebridge keys recover`.",
+    except RootMissing as missing:
+        if connection.execute(statement("epochs")).fetchone():
+            raise IntegrityError(
+                f"{missing.message} Keys are kept under it.",
+                todo="Put it back from its backup, or recover it with `maplebridge keys recover`.",
+            ) from None
+    if settings.root_pkcs11_module is None:
+        return SealedFileRoot.create(root_path(settings.home), settings.root_passphrase)
+    _module_root(settings, settings.root_pkcs11_module).create()
+    return open_root(settings)
+
+
+def _must_be_a_file(settings: Settings) -> None:
+    if settings.root_pkcs11_module is not None:
+        raise InputError(
+            "the root is in a hardware module, which it never leaves: it has no shares.",
+            todo="Back up its token by the means of its maker.",
         )
-    return SealedFileRoot.create(path, settings.root_passphrase)
 
 
 def run(

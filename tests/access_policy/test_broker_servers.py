@@ -151,12 +151,9 @@ def new_database(profile: Profile) -> Iterator[tuple[str, psycopg.Connection[Any
         server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
 
-@pytest.fixture
-def site(stack: HasProfile, tmp_path: Path) -> Iterator[Site]:
-    settings = stack.profile.settings("key-broker").model_copy(
-        update={"home": tmp_path / "home", "root_passphrase": SecretStr(PASSPHRASE)}
-    )
-    with new_database(stack.profile) as (database, connection):
+@contextmanager
+def site_of(profile: Profile, settings: Settings) -> Iterator[Site]:
+    with new_database(profile) as (database, connection):
         public_key = provision(settings, connection, now=NOW, principals=SECRETS)
         made = Site(settings, connection, database, public_key)
         try:
@@ -164,6 +161,17 @@ def site(stack: HasProfile, tmp_path: Path) -> Iterator[Site]:
         finally:
             for connections in made.opened:
                 connections.close()
+
+
+def settings_of(profile: Profile, home: Path, **more: Any) -> Settings:
+    values = {"home": home, "root_passphrase": SecretStr(PASSPHRASE), **more}
+    return profile.settings("key-broker").model_copy(update=values)
+
+
+@pytest.fixture
+def site(stack: HasProfile, tmp_path: Path) -> Iterator[Site]:
+    with site_of(stack.profile, settings_of(stack.profile, tmp_path / "home")) as made:
+        yield made
 
 
 @pytest.fixture
