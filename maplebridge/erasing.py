@@ -8,37 +8,27 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Self
 
-from maplebridge.access_policy.audit.checkpoint import load_signing_key
 from maplebridge.access_policy.audit.leaf import Action, Leaf, cover
 from maplebridge.access_policy.audit.log import AuditLog
-from maplebridge.access_policy.audit.service import signing_key_path
 from maplebridge.access_policy.broker import erasure as store
-from maplebridge.access_policy.broker.epochs import begin_another, this_epoch
-from maplebridge.access_policy.broker.erasure import DestroyedMaster, Erasure
+from maplebridge.access_policy.broker.erasure import Erasure
 from maplebridge.access_policy.broker.holds import Hold, add_hold, holds, lift_hold
-from maplebridge.access_policy.broker.intake_offsets import has_taken_in
-from maplebridge.access_policy.broker.rotation import rotate
 from maplebridge.access_policy.broker.service import epoch_files, open_root
 from maplebridge.access_policy.broker.store import Connection, administer
 from maplebridge.access_policy.broker.vault import Subject
-from maplebridge.access_policy.erasure.certificate import (
-    certificate_hash,
-    key_hash,
-    sign_certificate,
-)
-from maplebridge.access_policy.erasure.orders import acknowledgements, order
+from maplebridge.access_policy.erasure.certificate import certificate_hash
 from maplebridge.access_policy.erasure.parties import cases_of
+from maplebridge.access_policy.erasure.report import cached_until, report_of
 from maplebridge.access_policy.erasure.scope import Scope, scope_of
-from maplebridge.access_policy.keyclient import KEY_TTL_S
 from maplebridge.access_policy.officers import load_officers
 from maplebridge.access_policy.policy import Policies
+from maplebridge.certifying import Certifier
 from maplebridge.control_events import publish
 from maplebridge.errors import AccessDenied, InputError
 from maplebridge.people import people
@@ -49,7 +39,6 @@ from maplebridge.settings import Profile
 PURPOSE = "rights"
 DUE = timedelta(days=30)
 """In which a request is to be done, after GB/T 35273-2020, 8.7."""
-_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -134,14 +123,15 @@ class Eraser:
         if erasure.executed_at is None:
             self._execute(erasure)
         (erasure,) = self.states(erasure_id)
-        if erasure.completed:
-            return State(erasure, ())
+        executed_at = erasure.executed_at or datetime.now(UTC)
         if not erasure.certificate:
-            waiting = self._certify(erasure, patience_s)
+            certifier = Certifier(self._profile, self._connection, self._files)
+            waiting = certifier.certify(erasure, executed_at, patience_s=patience_s)
             if waiting:
                 return State(erasure, tuple(waiting))
             (erasure,) = self.states(erasure_id)
-        self._complete(erasure)
+        if not erasure.completed:
+            self._complete(erasure, executed_at)
         return State(self.states(erasure_id)[0], ())
 
     def states(self, erasure_id: str | None = None, *, only_open: bool = False) -> list[Erasure]:
@@ -200,7 +190,8 @@ class Eraser:
     def _permitted(self, subjects: Collection[Subject], *, officers: Sequence[str]) -> str:
         """Return the rule that permits it for all that is destroyed; raises AccessDenied."""
         rule = ""
-        for department, grade in store.grades_of(self._connection, subjects):
+        asked = {(department, 3) for department, _ in subjects}
+        for department, grade in sorted(asked.union(store.grades_of(self._connection, subjects))):
             verdict = self._policies.about_person(
                 "erase",
                 self._office,
@@ -254,96 +245,13 @@ class Eraser:
         scope = self._scope(subjects)
         with self._connection.transaction():
             gone = store.destroy(self._connection, erasure.erasure_id, scope.references)
-            store.mark_executed(self._connection, erasure.erasure_id, _report(gone, scope))
+            store.mark_executed(self._connection, erasure.erasure_id, report_of(gone, scope))
 
-    def _certify(self, erasure: Erasure, patience_s: float) -> list[str]:
-        """Sign the certificate, or return what it waits for."""
-        orders, epochs = self._orders(erasure)
-        deadline = time.monotonic() + patience_s
-        answers = acknowledgements(self._admin, erasure.erasure_id)
-        missing = {each: refs for each, refs in orders.items() if each not in answers}
-        epoch = this_epoch(self._connection)
-        order(self._admin, erasure.erasure_id, missing, epoch=epoch)
-        while missing.keys() - answers.keys() and time.monotonic() < deadline:
-            time.sleep(_POLL_S)
-            answers = acknowledgements(self._admin, erasure.erasure_id)
-        waiting = [f"department {each}" for each in orders if each not in answers]
-        while erasure.at_once and not waiting and self._live(epochs):
-            self._turn(epochs)
-            if time.monotonic() > deadline:
-                break
-            time.sleep(_POLL_S if self._live(epochs) else 0)
-        waiting += [f"epoch {each}" for each in self._live(epochs)]
-        if waiting:
-            return waiting
-        executed_at = erasure.executed_at or datetime.now(UTC)
-        content = {
-            "v": 1,
-            "erasure_id": erasure.erasure_id,
-            "scope": "person",
-            "ground": erasure.ground,
-            "officers": list(erasure.officers),
-            "requested_at": _text(erasure.requested_at),
-            "executed_at": _text(executed_at),
-            "certified_at": _text(datetime.now(UTC)),
-            "cached_until": _text(_cached_until(executed_at)),
-            "epochs_destroyed": list(epochs),
-            **erasure.report,
-            "acknowledged": [
-                {
-                    "department": each,
-                    "masters": answers[each].masters,
-                    "at": _text(datetime.fromtimestamp(answers[each].done_at / 1e6, UTC)),
-                }
-                for each in sorted(orders)
-            ],
-        }
-        signer = load_signing_key(signing_key_path(self._profile.home))
-        certificate = sign_certificate(content, signer)
-        store.mark_certified(self._connection, erasure.erasure_id, certificate)
-        return []
-
-    def _orders(self, erasure: Erasure) -> tuple[dict[str, list[str]], tuple[str, ...]]:
-        """Return the references each department is to erase, and the epochs that must turn.
-
-        Where the epoch turns at once, every department that may wrap to it is told so.
-        """
-        orders = store.orders_of(self._connection, erasure.erasure_id)
-        if not orders:
-            # where nothing was destroyed no copy need become worthless
-            return {}, ()
-        if erasure.at_once:
-            if this_epoch(self._connection) in erasure.epochs:
-                begin_another(self._connection, self._files)
-            elsewhere = [
-                principal.removeprefix("dept-")
-                for principal, held in self._profile.handovers.items()
-                if held.state == "onboarded"
-            ]
-            users = store.departments_under(self._connection, erasure.epochs)
-            orders |= {each: [] for each in (*users, *elsewhere) if each not in orders}
-        return orders, erasure.epochs
-
-    def _live(self, epochs: Collection[str]) -> list[str]:
-        return store.live_epochs(self._connection, self._files, epochs)
-
-    def _turn(self, epochs: Collection[str]) -> None:
-        """Destroy epochs that no department wraps to any more, if all is taken in."""
-        turning = rotate(
-            self._connection,
-            self._files,
-            is_taken_in=lambda: has_taken_in(self._admin),
-            unused=epochs,
-        )
-        for _ in turning:
-            pass
-
-    def _complete(self, erasure: Erasure) -> None:
+    def _complete(self, erasure: Erasure, executed_at: datetime) -> None:
         """Write the certificate into the audit log and onto the bus; it may be told twice."""
         named = certificate_hash(erasure.certificate)
         self._log("erasure.completed", "", erasure.erasure_id, covered=[named])
         report = erasure.report
-        executed_at = erasure.executed_at or datetime.now(UTC)
         publish(
             self._admin,
             "erasure.completed",
@@ -354,7 +262,7 @@ class Eraser:
                 "masters_destroyed": len(report["key_ids"]),
                 "cases_shredded": len(report["cases_shredded"]),
                 "cases_kept": len(report["cases_left"]),
-                "cached_until": _micros(_cached_until(executed_at)),
+                "cached_until": _micros(cached_until(executed_at)),
                 "certificate": named,
             },
             key=erasure.erasure_id,
@@ -380,43 +288,5 @@ class Eraser:
         self._audit.append([leaf])
 
 
-def _report(gone: Sequence[DestroyedMaster], scope: Scope) -> dict[str, Any]:
-    """Return what a certificate says of the execution: numbers, hashes and case references."""
-    departments = sorted({each.department for each in gone})
-    counts = Counter((each.department, each.scope_kind, each.grade_domain) for each in gone)
-    return {
-        "destroyed": [
-            {
-                "department": department,
-                "subject_masters": {f"L{n}": counts[department, "subject", n] for n in (3, 4)},
-                "case_masters": {f"L{n}": counts[department, "case", n] for n in (3, 4)},
-            }
-            for department in departments
-        ],
-        "key_ids": sorted(key_hash(each.key_id) for each in gone),
-        "cases_shredded": [each.case_ref for each in scope.shredded],
-        "cases_left": [each.case_ref for each in scope.left],
-        "holds": [
-            {
-                "hold_id": each.hold_id,
-                "of": "person" if each.case_ref is None else each.case_ref,
-                "basis": each.basis,
-                "reason": each.reason,
-                "until": _text(each.until),
-            }
-            for each in scope.held
-        ],
-    }
-
-
-def _cached_until(executed_at: datetime) -> datetime:
-    """Return when the last released key is forgotten; the broker forgets its own at once."""
-    return executed_at + timedelta(seconds=KEY_TTL_S)
-
-
 def _micros(at: datetime) -> int:
     return round(at.timestamp() * 1_000_000)
-
-
-def _text(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

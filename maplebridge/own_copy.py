@@ -6,10 +6,13 @@ the case. Keys are released as any are: the policy is asked, and an entry is dur
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from maplebridge.access_policy.acl import APP_PREFIX
+from maplebridge.access_policy.audit.leaf import ROWS_MAX, Leaf, cover
 from maplebridge.access_policy.audit.log import AuditLog
 from maplebridge.access_policy.broker import Broker, audit_into
 from maplebridge.access_policy.broker.release import Ruling
@@ -113,14 +116,16 @@ def own_copy(
         events.append(event)
         sealed += _own_fields(mention, event, is_alone=_case(mention) in alone)
     decider = _Decider(policies, office, officers)
-    for department, grade in sorted(
-        {(each.event.department, each.request.grade) for each in sealed}
-    ):
-        _check(policies, decider, office, department, grade)
+    # what is plain is of a department, too
+    asked = {(each.department, 3) for each in events}
+    asked |= {(each.event.department, each.request.grade) for each in sealed}
+    rules = [_check(policies, decider, office, *each) for each in sorted(asked)]
     connections, log = Connections(settings), AuditLog(settings)
     try:
         vault = Vault(connections, epoch_files(settings, open_root(settings)))
         broker = Broker(vault, connections, decider=decider, audit=audit_into(log))
+        if events:
+            log.append(_leaves(events, rules[0], policies.version))
         _open(broker, Openers(catalogue), sealed)
     finally:
         connections.close()
@@ -128,7 +133,30 @@ def own_copy(
     return sorted(events, key=lambda each: (each.occurred_at, each.event_id))
 
 
-def _check(policies: Policies, decider: _Decider, office: str, department: str, grade: int) -> None:
+def _leaves(events: list[OwnEvent], rule: str, version: str) -> list[Leaf]:
+    """Return the entries that cover the events handed over, besides those of released keys."""
+    parts = [events[at : at + ROWS_MAX] for at in range(0, len(events), ROWS_MAX)]
+    return [
+        Leaf(
+            at=time.time_ns() // 1000,
+            action="access.delivered",
+            who="key-broker",
+            on_behalf_of=_PRINCIPAL.removeprefix(APP_PREFIX),
+            purpose=PURPOSE,
+            decision="permit",
+            rule=rule,
+            policy_version=version,
+            resource="own_copy",
+            rows=len(part),
+            communities=len({each.community for each in part}),
+            cover=cover(each.event_id for each in part),
+        )
+        for part in parts
+    ]
+
+
+def _check(policies: Policies, decider: _Decider, office: str, department: str, grade: int) -> str:
+    """Return the rule that permits it; raises AccessDenied."""
     said = decider.decide("", PURPOSE, "", "", grade, "", department)
     if not said.allowed:
         raise AccessDenied(
@@ -136,6 +164,7 @@ def _check(policies: Policies, decider: _Decider, office: str, department: str, 
             rule=said.rule,
             todo=f"Give --by twice, with two officers who answer for {department}.",
         )
+    return said.rule
 
 
 def _plain(mention: Mention) -> OwnEvent:

@@ -139,6 +139,7 @@ def test_a_person_gets_the_own_fields_of_all_departments_and_nobody_elses(
     last = [each for each in readings(city, day.person) if each["on_behalf_of"] == "subject-access"]
     assert {each["purpose"] for each in last} == {"rights"}
     assert sum(each["keys"] for each in last) >= 2
+    assert [each["events"] for each in last if each["resource"] == "own_copy"] == [3]
 
 
 def test_one_officer_hands_nothing_over(
