@@ -1,4 +1,4 @@
-"""A sealed bundle: what one department needs, in a file that opens once.
+"""A sealed bundle: what one department or app needs, in a file that opens once.
 
 Two halves open it, and neither alone: a code of 140 random bits that an officer hands
 over by another way, and a share that the key broker gives out a single time to whoever
@@ -84,7 +84,7 @@ class Header:
     """
 
     bundle_id: uuid.UUID
-    department: str
+    principal: str
     made_at: datetime
     expires_at: datetime
     key_broker_url: str
@@ -94,7 +94,7 @@ class Header:
         return {
             "format": FORMAT,
             "bundle_id": str(self.bundle_id),
-            "department": self.department,
+            "principal": self.principal,
             "made_at": self.made_at.isoformat(),
             "expires_at": self.expires_at.isoformat(),
             "key_broker_url": self.key_broker_url,
@@ -107,7 +107,7 @@ class Header:
             raise ValueError("format")
         return cls(
             uuid.UUID(told["bundle_id"]),
-            str(told["department"]),
+            str(told["principal"]),
             datetime.fromisoformat(told["made_at"]),
             datetime.fromisoformat(told["expires_at"]),
             str(told["key_broker_url"]),

@@ -18,6 +18,7 @@ from pydantic import Field as PydanticField
 
 from maplebridge.access_policy.grant_log import FixedGrants
 from maplebridge.access_policy.grants import GrantedField, Terms
+from maplebridge.access_policy.plans import Form
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.rules import BUILT_IN
 from maplebridge.errors import InputError
@@ -50,7 +51,7 @@ class Expected(BaseModel):
     restricted: bool = False
     asking: Asking | None = None
     granted: int = PydanticField(default=0, ge=0, le=4)
-    form: Literal["clear", "generalise", "mask", "pseudonym", "absent"]
+    form: Form
     rule: str
 
 
@@ -100,7 +101,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """untried: the rules that decide no case."""
+    """untried: the rules that decide nothing that is asked in any case."""
 
     cases: int
     failures: tuple[Failure, ...]
@@ -127,8 +128,9 @@ def try_cases(policies: Policies, cases: Sequence[tuple[str, Group]]) -> Outcome
         for case in group.cases:
             count += 1
             asked = _under(differing, group, case) if case.granted else differing
-            expected, found = (case.form, case.rule), _found(asked, group, case)
-            tried.add(found[1])
+            found, rules = _found(asked, group, case)
+            expected = (case.form, case.rule)
+            tried |= rules
             if expected != found:
                 failures.append(
                     Failure(
@@ -146,8 +148,8 @@ def try_cases(policies: Policies, cases: Sequence[tuple[str, Group]]) -> Outcome
     return Outcome(count, tuple(failures), untried)
 
 
-def _found(policies: Policies, group: Group, case: Expected) -> tuple[str, str]:
-    """Return the form and the rule that the policies decide."""
+def _found(policies: Policies, group: Group, case: Expected) -> tuple[tuple[str, str], set[str]]:
+    """Return the form and the rule that the policies decide, and every rule that had a part."""
     if case.asking is not None:
         verdict = policies.about_person(
             case.asking.action,
@@ -157,7 +159,7 @@ def _found(policies: Policies, group: Group, case: Expected) -> tuple[str, str]:
             grade=case.asking.grade,
             officers=case.asking.officers,
         )
-        return ("clear" if verdict.allowed else "absent"), verdict.rule
+        return ("clear" if verdict.allowed else "absent", verdict.rule), {verdict.rule}
     told = policies.explain(
         group.consumer,
         group.purpose,
@@ -166,7 +168,7 @@ def _found(policies: Policies, group: Group, case: Expected) -> tuple[str, str]:
         group.community,
         restricted=case.restricted,
     )
-    return told.form, told.rule
+    return (told.form, told.rule), {told.rule, *(step.rule for step in told.steps)}
 
 
 def _differing(policies: Policies, group: Group) -> Policies:

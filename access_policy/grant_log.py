@@ -17,7 +17,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from maplebridge.access_policy.acl import GRANTS_TOPIC
 from maplebridge.access_policy.consumers import Consumers
-from maplebridge.access_policy.grants import GrantBook, Step, Terms
+from maplebridge.access_policy.grant_book import GrantBook
+from maplebridge.access_policy.grants import Step, Terms
 from maplebridge.access_policy.officers import load_officers
 from maplebridge.access_policy.signatures import SignatureVerifier
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory
@@ -90,7 +91,9 @@ class GrantLog:
         try:
             deadline = time.monotonic() + TIMEOUT_S
             consumer = self._consumer or self._connect()
-            end = _end(consumer, deadline)
+            _, end = consumer.get_watermark_offsets(
+                TopicPartition(GRANTS_TOPIC, 0), timeout=TIMEOUT_S
+            )
             while self._next_offset < end:
                 if time.monotonic() > deadline:
                     raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
@@ -137,6 +140,8 @@ class GrantLog:
             Terms.parse(event),
             event["terms_ref"],
             event["reason"],
+            event["outcome"],
+            event["notified"],
         )
 
     def _connect(self) -> Consumer:
@@ -152,22 +157,6 @@ class GrantLog:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             consumer.close()
-
-
-def _end(consumer: Consumer, deadline: float) -> int:
-    """Return the topic's next offset; raises KafkaException."""
-    while True:
-        try:
-            place = TopicPartition(GRANTS_TOPIC, 0)
-            _, end = consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
-        except KafkaException as exc:
-            # a topic that was just made has no leader for a moment
-            is_new = exc.args[0].code() == KafkaError.NOT_LEADER_FOR_PARTITION
-            if not is_new or time.monotonic() > deadline:
-                raise
-            time.sleep(POLL_S)
-        else:
-            return int(end)
 
 
 class GrantsView:

@@ -7,21 +7,15 @@ are taken in the order of the topic; one that does not fit is passed and changes
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from maplebridge.access_policy.acl import app_principal
-from maplebridge.access_policy.consumers import Consumers
-from maplebridge.access_policy.officers import Officers
-from maplebridge.errors import InputError
-from maplebridge.schemas import Catalogue, Regions
-
 EVENT_TYPE = "policy.grant"
-SENSITIVE = 4
-LONGEST_S = 366 * 24 * 3600
-LONGEST_SENSITIVE_S = 92 * 24 * 3600
+REVIEW_DUE_US = 72 * 3600 * 1_000_000
+CLIMB_US = 24 * 3600 * 1_000_000
+"""A review that is overdue climbs a level more after each day."""
+CLIMBS = ("the departments whose fields were opened", "the data bureau", "the audit office")
 _PLAIN_TERMS = (
     "grant_id",
     "consumer",
@@ -30,9 +24,10 @@ _PLAIN_TERMS = (
     "valid_to",
     "assessment_ref",
     "renews",
+    "emergency",
 )
 
-Transition = Literal["requested", "approved", "accepted", "revoked", "expired"]
+Transition = Literal["requested", "approved", "accepted", "revoked", "expired", "reviewed"]
 Status = Literal["requested", "approved", "accepted", "active", "expired", "revoked"]
 
 
@@ -52,7 +47,8 @@ class GrantedField:
 class Terms:
     """What is granted. region: a code of any level. Times: microseconds since 1970 in UTC.
 
-    valid_to is the first moment at which the grant holds no longer.
+    valid_to is the first moment at which the grant holds no longer. emergency: the code of
+    what it is opened for at once, by two people and without acceptance (break-glass).
     """
 
     grant_id: str
@@ -65,6 +61,7 @@ class Terms:
     fields: tuple[GrantedField, ...]
     assessment_ref: str | None = None
     renews: str | None = None
+    emergency: str | None = None
 
     @classmethod
     def parse(cls, event: Mapping[str, Any]) -> Terms:
@@ -103,7 +100,10 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One event. at: its broker timestamp, microseconds since 1970. by: who signed it."""
+    """One event. at: its broker timestamp, microseconds since 1970. by: who signed it.
+
+    terms_ref, reason, outcome and notified: of an acceptance, a revocation and a review.
+    """
 
     event_id: str
     at: int
@@ -112,6 +112,14 @@ class Step:
     terms: Terms
     terms_ref: str | None = None
     reason: str | None = None
+    outcome: str | None = None
+    notified: bool | None = None
+
+    def to_event(self) -> dict[str, Any]:
+        """Return the fields of the event, without its envelope."""
+        more = ("terms_ref", "reason", "outcome", "notified")
+        told = {name: getattr(self, name) for name in more}
+        return {**self.terms.to_event(), "acted_by": self.by, **told}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +137,36 @@ class Grant:
             return "revoked"
         if "expired" in taken or at >= self.terms.valid_to:
             return "expired"
-        if "accepted" in taken:
+        if "accepted" in taken or (self.terms.emergency and not self.needed):
             return "active" if at >= self.terms.valid_from else "accepted"
         return "requested" if self.needed else "approved"
+
+    @property
+    def review(self) -> Step | None:
+        return self._first("reviewed")
+
+    @property
+    def review_due_at(self) -> int | None:
+        """The moment by which it must be reviewed; None if it needs no review any more."""
+        opened = self._first("approved")
+        if not self.terms.emergency or opened is None or self.review is not None:
+            return None
+        return opened.at + REVIEW_DUE_US
+
+    def review_waits_with(self, at: int) -> str:
+        """Return with whom the review is; the longer it is overdue, the higher. Empty if none."""
+        due = self.review_due_at
+        if due is None:
+            return ""
+        climbed = 0 if at < due else 1 + (at - due) // CLIMB_US
+        return CLIMBS[min(climbed, len(CLIMBS) - 1)]
+
+    def _first(self, transition: Transition) -> Step | None:
+        return next((each for each in self.steps if each.transition == transition), None)
+
+    @property
+    def is_told_over(self) -> bool:
+        return self._first("expired") is not None
 
     @property
     def requested_by(self) -> str:
@@ -140,202 +175,3 @@ class Grant:
     @property
     def approved_by(self) -> tuple[str, ...]:
         return tuple(each.by for each in self.steps if each.transition == "approved")
-
-
-class GrantBook:
-    """All grants by their ids, folded from their steps. Not safe to share between threads."""
-
-    def __init__(
-        self, catalogue: Catalogue, regions: Regions, consumers: Consumers, officers: Officers
-    ) -> None:
-        self._catalogue = catalogue
-        self._regions = regions
-        self._consumers = consumers
-        self._officers = officers
-        self._grants: dict[str, Grant] = {}
-        self._latest = 0
-
-    def __len__(self) -> int:
-        return len(self._grants)
-
-    def all(self) -> list[Grant]:
-        return list(self._grants.values())
-
-    def get(self, grant_id: str) -> Grant:
-        """Raises InputError if there is none."""
-        if grant_id not in self._grants:
-            raise InputError(
-                f"there is no grant {grant_id}.", todo="`maplebridge grant list` names them."
-            )
-        return self._grants[grant_id]
-
-    def now(self, clock: int) -> int:
-        """Return the time to judge by, in microseconds since 1970.
-
-        No earlier than any that was seen: a clock that goes back revives nothing.
-        """
-        self._latest = max(clock, self._latest)
-        return self._latest
-
-    def active(self, clock: int) -> dict[str, tuple[Terms, ...]]:
-        """Return the terms that hold now by consumer, each consumer's in the order of ids."""
-        now = self.now(clock)
-        found: dict[str, list[Terms]] = {}
-        for grant_id in sorted(self._grants):
-            if self._grants[grant_id].status(now) == "active":
-                terms = self._grants[grant_id].terms
-                found.setdefault(terms.consumer, []).append(terms)
-        return {app: tuple(each) for app, each in found.items()}
-
-    def over(self, clock: int) -> list[Grant]:
-        """Return the grants whose time is over and whose topic does not say so yet."""
-        now = self.now(clock)
-        return [
-            each
-            for each in self._grants.values()
-            if each.status(now) == "expired" and each.steps[-1].transition != "expired"
-        ]
-
-    def take(self, step: Step) -> bool:
-        """Take a step of the topic; return whether it changed anything.
-
-        Raises InputError, and changes nothing, if it does not fit.
-        """
-        self._latest = max(self._latest, step.at)
-        known = self._grants.get(step.terms.grant_id)
-        if known is not None and step.event_id in {each.event_id for each in known.steps}:
-            return False
-        self._grants[step.terms.grant_id] = self.judge(step)
-        return True
-
-    def judge(self, step: Step) -> Grant:
-        """Return the grant as it would be after the step; raises InputError if it may not be."""
-        known = self._grants.get(step.terms.grant_id)
-        if step.transition == "requested":
-            return self._requested(known, step)
-        if known is None:
-            raise InputError(f"there is no grant {step.terms.grant_id}.", todo="Ask for it first.")
-        if step.terms != known.terms:
-            raise InputError(
-                f"the terms are not those that {known.terms.grant_id} was asked for with.",
-                todo="Ask for a new grant: terms do not change.",
-            )
-        status = known.status(step.at)
-        if step.transition != "expired" and status in ("revoked", "expired"):
-            raise InputError(f"{known.terms.grant_id} is {status}.", todo="Ask for a new grant.")
-        match step.transition:
-            case "approved":
-                self._check_approval(known, step, status)
-            case "accepted":
-                self._check_acceptance(known, step, status)
-            case "revoked":
-                self._check_revocation(known, step)
-            case "expired":
-                if status != "expired" or known.steps[-1].transition == "expired":
-                    raise InputError(f"{known.terms.grant_id} does not expire now.", todo="Wait.")
-        after = replace(known, steps=(*known.steps, step))
-        return replace(after, needed=self._needed(after.terms, after.approved_by))
-
-    def check_terms(self, terms: Terms) -> None:
-        """Raises InputError or ContractRefused if nobody could be granted these terms."""
-        self._consumers.known(terms.consumer)
-        self._regions.get(terms.region)
-        if not terms.fields:
-            raise InputError("a grant names at least one field.", todo="Name it: --field.")
-        counted = Counter((each.event_type, each.path) for each in terms.fields)
-        for event_type, path in (place for place, count in counted.items() if count > 1):
-            raise InputError(f"{event_type} {path} is named twice.", todo="Name it once.")
-        for each in terms.fields:
-            if each.grade < self._catalogue.get(each.event_type).field(each.path).grade:
-                raise InputError(
-                    f"{each} is graded higher in its contract.", todo="Leave the grade out."
-                )
-        if terms.purpose == "statistics":
-            raise InputError(
-                "the purpose statistics reads released tables only.",
-                todo="Ask for a table's release; no grant opens events for it.",
-            )
-        is_sensitive = any(each.grade >= SENSITIVE for each in terms.fields)
-        longest = LONGEST_SENSITIVE_S if is_sensitive else LONGEST_S
-        if not 0 < terms.valid_to - terms.valid_from <= longest * 1_000_000:
-            raise InputError(
-                f"a grant{' that names L4' if is_sensitive else ''} lasts at most"
-                f" {longest // 86_400} days, and ends after it begins.",
-                todo="Ask for less, and renew it in time.",
-            )
-        if is_sensitive and not terms.assessment_ref:
-            raise InputError(
-                "L4 needs an impact assessment (PIPL 55).", todo="Name it: --assessment."
-            )
-
-    def departments(self, terms: Terms) -> Mapping[str, int]:
-        """Return how many officers must approve for each department whose fields are named."""
-        wanted: dict[str, int] = {}
-        for each in terms.fields:
-            department = self._catalogue.get(each.event_type).department
-            count = 2 if each.grade >= SENSITIVE else 1
-            wanted[department] = max(count, wanted.get(department, 0))
-        return wanted
-
-    def _requested(self, known: Grant | None, step: Step) -> Grant:
-        if known is not None:
-            raise InputError(f"{step.terms.grant_id} is there already.", todo="Take another id.")
-        if step.by != app_principal(step.terms.consumer) and self._officers.get(step.by) is None:
-            raise InputError(
-                f"{step.by} may not ask for {step.terms.consumer}.",
-                todo="The consumer itself asks, or an officer for it.",
-            )
-        self.check_terms(step.terms)
-        return Grant(step.terms, (step,), self._needed(step.terms, ()))
-
-    def _check_approval(self, known: Grant, step: Step, status: Status) -> None:
-        grant_id, departments = known.terms.grant_id, sorted(self.departments(known.terms))
-        officer = self._officers.get(step.by)
-        if officer is None or not any(map(officer.answers_for, departments)):
-            raise InputError(
-                f"{step.by} does not answer for {', '.join(departments)}.",
-                todo="Ask an officer who does; see officers.yaml.",
-            )
-        if step.by == known.requested_by:
-            raise InputError(
-                f"{step.by} asked for {grant_id}: nobody approves its own.",
-                todo="Ask another officer.",
-            )
-        if step.by in known.approved_by:
-            raise InputError(f"{step.by} has approved {grant_id}.", todo="Ask another officer.")
-        if status != "requested":
-            raise InputError(f"{grant_id} is {status}: nothing is missing.", todo="Leave it.")
-
-    def _check_acceptance(self, known: Grant, step: Step, status: Status) -> None:
-        consumer = app_principal(known.terms.consumer)
-        if step.by != consumer:
-            raise InputError(f"only {consumer} can accept its terms.", todo="Act as it.")
-        if status != "approved":
-            missing = ", ".join(f"{n} of {d}" for d, n in known.needed.items())
-            raise InputError(
-                f"{known.terms.grant_id} is {status}.",
-                todo=f"Approvals missing: {missing}." if missing else "Leave it.",
-            )
-        if not step.terms_ref:
-            raise InputError("the accepted terms have no reference.", todo="Name them: --terms.")
-
-    def _check_revocation(self, known: Grant, step: Step) -> None:
-        officer = self._officers.get(step.by)
-        answers = officer is not None and any(
-            map(officer.answers_for, self.departments(known.terms))
-        )
-        if not answers and step.by != app_principal(known.terms.consumer):
-            raise InputError(
-                f"{step.by} may not revoke {known.terms.grant_id}.",
-                todo="Its consumer can, and officers of the departments whose fields it names.",
-            )
-        if not step.reason:
-            raise InputError("a revocation has a reason.", todo="Name it: --reason.")
-
-    def _needed(self, terms: Terms, approved_by: Iterable[str]) -> dict[str, int]:
-        officers = [officer for by in approved_by if (officer := self._officers.get(by))]
-        needed = {
-            department: count - sum(each.answers_for(department) for each in officers)
-            for department, count in self.departments(terms).items()
-        }
-        return {department: count for department, count in needed.items() if count > 0}

@@ -20,6 +20,9 @@ from maplebridge.schemas import Contract, FieldSpec, Regions
 UNKNOWN_CONSUMER = Verdict(False, "unknown-consumer")
 UNKNOWN_COMMUNITY = Verdict(False, "unknown-community")
 
+CLEAR: Form = "clear"
+JOINED: Form = "joined"
+
 Asked = list[tuple[str, Verdict]]
 """Actions, and what was said to each."""
 
@@ -139,16 +142,21 @@ class Judge:
         return None if said.allowed else Judged("absent", said)
 
     def _by_grant(self, reading: Reading, spec: FieldSpec, found: Judged, asked: Asked) -> Judged:
-        """Return the field in clear if a grant makes it so; an error closes it for good."""
+        """Return the field as a grant opens it; an error closes it for good.
+
+        It opens key references joined over departments, and everything else in clear.
+        """
+        joins = can_be(kind_of(spec), "joined")
+        action, form = ("join", JOINED) if joins else ("read_clear", CLEAR)
         for terms in reading.grants_of(spec):
-            if found.form == "clear" or found.said.failed:
+            if found.form in (CLEAR, form) or found.said.failed:
                 break
             granted = replace(reading, grant=terms)
             uid = self._field_uids(reading)[spec.path]
-            (said,) = self._ask(self._field_scene(granted), [("read_clear", uid)])
-            asked.append(("read_clear", said))
+            (said,) = self._ask(self._field_scene(granted), [(action, uid)])
+            asked.append((action, said))
             if said.allowed or said.failed:
-                found = Judged(_clear_if(said), said, terms.grant_id)
+                found = Judged(form if said.allowed else "absent", said, terms.grant_id)
         return found
 
     def _forms(self, reading: Reading, uids: dict[str, Uid]) -> dict[Uid, tuple[Form, Verdict]]:

@@ -6,13 +6,22 @@ import base64
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import httpx
 
 from maplebridge.access_policy.envelope import read_header
-from maplebridge.access_policy.keys import ITEMS_MAX, FieldKey, KeyRequest, Withheld, unindexed
+from maplebridge.access_policy.keys import (
+    ITEMS_MAX,
+    FieldKey,
+    KeyRequest,
+    PseudonymRequest,
+    SubjectRef,
+    Withheld,
+    unindexed,
+)
 from maplebridge.access_policy.keytransport import BrokerPublicKey
 from maplebridge.access_policy.suites import SECRET_BYTES
 from maplebridge.errors import InputError, KeyBrokerUnavailable, KeyWithheld
@@ -113,22 +122,22 @@ class KeyClient:
         return answer
 
     def pseudonyms(
-        self, purpose: str, consumer: str, subjects: Iterable[tuple[str, str]]
-    ) -> dict[tuple[str, str], str | None]:
-        """Return a token for each (department, key_ref), None where it is unknown or erased.
+        self, purpose: str, consumer: str, items: Iterable[PseudonymRequest]
+    ) -> dict[PseudonymRequest, str | None]:
+        """Return the token of each item, None where the subject is unknown or erased.
 
         Raises as `release`.
         """
 
-        def ask(wanted: Sequence[tuple[str, str]]) -> list[str | None]:
-            rows = [{"department": dept, "key_ref": key_ref} for dept, key_ref in wanted]
+        def ask(wanted: Sequence[PseudonymRequest]) -> list[str | None]:
+            rows = [asdict(item) for item in wanted]
             body = {"purpose": purpose, "consumer": consumer, "items": rows}
             content = self._send("POST", "/v1/keys/pseudonyms", body)
             return self._understood(lambda: _tokens(wanted, content["tokens"]))
 
-        given = self._complete(self._tokens, (purpose, consumer), subjects, ask)
+        given = self._complete(self._tokens, (purpose, consumer), items, ask)
         # empty where it was erased, which asking again does not change
-        return {subject: token or None for subject, token in given.items()}
+        return {item: token or None for item, token in given.items()}
 
     def public_key(self) -> BrokerPublicKey:
         """Return the transport key of the epoch.
@@ -227,8 +236,16 @@ def _answers(wanted: Sequence[KeyRequest], answers: list[Any]) -> list[FieldKey 
     return [_answer(item, each) for item, each in zip(wanted, answers, strict=True)]
 
 
-def _tokens(wanted: Sequence[object], tokens: list[Any]) -> list[str | None]:
-    return [None if token is None else str(token) for _, token in zip(wanted, tokens, strict=True)]
+def _tokens(wanted: Sequence[PseudonymRequest], tokens: list[Any]) -> list[str | None]:
+    return [_token(item, token) for item, token in zip(wanted, tokens, strict=True)]
+
+
+def _token(item: PseudonymRequest, token: Any) -> str | None:
+    if token is None and isinstance(item, SubjectRef) and item.joined:
+        return None
+    if not isinstance(token, str) or not token:
+        raise ValueError("token")
+    return token
 
 
 def _answer(item: KeyRequest, answer: Mapping[str, Any]) -> FieldKey | Withheld | None:

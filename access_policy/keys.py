@@ -24,6 +24,12 @@ VERSION = 1
 KEY_ID_BYTES = 16
 ITEMS_MAX = 500
 """Items of one request to the key broker."""
+ID_MAX = 200
+"""Characters of an id that has a pseudonym."""
+NAME_MAX = 64
+NAME = r"^[A-Za-z0-9_.:-]+$"
+"""Departments, consumers, purposes and key references, as the key broker takes them."""
+_NAME = re.compile(rf"(?=.{{1,{NAME_MAX}}}$){NAME}")
 _FIELD_LABEL = b"MBF1 field"
 _INDEX = re.compile(r"\[\d+\]")
 
@@ -70,6 +76,32 @@ class KeyRequest:
     event_type: str
     path: str
     grade: int
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectRef:
+    """A subject or case whose pseudonym is asked for; joined: the same in all departments."""
+
+    department: str
+    key_ref: str
+    joined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IdRef:
+    """An id of anything but a person (an event, a case, a file) whose pseudonym is asked for."""
+
+    id: str
+
+
+PseudonymRequest = SubjectRef | IdRef
+
+
+def has_token(item: PseudonymRequest) -> bool:
+    """Tell whether the key broker answers it: what a department made up at length it does not."""
+    if isinstance(item, IdRef):
+        return 0 < len(item.id) <= ID_MAX
+    return _NAME.fullmatch(item.key_ref) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from typing import Literal
 
 from maplebridge.schemas import Contract, FieldSpec
 
-Form = Literal["clear", "generalise", "mask", "pseudonym", "absent"]
+Form = Literal["clear", "generalise", "mask", "joined", "pseudonym", "absent"]
 Kind = Literal[
-    "time", "place", "amount", "age", "phone", "identity", "name", "number", "key", "other"
+    "time", "place", "amount", "age", "phone", "identity", "name", "number", "id", "key", "other"
 ]
 """What a field is, which says what forms there are of it; see `view_forms`."""
 
@@ -19,6 +19,7 @@ FORMS: tuple[tuple[str, Form], ...] = (
     ("read_clear", "clear"),
     ("generalise", "generalise"),
     ("mask", "mask"),
+    ("join", "joined"),
     ("pseudonym", "pseudonym"),
 )
 """The actions in the order they are asked, and the form each permits."""
@@ -26,6 +27,7 @@ FORMS: tuple[tuple[str, Form], ...] = (
 RAISED_GRADE = 4
 DEFAULT_DENY = "default-deny"
 KEY_REFS = "meta.key_refs"
+EVENT_ID = "meta.event_id"
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,11 @@ class ViewPlan:
     def is_clear(self, path: str) -> bool:
         return self.forms.get(path) == "clear"
 
+    @property
+    def names_events(self) -> bool:
+        """Whether the consumer is told which event it sees: what is bound to it may be shown."""
+        return self.is_clear(EVENT_ID)
+
     def shown(self) -> tuple[str, ...]:
         """Return the paths that are not absent, in the contract's order."""
         return tuple(path for path, form in self.shape.forms if form != "absent")
@@ -159,14 +166,17 @@ def sealed_paths(contract: Contract) -> frozenset[str]:
 def at_stream(plan: ViewPlan) -> ViewPlan:
     """Return the plan as `mb.out.<app>` can carry it.
 
-    There a sealed field is clear by key, pseudonym or absent, for nobody holds
-    its plain value to mask or generalise. Of plain fields these forms are made.
+    There a sealed field is clear by key or absent, for nobody holds its plain value
+    to make another form of it. Of plain fields these forms are made. Where events are not
+    named it is absent too: its envelope opens only with the event's id, and is itself
+    the same in every view.
     """
     forms, rules = dict(plan.forms), dict(plan.rules)
-    for path, form in plan.forms.items():
-        if path in plan.sealed and form in ("generalise", "mask"):
-            forms[path] = "absent"
-            rules[path] = "needs-plaintext"
+    for path in plan.sealed.intersection(plan.shown()):
+        if not plan.is_clear(path):
+            forms[path], rules[path] = "absent", "needs-plaintext"
+        elif not plan.names_events:
+            forms[path], rules[path] = "absent", "needs-event-id"
     if forms == plan.forms:
         return plan
     shape = replace(plan.shape, forms=tuple(forms.items()), rules=tuple(rules.items()))

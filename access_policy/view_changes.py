@@ -18,7 +18,7 @@ NO_FIELD = "no-such-field"
 ROWS = ""
 """Stands for a path where the question is whether there are rows at all."""
 
-_ORDER: tuple[Form, ...] = ("absent", "pseudonym", "mask", "generalise", "clear")
+_ORDER: tuple[Form, ...] = ("absent", "pseudonym", "joined", "mask", "generalise", "clear")
 _Said = Mapping[str, tuple[Form, str]]
 """Form and deciding rule by path."""
 

@@ -44,7 +44,13 @@ _LAST_WORDS: Mapping[str, Kind] = {
     "grid": "place",
     "community": "place",
 }
-_FORMATS: Mapping[str, Kind] = {"place_3dp": "place", "staff": "number", "identifier": "number"}
+_FORMATS: Mapping[str, Kind] = {
+    "place_3dp": "place",
+    "staff": "number",
+    "identifier": "number",
+    "uuid": "id",
+    "case_ref": "id",
+}
 
 
 def kind_of(spec: FieldSpec) -> Kind:
@@ -62,7 +68,7 @@ def kind_of(spec: FieldSpec) -> Kind:
 
 def can_be(kind: Kind, form: Form) -> bool:
     """Tell whether there is such a form of a value of this kind."""
-    return form == "clear" or (form, kind) == ("pseudonym", "key") or (form, kind) in _MAKERS
+    return form == "clear" or (form, kind) in _TOKENS or (form, kind) in _MAKERS
 
 
 def forms_of(kind: Kind) -> tuple[tuple[str, Form], ...]:
@@ -162,6 +168,10 @@ def _band(value: Scalar, bands: tuple[tuple[str, int | None], ...]) -> Scalar:
     return next(code for code, beyond in bands if beyond is None or value < beyond)
 
 
+_TOKENS: frozenset[tuple[Form, Kind]] = frozenset(
+    {("joined", "key"), ("pseudonym", "key"), ("pseudonym", "id"), ("pseudonym", "number")}
+)
+"""What the key broker answers with a token."""
 _MAKERS: Mapping[tuple[Form, Kind], Maker] = {
     ("generalise", "time"): day_of,
     ("generalise", "place"): community_of,

@@ -18,6 +18,8 @@ from maplebridge.localstack.supervisor import Supervisor
 from maplebridge.settings import PROFILE_NAME, Profile
 
 LAYOUT_NAME = "localstack.json"
+ROUND_S = 1.0
+"""Nobody waits a day here to see a pseudonymous view; nor does a round of one event hide it."""
 RENEW_DAYS = 30
 """A certificate that expires within so many days is made anew at `up`."""
 SERVER_OF = {"controller": "kafka", "registry-management": "registry"}
@@ -131,7 +133,9 @@ def settle_profile(
     if known is not None:
         profile = known.model_copy(update=addresses)
     else:
-        profile = Profile(root_passphrase=secrets.token_urlsafe(24), **addresses)
+        profile = Profile(
+            root_passphrase=secrets.token_urlsafe(24), pseudonym_round_s=ROUND_S, **addresses
+        )
     profile.save()
     return profile
 

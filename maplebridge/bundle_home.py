@@ -1,4 +1,4 @@
-"""A department's side of onboarding: the bundle is opened into a home folder, once."""
+"""A department's or an app's side of onboarding: the bundle is opened into a home folder, once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TIMEOUT_S = 10.0
 def open_into(home: Path, file: bytes, code: Code, *, now: datetime) -> Profile:
     """Write the bundle's profile and files into `home`, for their owner alone; return the profile.
 
-    A home that this department opened a bundle into before keeps its key store. Raises
+    A home that this principal opened a bundle into before keeps its key store. Raises
     AccessDenied if the bundle was opened, withdrawn or has expired, IntegrityError if it
     was altered, StackError if the home is another's, KeyBrokerUnavailable.
     """
@@ -39,7 +39,7 @@ def open_into(home: Path, file: bytes, code: Code, *, now: datetime) -> Profile:
         # before the share is spent: what would fail afterwards would lose the bundle
         if header.expires_at <= now:
             raise _refused(header, "it has expired.", "expired")
-        _claim(home, f"dept-{header.department}")
+        _claim(home, header.principal)
         _write(home / AUTHORITY, header.tls_ca)
         return _share(header, code, home / AUTHORITY if header.tls_ca else None)
 
@@ -77,7 +77,7 @@ def _share(header: Header, code: Code, tls_ca: Path | None) -> bytes:
 
 def _refused(header: Header, reason: str, rule: str) -> AccessDenied:
     return AccessDenied(
-        f"the bundle of {header.department} cannot be opened: {reason}",
+        f"the bundle of {header.principal} cannot be opened: {reason}",
         rule=rule,
         todo="Ask the officer for a new one: `maplebridge onboard renew`. If it was opened and"
         " not by you, say so at once.",
@@ -85,7 +85,7 @@ def _refused(header: Header, reason: str, rule: str) -> AccessDenied:
 
 
 def _claim(home: Path, principal: str) -> None:
-    """Make the folder, or take one that holds this department alone."""
+    """Make the folder, or take one that holds this principal alone."""
     if (home / PROFILE_NAME).exists():
         if set(Profile.load(home).secrets) != {principal}:
             raise StackError(
@@ -115,7 +115,7 @@ def _unpack(home: Path, content: Mapping[str, Any]) -> Profile:
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         raise IntegrityError(
-            "the bundle holds something else than a department's settings.",
+            "the bundle holds something else than settings.",
             todo="Open it with the release of Maple Bridge that it was made by, or a later one.",
         ) from None
     for name, text in files.items():

@@ -22,9 +22,10 @@ _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _ID_SYMBOLS = 8
 
 
-def new_grant_id() -> str:
+def new_grant_id(*, emergency: bool = False) -> str:
     """Return an id that people can read to each other: 40 random bits, and a digit."""
-    return "G-" + "".join(secrets.choice(_ALPHABET) for _ in range(_ID_SYMBOLS)) + "0"
+    symbols = "".join(secrets.choice(_ALPHABET) for _ in range(_ID_SYMBOLS))
+    return f"{'B' if emergency else 'G'}-{symbols}0"
 
 
 def principal_of(name: str) -> str:
@@ -52,7 +53,7 @@ def request(settings: Settings, terms: Terms) -> Grant:
     Raises InputError or ContractRefused if nobody could be granted these terms, Unavailable.
     """
     with _read(settings) as grants:
-        return _take(settings, grants, "requested", terms)
+        return _requested(settings, grants, terms)
 
 
 def decide(
@@ -62,14 +63,27 @@ def decide(
     *,
     terms_ref: str | None = None,
     reason: str | None = None,
+    outcome: str | None = None,
+    notified: bool | None = None,
 ) -> Grant:
-    """Approve, accept or revoke a grant as `settings.principal`; return it as it is then.
+    """Approve, accept, revoke or review a grant as `settings.principal`; return it then.
 
     Raises InputError if that principal may not, or not now; Unavailable.
     """
     with _read(settings) as grants:
         terms = grants.book.get(grant_id).terms
-        return _take(settings, grants, transition, terms, terms_ref=terms_ref, reason=reason)
+        step = Step(
+            "",
+            _now(grants),
+            transition,
+            settings.principal,
+            terms,
+            terms_ref,
+            reason,
+            outcome,
+            notified,
+        )
+        return _take(settings, grants, step)
 
 
 def renew(
@@ -90,30 +104,24 @@ def renew(
             assessment_ref=assessment_ref or old.assessment_ref,
             renews=grant_id,
         )
-        return _take(settings, grants, "requested", terms)
+        return _requested(settings, grants, terms)
 
 
-def _take(
-    settings: Settings,
-    grants: GrantLog,
-    transition: Transition,
-    terms: Terms,
-    *,
-    terms_ref: str | None = None,
-    reason: str | None = None,
-) -> Grant:
-    by, now = settings.principal, grants.book.now(time.time_ns() // 1000)
+def _requested(settings: Settings, grants: GrantLog, terms: Terms) -> Grant:
+    step = Step("", _now(grants), "requested", settings.principal, terms)
+    return _take(settings, grants, step)
+
+
+def _take(settings: Settings, grants: GrantLog, step: Step) -> Grant:
     # a step that would be passed by everybody is not written
-    grants.book.judge(Step("", now, transition, by, terms, terms_ref, reason))
-    fields = {
-        **terms.to_event(),
-        "acted_by": by,
-        "terms_ref": terms_ref,
-        "reason": reason,
-    }
-    publish(settings, EVENT_TYPE, transition, fields, key=terms.grant_id)
+    grants.book.judge(step)
+    publish(settings, EVENT_TYPE, step.transition, step.to_event(), key=step.terms.grant_id)
     grants.read()
-    return grants.book.get(terms.grant_id)
+    return grants.book.get(step.terms.grant_id)
+
+
+def _now(grants: GrantLog) -> int:
+    return grants.book.now(time.time_ns() // 1000)
 
 
 @contextmanager

@@ -11,9 +11,11 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from maplebridge.access import end_overlaps
 from maplebridge.access_policy.acl import (
     ANSWERS_TOPIC,
     ERASED_TOPIC,
+    GRANTS_TOPIC,
     KEYS_TOPIC,
     SIGNING_TOPIC,
     app_principal,
@@ -30,12 +32,12 @@ from maplebridge.access_policy.broker.service import provision as provision_key_
 from maplebridge.access_policy.broker.store import administer
 from maplebridge.access_policy.consumers import load_consumers
 from maplebridge.access_policy.erasure.orders import ACKNOWLEDGED, ORDERED
+from maplebridge.access_policy.grant_log import FixedGrants
 from maplebridge.access_policy.officers import load_officers
 from maplebridge.access_policy.signatures import Enrolment, SigningKey
 from maplebridge.access_policy.signing_keys import SCHEMA as SIGNING_SCHEMA
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory, enrol
 from maplebridge.approvals import approved_gradings
-from maplebridge.department_access import end_overlaps
 from maplebridge.errors import KafkaUnavailable
 from maplebridge.projections.migrate import migrate
 from maplebridge.projections.store import connect
@@ -108,8 +110,8 @@ def wanted_topics(
     return topics + [TopicSpec(out_topic(app), 2, max_bytes=large) for app in apps]
 
 
-def make_topics(settings: Settings, topics: Iterable[TopicSpec]) -> int:
-    """Make the topics that are missing; return how many. Raises KafkaUnavailable."""
+def make_topics(settings: Settings, topics: Iterable[TopicSpec]) -> list[str]:
+    """Make the topics that are missing; return their names. Raises KafkaUnavailable."""
     admin = AdminClient(settings.kafka_config())
     try:
         held = set(admin.list_topics(timeout=TIMEOUT_S).topics)
@@ -123,7 +125,7 @@ def make_topics(settings: Settings, topics: Iterable[TopicSpec]) -> int:
             raise explained(
                 KafkaUnavailable(settings.kafka_bootstrap, error.name()), tls_ca=settings.tls_ca
             ) from exc
-    return len(missing)
+    return [topic.name for topic in missing]
 
 
 def register_schemas(settings: Settings, catalogue: Catalogue, apps: Iterable[str]) -> int:
@@ -183,8 +185,10 @@ def provision(profile: Profile) -> Profile:
 def _provision_kafka(profile: Profile, catalogue: Catalogue, apps: Sequence[str]) -> None:
     settings = profile.settings("admin")
     wanted = wanted_topics(catalogue, apps, record_max_bytes=settings.record_max_bytes)
-    make_topics(settings, wanted)
-    policies = make_policies(settings, catalogue, grants=grants_now(settings))
+    made = make_topics(settings, wanted)
+    # a topic that was just made holds none, and has no leader yet
+    grants = FixedGrants() if GRANTS_TOPIC in made else grants_now(settings)
+    policies = make_policies(settings, catalogue, grants=grants)
     sync_rules(settings, city_rules(policies, revoked=profile.revoked))
 
 

@@ -88,6 +88,10 @@ class Settings(BaseSettings):
     root_pkcs11_token: str = ""
     root_pkcs11_key: str = "maplebridge-root"
     """The labels of the token and of the key in it."""
+    epoch_turn: Literal["weekly", "off"] = "weekly"
+    """Whether the key broker turns its epoch itself; `off` where `keys rotate` does it."""
+    epoch_overlap_hours: float = Field(default=24.0, ge=0)
+    """How long after its end the keys of an epoch stay, for a department whose clock is late."""
 
     signing_key: SecretStr = SecretStr("")
     """Base64 of a department's Ed25519 private key; only a department has it."""
@@ -113,6 +117,8 @@ class Settings(BaseSettings):
     """The largest record the bus itself writes: a view or a dead letter outgrows its event."""
     ahead_limit_s: float = 300.0
     """An event dated further ahead of its record's broker timestamp is refused."""
+    pseudonym_round_s: float = 86_400.0
+    """How long events are gathered before those go out whose view does not name them."""
 
     @property
     def postgres_user(self) -> str:
@@ -177,7 +183,7 @@ class Settings(BaseSettings):
 
 
 class Handover(BaseModel):
-    """A department whose secrets went to itself alone in a bundle, or that was revoked.
+    """A department or app whose secrets went to itself alone in a bundle, or that was revoked.
 
     onboarding: its bundle is being made, or that was cut short.
     """
@@ -206,6 +212,7 @@ class Profile(BaseModel):
     key_broker_public_key: str = ""
     audit_public_key: str = ""
     regions: tuple[Path, ...] = ()
+    pseudonym_round_s: float = 86_400.0
     root_passphrase: str = Field(default="", repr=False)
     root_pkcs11_module: Path | None = None
     root_pkcs11_token: str = ""
@@ -289,7 +296,7 @@ class Profile(BaseModel):
         if principal in self.handovers:
             raise InputError(
                 f"{principal} is {self.handovers[principal].state}: its secrets are not here.",
-                todo="Use the home folder that the department opened its bundle into.",
+                todo="Use the home folder that its bundle was opened into.",
             )
         if principal not in self.secrets:
             known = ", ".join(sorted(self.secrets))

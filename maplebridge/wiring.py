@@ -20,7 +20,7 @@ from maplebridge.access_policy.broker.service import run as run_key_broker_servi
 from maplebridge.access_policy.consumers import Consumers, load_consumers
 from maplebridge.access_policy.grant_log import ActiveGrants, FixedGrants, GrantLog, GrantsView
 from maplebridge.access_policy.grants import EVENT_TYPE as GRANT
-from maplebridge.access_policy.grants import Grant
+from maplebridge.access_policy.grants import Grant, Step
 from maplebridge.access_policy.keyclient import KeyClient
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.signatures import SignatureVerifier
@@ -29,6 +29,7 @@ from maplebridge.control_events import publish
 from maplebridge.errors import ContractRefused, Unavailable
 from maplebridge.processors.combine import BATCH, Combine
 from maplebridge.processors.deliver import Deliver
+from maplebridge.processors.delivery_lanes import Together, lanes_of
 from maplebridge.processors.judge import Judge
 from maplebridge.processors.relay import Relay
 from maplebridge.projections.answers import Answers
@@ -152,22 +153,19 @@ def make_deliver(
     *,
     audit: AuditLog,
     keys: KeyClient,
-    grants: ActiveGrants,
-    consumers: Consumers | None = None,
-) -> Deliver:
-    """Return a `deliver` to the built-in consumers, or to those given."""
-    catalogue = load_catalogue()
+    policies: Policies,
+) -> Together:
+    """Return a `deliver` on both lanes, by these policies."""
+    catalogue = policies.catalogue
     registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
     view = load_schema("out/view.v1")
-    policies = make_policies(settings, catalogue, consumers=consumers, grants=grants)
     topic = f"mb.out.{next(iter(policies.consumers.consumers))}"
-    return Deliver(
-        settings,
-        Codec(catalogue, registry),
-        AvroCodec(view, registry.id_of(f"{topic}-value", view)),
-        policies,
-        audit,
-        keys,
+    views = AvroCodec(view, registry.id_of(f"{topic}-value", view))
+    return Together(
+        [
+            Deliver(settings, lane, Codec(catalogue, registry), views, policies, audit, keys)
+            for lane in lanes_of(settings)
+        ]
     )
 
 
@@ -221,7 +219,8 @@ def run_deliver(settings: Settings, stop: threading.Event) -> None:
     audit, grants = AuditLog(settings), GrantsView(make_grant_log(settings)).start()
     try:
         with KeyClient(settings) as keys:
-            make_deliver(settings, audit=audit, keys=keys, grants=grants).run(stop)
+            policies = make_policies(settings, grants=grants)
+            make_deliver(settings, audit=audit, keys=keys, policies=policies).run(stop)
     finally:
         grants.close()
         audit.close()
@@ -272,8 +271,8 @@ def run_key_broker(settings: Settings, stop: threading.Event) -> None:
 
 def run_acl_sync(settings: Settings, stop: threading.Event) -> None:
     def tell(grant: Grant) -> None:
-        fields = {**grant.terms.to_event(), "acted_by": settings.principal}
-        publish(settings, GRANT, "expired", fields, key=grant.terms.grant_id)
+        step = Step("", 0, "expired", settings.principal, grant.terms)
+        publish(settings, GRANT, "expired", step.to_event(), key=grant.terms.grant_id)
 
     grants = make_grant_log(settings)
     try:

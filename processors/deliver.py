@@ -11,8 +11,8 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from confluent_kafka import (
     Consumer,
@@ -27,47 +27,44 @@ from maplebridge.access_policy.acl import out_topic
 from maplebridge.access_policy.audit.leaf import ROWS_MAX, AuditedField, Leaf, cover
 from maplebridge.access_policy.audit.log import AuditLog
 from maplebridge.access_policy.keyclient import KeyClient
-from maplebridge.access_policy.plans import ViewPlan, at_stream
+from maplebridge.access_policy.keys import PseudonymRequest, has_token
 from maplebridge.access_policy.policy import Policies
 from maplebridge.errors import ContractRefused, EventInvalid, KafkaUnavailable
 from maplebridge.kafka_log import log_error
-from maplebridge.processors.views import Projection, is_restricted
-from maplebridge.projections.standing import RETRACTION
+from maplebridge.processors.delivery_lanes import Gathering, Lane
+from maplebridge.processors.granting import Granted, Granting
+from maplebridge.processors.views import Tokens
 from maplebridge.schemas import AvroCodec, Codec, Decoded
 from maplebridge.settings import Settings
 
 log = logging.getLogger(__name__)
 
-BATCH = 1000
 POLL_S = 0.1
 TRANSACTION_S = 30
 STEP_S = 10
 DECIDED_S = 1.5
-"""How long after it was decided by a grant a batch may still be committed."""
+"""How long after it was decided a batch is committed without asking again what grants hold."""
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """One event on its way to one app."""
+class _Record(NamedTuple):
+    """What is sent, told apart and put in order by the id under which the app knows the event."""
 
-    decoded: Decoded
-    plan: ViewPlan
-    projection: Projection
-
-    @property
-    def out_key(self) -> str:
-        """The case reference where the app may see it, which keeps a case in order."""
-        meta = self.decoded.event["meta"]
-        shown = self.plan.is_clear("meta.case_ref") and meta["case_ref"] is not None
-        return str(meta["case_ref"] if shown else meta["event_id"])
+    event_id: str
+    topic: str
+    key: str
+    value: bytes
 
 
 class Deliver:
-    """Fills the topics of all apps. One runs at a time: its transactional id fences others."""
+    """Fills the topics of all apps on one lane.
+
+    One of each lane runs at a time: its transactional id fences others.
+    """
 
     def __init__(
         self,
         settings: Settings,
+        lane: Lane,
         codec: Codec,
         views: AvroCodec,
         policies: Policies,
@@ -75,15 +72,14 @@ class Deliver:
         keys: KeyClient,
     ) -> None:
         self._settings = settings
+        self._lane = lane
         self._codec = codec
         self._views = views
         self._policies = policies
+        self._granting = Granting(policies, names_events=lane.names_events)
         self._audit = audit
         self._keys = keys
-        self._projections: dict[tuple[str, str, int], Projection] = {}
         self._lost: KafkaError | None = None
-        self._subscribers: Mapping[str, list[tuple[str, str]]] = {}
-        self._grants_revision = -1
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until `stop` is set.
@@ -93,13 +89,15 @@ class Deliver:
         next run.
         """
         consumer, producer = self._consumer(), self._producer()
+        gathering = Gathering(self._lane)
         try:
             self._begin(consumer, producer)
             while not stop.is_set():
                 self._check_connection(producer)
-                messages = [m for m in consumer.consume(BATCH, POLL_S) if not self._fault(m)]
-                if messages:
-                    self._deliver(consumer, producer, messages)
+                polled = consumer.consume(gathering.room, POLL_S)
+                gathering.take(message for message in polled if not self._fault(message))
+                if gathering.is_over(consumer.assignment(), now_s=time.time()):
+                    self._deliver(consumer, producer, gathering.release())
         except KafkaException as exc:
             raise KafkaUnavailable(self._settings.kafka_bootstrap, exc.args[0].name()) from exc
         finally:
@@ -111,7 +109,7 @@ class Deliver:
         producer.poll(0)
         self._lost = None
         consumer.subscribe([each.core_topic for each in self._codec.catalogue])
-        log.info("deliver is ready")
+        log.info("%s is ready", self._lane.name)
 
     def _check_connection(self, producer: Producer) -> None:
         """Raise KafkaException if the producer lost Kafka: it must not begin a transaction.
@@ -133,12 +131,13 @@ class Deliver:
         return Consumer(
             self._settings.kafka_config(
                 **{
-                    "group.id": "deliver",
+                    "group.id": self._lane.name,
                     "enable.auto.commit": False,
                     "auto.offset.reset": "earliest",
                     "isolation.level": "read_committed",
                     "session.timeout.ms": 10_000,
                     "fetch.wait.max.ms": 50,
+                    "enable.partition.eof": self._lane.round_s > 0,
                 }
             )
         )
@@ -147,7 +146,7 @@ class Deliver:
         return Producer(
             self._settings.kafka_config(
                 **{
-                    "transactional.id": "deliver",
+                    "transactional.id": self._lane.name,
                     "transaction.timeout.ms": TRANSACTION_S * 1000,
                     "compression.type": "lz4",
                     "message.max.bytes": self._settings.record_max_bytes,
@@ -161,7 +160,7 @@ class Deliver:
 
     def _fault(self, message: Message) -> bool:
         error = message.error()
-        if error is None:
+        if error is None or error.code() == KafkaError._PARTITION_EOF:
             return False
         if error.fatal() or error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             raise KafkaException(error)
@@ -170,33 +169,40 @@ class Deliver:
 
     def _deliver(self, consumer: Consumer, producer: Producer, messages: Sequence[Message]) -> None:
         decided_at = time.monotonic()
-        self._learn_subscribers()
-        granted = [each for message in messages for each in self._grants(message)]
+        self._granting.learn()
+        granted = [
+            each for decoded in self._readable(messages) for each in self._granting.grants(decoded)
+        ]
         self._audit_all(granted)
-        pseudonyms = self._pseudonyms(granted)
+        tokens = self._tokens(granted)
+        records = [
+            self._record(each, tokens.get((each.plan.app, each.plan.purpose), {}))
+            for each in granted
+        ]
+        if not self._lane.names_events:
+            # tokens are in another order for each app
+            records.sort()
         producer.begin_transaction()
-        for each in granted:
-            department = each.decoded.contract.department
-            tokens = pseudonyms.get((each.plan.app, each.plan.purpose, department), {})
-            producer.produce(
-                out_topic(each.plan.app), key=each.out_key, value=self._view(each, tokens)
-            )
+        for record in records:
+            producer.produce(record.topic, key=record.key, value=record.value)
         self._send_offsets(consumer, producer, _after(messages))
-        if time.monotonic() - decided_at > DECIDED_S and any(each.plan.grants for each in granted):
-            # a grant may have been revoked meanwhile: the next run decides anew
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        if time.monotonic() - decided_at > DECIDED_S:
+            # a round takes its time, and a grant may have been revoked meanwhile
+            self._check_grants(granted)
         producer.commit_transaction(TRANSACTION_S)
 
-    def _learn_subscribers(self) -> None:
-        """Ask anew who gets what, where other grants hold than before."""
-        revision = self._policies.grants.revision
-        if revision == self._grants_revision:
-            return
-        found: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        for app in self._policies.consumers.consumers:
-            for purpose, event_type in self._policies.subscriptions(app):
-                found[event_type].append((app, purpose))
-        self._subscribers, self._grants_revision = found, revision
+    def _check_grants(self, granted: Sequence[Granted]) -> None:
+        """Raise KafkaException if a grant that a row rests on holds no longer.
+
+        The next run decides anew.
+        """
+        for plan in {each.plan for each in granted if each.plan.grants}:
+            contract = self._policies.catalogue.get(plan.event_type)
+            now = self._policies.plan(
+                plan.app, plan.purpose, contract, plan.community, restricted=plan.restricted
+            )
+            if now != plan:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
 
     def _send_offsets(
         self, consumer: Consumer, producer: Producer, offsets: list[TopicPartition]
@@ -226,38 +232,12 @@ class Deliver:
         if failed:
             raise failed[0]
 
-    def _grants(self, message: Message) -> Iterable[Granted]:
-        try:
-            decoded = self._codec.decode(message.value() or b"")
-        except (EventInvalid, ContractRefused) as error:
-            log.error("an event of the core stream cannot be read: %s", error)
-            return
-        contract, event = decoded.contract, decoded.event
-        restricted = is_restricted(contract, event)
-        for app, purpose in self._subscribers.get(contract.event_type, ()):
-            plan = self._policies.plan(
-                app, purpose, contract, event["meta"]["community"], restricted=restricted
-            )
-            if plan.row_allowed and self._covers(app, purpose, decoded):
-                yield Granted(decoded, plan, self._projection(plan))
-
-    def _covers(self, app: str, purpose: str, decoded: Decoded) -> bool:
-        """Tell whether the app may know the event's type: a retraction speaks of another."""
-        event = decoded.event
-        if decoded.contract.event_type != RETRACTION:
-            return True
-        try:
-            taken_back = self._codec.catalogue.get(event["retracts_type"])
-        except ContractRefused:
-            return False
-        return self._policies.plan(app, purpose, taken_back, event["meta"]["community"]).row_allowed
-
-    def _projection(self, plan: ViewPlan) -> Projection:
-        key = (plan.app, plan.purpose, id(plan.shape))
-        found = self._projections.get(key)
-        if found is None:
-            found = self._projections[key] = Projection.of(at_stream(plan))
-        return found
+    def _readable(self, messages: Sequence[Message]) -> Iterator[Decoded]:
+        for message in messages:
+            try:
+                yield self._codec.decode(message.value() or b"")
+            except (EventInvalid, ContractRefused) as error:
+                log.error("an event of the core stream cannot be read: %s", error)
 
     def _audit_all(self, granted: Sequence[Granted]) -> None:
         """Put on disk who gets what, before it leaves; raises AuditUnavailable."""
@@ -298,39 +278,36 @@ class Deliver:
             cover=cover(row.decoded.event["meta"]["event_id"] for row in rows),
         )
 
-    def _pseudonyms(
-        self, granted: Sequence[Granted]
-    ) -> dict[tuple[str, str, str], dict[str, str | None]]:
-        """Return the tokens of key references by app, purpose and department."""
-        wanted: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
+    def _tokens(self, granted: Sequence[Granted]) -> dict[tuple[str, str], Tokens]:
+        """Return by app and purpose the tokens that stand in its views."""
+        wanted: dict[tuple[str, str], set[PseudonymRequest]] = defaultdict(set)
         for each in granted:
-            if each.projection.pseudonyms:
-                meta = each.decoded.event["meta"]
-                refs = {(meta["department"], ref) for ref in meta["key_refs"].values()}
-                wanted[each.plan.app, each.plan.purpose] |= refs
-        found: dict[tuple[str, str, str], dict[str, str | None]] = defaultdict(dict)
-        for (app, purpose), refs in wanted.items():
-            tokens = self._keys.pseudonyms(purpose, app, sorted(refs))
-            for (department, ref), token in tokens.items():
-                found[app, purpose, department][ref] = token
-        return found
+            asked = each.projection.requests(each.decoded.event)
+            if asked:
+                wanted[each.plan.app, each.plan.purpose] |= asked
+        return {
+            (app, purpose): self._keys.pseudonyms(purpose, app, filter(has_token, asked))
+            for (app, purpose), asked in wanted.items()
+        }
 
-    def _view(self, granted: Granted, tokens: dict[str, str | None]) -> bytes:
-        meta = granted.decoded.event["meta"]
+    def _record(self, granted: Granted, tokens: Tokens) -> _Record:
+        event, meta = granted.decoded.event, granted.decoded.event["meta"]
         plan, projection = granted.plan, granted.projection
-        return self._views.encode(
+        event_id = projection.event_id(event, tokens)
+        value = self._views.encode(
             {
-                "event_id": meta["event_id"],
+                "event_id": event_id,
                 "event_type": meta["event_type"],
                 "schema_version": meta["schema_version"],
                 "department": meta["department"],
                 "purpose": plan.purpose,
                 "policy_version": plan.policy_version,
                 "plan_id": projection.plan_id,
-                "fields": projection.fields(granted.decoded.event, tokens),
+                "fields": projection.fields(event, tokens),
                 "hidden": projection.hidden,
             }
         )
+        return _Record(event_id, out_topic(plan.app), projection.record_key(event, tokens), value)
 
 
 def _after(messages: Iterable[Message]) -> list[TopicPartition]:

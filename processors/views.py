@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from maplebridge.access_policy.keys import IdRef, PseudonymRequest, SubjectRef
 from maplebridge.access_policy.plans import KEY_REFS, RAISED_GRADE, Form, ViewPlan
 from maplebridge.access_policy.view_forms import Maker, Scalar, maker
 from maplebridge.schemas import Contract, Event, FieldSpec, Raise
@@ -18,16 +19,18 @@ from maplebridge.schemas import Contract, Event, FieldSpec, Raise
 Sealed = dict[str, bytes]
 """{"token": envelope}"""
 
-Pseudonym = Mapping[str, str | None]
-"""key_ref to the token made for one purpose and consumer, None where it is unknown"""
+Tokens = Mapping[PseudonymRequest, str | None]
+"""The tokens of one purpose and consumer, None where the key broker knows none."""
 
 
 @dataclass(frozen=True)
 class Projection:
     """A view plan made ready for the events of one contract; share it between events.
 
-    made: what makes the value shown of each path that is generalised or masked. hidden: each
-    path that is not shown whole, with the rule that hid it or that part of it.
+    names_events: whether the event's id is shown as it is, and so may be all that is made of
+    it. key_refs: the form of the key references. ids: the paths of other pseudonyms. made:
+    what makes the value shown of each path that is generalised or masked. hidden: each path
+    that is not shown whole, with the rule that hid it or that part of it.
     """
 
     plan_id: str
@@ -36,7 +39,9 @@ class Projection:
     sealed: frozenset[str]
     arrays: Mapping[str, tuple[str, ...]]
     made: Mapping[str, Maker]
-    pseudonyms: bool
+    names_events: bool
+    key_refs: Form
+    ids: tuple[str, ...]
     hidden: Mapping[str, str]
 
     @classmethod
@@ -56,7 +61,13 @@ class Projection:
             sealed=plan.sealed,
             arrays={array: tuple(names) for array, names in arrays.items()},
             made={path: maker(kind, plan.forms[path]) for path, kind in made_kinds.items()},
-            pseudonyms=plan.forms[KEY_REFS] == "pseudonym",
+            names_events=plan.names_events,
+            key_refs=plan.forms[KEY_REFS],
+            ids=tuple(
+                path
+                for path, form in plan.forms.items()
+                if form == "pseudonym" and path != KEY_REFS
+            ),
             hidden={
                 path: plan.rules[path]
                 for path, form in plan.forms.items()
@@ -64,8 +75,32 @@ class Projection:
             },
         )
 
-    def fields(self, event: Event, pseudonyms: Pseudonym) -> dict[str, Scalar | Sealed]:
-        """Return the granted fields of `event` by path."""
+    def requests(self, event: Event) -> set[PseudonymRequest]:
+        """Return all of which a view of `event` has the token in the place of the value."""
+        meta = event["meta"]
+        asked: set[PseudonymRequest] = {IdRef(value) for _, value in self._ids(event) if value}
+        if self.key_refs in ("pseudonym", "joined"):
+            asked |= {self._subject(meta, ref) for ref in meta["key_refs"].values()}
+        if not self.names_events:
+            asked.add(IdRef(meta["event_id"]))
+        return asked
+
+    def event_id(self, event: Event, tokens: Tokens) -> str:
+        """Return the id by which the app knows the event."""
+        event_id: str = event["meta"]["event_id"]
+        return event_id if self.names_events else str(tokens[IdRef(event_id)])
+
+    def record_key(self, event: Event, tokens: Tokens) -> str:
+        """Return the case reference as the app may see it, which keeps a case in order."""
+        case_ref = event["meta"]["case_ref"]
+        if case_ref is not None and "case_ref" in self.meta:
+            return str(case_ref)
+        if case_ref is not None and "meta.case_ref" in self.ids:
+            return str(tokens[IdRef(case_ref)])
+        return self.event_id(event, tokens)
+
+    def fields(self, event: Event, tokens: Tokens) -> dict[str, Scalar | Sealed]:
+        """Return the granted fields of `event` by path; tokens: those of its `requests`."""
         meta = event["meta"]
         found: dict[str, Scalar | Sealed] = {}
         for name in self.meta:
@@ -74,9 +109,11 @@ class Projection:
                 found |= {f"{KEY_REFS}.{scope}": ref for scope, ref in value.items()}
             else:
                 found[f"meta.{name}"] = value
-        if self.pseudonyms:
+        if self.key_refs in ("pseudonym", "joined"):
             for scope, ref in meta["key_refs"].items():
-                found[f"{KEY_REFS}.{scope}"] = pseudonyms.get(ref)
+                found[f"{KEY_REFS}.{scope}"] = tokens.get(self._subject(meta, ref))
+        for place, value in self._ids(event):
+            found[place] = tokens.get(IdRef(value)) if value else None
         for name in self.top:
             found[name] = self._value(name, event[name])
         for array, names in self.arrays.items():
@@ -88,6 +125,14 @@ class Projection:
             for place, value in _values_at(event, path):
                 found[place] = make(value, meta["community"])
         return found
+
+    def _ids(self, event: Event) -> Iterator[tuple[str, str]]:
+        for path in self.ids:
+            for place, value in _values_at(event, path):
+                yield place, value if isinstance(value, str) else ""
+
+    def _subject(self, meta: Mapping[str, Any], ref: str) -> SubjectRef:
+        return SubjectRef(meta["department"], ref, joined=self.key_refs == "joined")
 
     def _value(self, path: str, value: Any) -> Scalar | Sealed:
         if path in self.sealed and value is not None:

@@ -35,8 +35,7 @@ def leaves_of(record: ReleaseRecord) -> list[Leaf]:
 
 def _leaf(record: ReleaseRecord, group: _Group, decided: list[Decided]) -> Leaf:
     event_type, allowed, rule, grant = group
-    form = "pseudonym" if record.kind == "pseudonyms" else "clear"
-    seen = dict.fromkeys((each.path or "meta.key_refs", each.grade) for each in decided)
+    seen = dict.fromkeys((each.path, each.grade, each.form) for each in decided)
     return Leaf(
         at=record.at,
         action="access.decrypted" if allowed else "access.denied",
@@ -47,12 +46,10 @@ def _leaf(record: ReleaseRecord, group: _Group, decided: list[Decided]) -> Leaf:
         rule=rule,
         policy_version=record.policy_version,
         resource=event_type or "pseudonyms",
-        fields=tuple(
-            AuditedField(path, grade or 2, form if allowed else "absent") for path, grade in seen
-        ),
+        fields=tuple(AuditedField(*each) for each in seen),
         rows=len(decided),
         communities=len({each.community for each in decided if each.community}),
         grant=grant,
         decision_id=record.decision_id,
-        cover=cover(dict.fromkeys(each.key_id or each.key_ref for each in decided)),
+        cover=cover(dict.fromkeys(each.key_id or each.key_ref or each.id for each in decided)),
     )

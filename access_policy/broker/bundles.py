@@ -26,9 +26,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BundleState:
-    """What is known of a department's newest bundle; older_until: of the login before it."""
+    """What is known of a principal's newest bundle; older_until: of the login before it."""
 
-    department: str
+    principal: str
     made_at: datetime
     expires_at: datetime
     opened_at: datetime | None
@@ -40,7 +40,7 @@ class BundleState:
 
 @dataclass(frozen=True)
 class InUse:
-    """What a department acts with: of the newest bundle it has opened.
+    """What a principal acts with: of the newest bundle it has opened.
 
     is_newest: whether no newer bundle waits to be opened.
     """
@@ -54,7 +54,7 @@ def deposit(
     connection: Connection,
     *,
     bundle_id: uuid.UUID,
-    department: str,
+    principal: str,
     share: bytes,
     proof: bytes,
     expires_at: datetime,
@@ -69,7 +69,7 @@ def deposit(
     """
     row = {
         "bundle_id": bundle_id,
-        "department": department,
+        "principal": principal,
         "share": share,
         "proof_hash": hashlib.sha256(proof).digest(),
         "expires_at": expires_at,
@@ -80,24 +80,24 @@ def deposit(
     connection.execute(statement("insert_bundle"), row)
 
 
-def withdraw(connection: Connection, department: str) -> None:
-    """Let no bundle of a department be opened any more."""
-    connection.execute(statement("withdraw_bundles"), {"department": department})
+def withdraw(connection: Connection, principal: str) -> None:
+    """Let no bundle of a principal be opened any more."""
+    connection.execute(statement("withdraw_bundles"), {"principal": principal})
 
 
-def end_bundles(connection: Connection, department: str) -> None:
-    """Remember that nothing of what a department's bundles hold is in use any more."""
-    connection.execute(statement("end_bundles"), {"department": department})
+def end_bundles(connection: Connection, principal: str) -> None:
+    """Remember that nothing of what a principal's bundles hold is in use any more."""
+    connection.execute(statement("end_bundles"), {"principal": principal})
 
 
-def in_use(connection: Connection, department: str) -> InUse | None:
-    """Return what a department acts with, None if it has opened nothing that still holds."""
+def in_use(connection: Connection, principal: str) -> InUse | None:
+    """Return what a principal acts with, None if it has opened nothing that still holds."""
     with connection.cursor(row_factory=class_row(InUse)) as cursor:
-        return cursor.execute(statement("bundle_in_use"), {"department": department}).fetchone()
+        return cursor.execute(statement("bundle_in_use"), {"principal": principal}).fetchone()
 
 
 def states(connection: Connection) -> Sequence[BundleState]:
-    """Return the newest bundle of each department."""
+    """Return the newest bundle of each principal."""
     with connection.cursor(row_factory=class_row(BundleState)) as cursor:
         return cursor.execute(statement("bundle_states")).fetchall()
 
@@ -117,13 +117,13 @@ class Bundles:
             held = connection.execute(statement("bundle"), {"bundle_id": bundle_id}).fetchone()
             if held is None:
                 return Problem("not-found")
-            share, proof_hash, department, opened_at, is_expired, attempts = held
+            share, proof_hash, principal, opened_at, is_expired, attempts = held
             if not hmac.compare_digest(bytes(proof_hash), hashlib.sha256(proof).digest()):
                 connection.execute(
                     statement("miss_bundle"),
                     {"bundle_id": bundle_id, "attempts_max": ATTEMPTS_MAX},
                 )
-                _log.warning("wrong code for bundle %s of %s", bundle_id, department)
+                _log.warning("wrong code for bundle %s of %s", bundle_id, principal)
                 return Problem("not-permitted", "the code is not this bundle's.", rule="code")
             if opened_at is not None:
                 return Problem(
@@ -138,7 +138,7 @@ class Bundles:
             if share is None:
                 return Problem("gone", "it was withdrawn.", rule="withdrawn")
             connection.execute(statement("open_bundle"), {"bundle_id": bundle_id})
-        _log.info("bundle %s of %s was opened", bundle_id, department)
+        _log.info("bundle %s of %s was opened", bundle_id, principal)
         return bytes(share)
 
 

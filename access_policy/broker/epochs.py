@@ -76,11 +76,12 @@ def begin_another(connection: Connection, files: EpochFiles) -> str:
 
 
 def destroy_epoch(connection: Connection, files: EpochFiles, epoch: str) -> bool:
-    """Delete an epoch and all keys below it; False if something is still wrapped under them."""
+    """Delete an epoch and all keys below it; False if something is still wrapped under them.
+
+    Its week must be over.
+    """
     try:
         with connection.transaction():
-            connection.execute(statement("lock_department_keys"))
-            connection.execute(statement("destroy_department_keys"), {"epoch": epoch})
             connection.execute(statement("destroy_epoch"), {"epoch": epoch})
     except psycopg.errors.ForeignKeyViolation:
         return False
@@ -95,11 +96,16 @@ def destroy_strays(connection: Connection, files: EpochFiles, *, before: str) ->
     """
     with connection.transaction():
         connection.execute(statement("lock_epochs"))
-        known = {row[0] for row in connection.execute(statement("epochs"))}
-        strays = [epoch for epoch in files.names() if epoch < before and epoch not in known]
+        strays = find_strays(connection, files, before=before)
         for epoch in strays:
             files.destroy(epoch)
     return strays
+
+
+def find_strays(connection: Connection, files: EpochFiles, *, before: str) -> list[str]:
+    """Return the older epochs that have a file and no row."""
+    known = {epoch for epoch, _ in connection.execute(statement("epochs"))}
+    return [epoch for epoch in files.names() if epoch < before and epoch not in known]
 
 
 def _begin(connection: Connection, files: EpochFiles, epoch: str, insert: str) -> BrokerPublicKey:

@@ -10,12 +10,22 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from maplebridge.access_policy.broker.body_limit import BodyLimit
 from maplebridge.access_policy.broker.release import Answer, Broker, Unknown
-from maplebridge.access_policy.keys import ITEMS_MAX, KeyRequest, Withheld
+from maplebridge.access_policy.keys import (
+    ID_MAX,
+    ITEMS_MAX,
+    NAME,
+    NAME_MAX,
+    IdRef,
+    KeyRequest,
+    PseudonymRequest,
+    SubjectRef,
+    Withheld,
+)
 from maplebridge.errors import InputError
 from maplebridge.problems import Problem, answer_errors
 
 BODY_MAX_BYTES = 512 * 1024
-_Name = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
+_Name = Annotated[str, Field(max_length=NAME_MAX, pattern=NAME)]
 _Path = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9_.\[\]-]+$")]
 
 
@@ -49,12 +59,23 @@ class ReleaseBody(_Strict):
 class SubjectItem(_Strict):
     department: _Name
     key_ref: _Name
+    joined: bool = False
+
+    def request(self) -> PseudonymRequest:
+        return SubjectRef(self.department, self.key_ref, self.joined)
+
+
+class IdItem(_Strict):
+    id: Annotated[str, Field(min_length=1, max_length=ID_MAX)]
+
+    def request(self) -> PseudonymRequest:
+        return IdRef(self.id)
 
 
 class PseudonymBody(_Strict):
     purpose: _Name
     consumer: _Name
-    items: Annotated[list[SubjectItem], Field(max_length=ITEMS_MAX)]
+    items: Annotated[list[SubjectItem | IdItem], Field(max_length=ITEMS_MAX)]
 
 
 def create_app(broker: Broker, *, ready: Callable[[], bool] = lambda: True) -> FastAPI:
@@ -84,8 +105,8 @@ def create_app(broker: Broker, *, ready: Callable[[], bool] = lambda: True) -> F
 
     @app.post("/v1/keys/pseudonyms")
     def pseudonyms(body: PseudonymBody, principal: Principal) -> dict[str, Any]:
-        subjects = [(item.department, item.key_ref) for item in body.items]
-        given = broker.pseudonyms(principal, body.purpose, body.consumer, subjects)
+        items = [item.request() for item in body.items]
+        given = broker.pseudonyms(principal, body.purpose, body.consumer, items)
         return {"tokens": given.tokens, "decision_id": given.decision_id}
 
     @app.get("/v1/keys/public")

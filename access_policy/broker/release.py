@@ -10,29 +10,35 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from maplebridge.access_policy.acl import APP_PREFIX
 from maplebridge.access_policy.broker.principals import is_principal
-from maplebridge.access_policy.broker.pseudonyms import pseudonym, pseudonym_key
+from maplebridge.access_policy.broker.pseudonyms import Pseudonyms
 from maplebridge.access_policy.broker.store import Connections
 from maplebridge.access_policy.broker.vault import Subject, Vault
 from maplebridge.access_policy.keys import (
     ITEMS_MAX,
     FieldKey,
+    IdRef,
     KeyRequest,
     Master,
+    PseudonymRequest,
+    SubjectRef,
     Withheld,
     derive_field_key,
 )
+from maplebridge.access_policy.plans import KEY_REFS, Form
 from maplebridge.access_policy.suites import SUITES
 from maplebridge.errors import AccessDenied, AuditUnavailable, InputError, Unavailable
 
 PSEUDONYM_PRINCIPAL = "deliver"
 ERASED = "erased"
 """The rule that withholds a key that an erasure has destroyed."""
+IDS = "ids"
+"""Stands in an audit entry for the paths of ids: which field one is from the broker is not told."""
 _log = logging.getLogger(__name__)
 
 
@@ -75,7 +81,7 @@ Answer = FieldKey | Withheld | Unknown
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """One decision on one field key, or one pseudonym given (path and grade empty)."""
+    """One decision on one field key, or one pseudonym given, of a key reference or an id."""
 
     allowed: bool
     rule: str
@@ -84,8 +90,10 @@ class Decided:
     event_type: str
     path: str
     grade: int
-    key_id: str
-    key_ref: str
+    form: Form
+    key_id: str = ""
+    key_ref: str = ""
+    id: str = ""
     grant: str = ""
 
 
@@ -116,7 +124,7 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
-class Pseudonyms:
+class Tokens:
     """A token per item, empty where the subject was erased, None where it is unknown."""
 
     decision_id: str
@@ -174,31 +182,26 @@ class Broker:
         return Release(decision_id, judge.version, answers)
 
     def pseudonyms(
-        self, principal: str, purpose: str, consumer: str, subjects: Sequence[Subject]
-    ) -> Pseudonyms:
-        """Answer each subject with HMAC(K[purpose, consumer], subject), in base64url.
+        self, principal: str, purpose: str, consumer: str, items: Sequence[PseudonymRequest]
+    ) -> Tokens:
+        """Answer each item with its token under K[purpose, consumer].
 
-        The same person has one token in all departments, within one purpose and
-        consumer. Raises AccessDenied unless the principal is `deliver`, else as `release`.
+        A subject that is to be joined is unknown until its wrap has arrived. Raises
+        AccessDenied unless the principal is `deliver`, else as `release`.
         """
         if principal != PSEUDONYM_PRINCIPAL:
             raise AccessDenied("only `deliver` may ask for pseudonyms.", rule="principal")
-        _check_count(len(subjects))
-        known = self.vault.identifiers(subjects)
+        _check_count(len(items))
+        joined = [item for item in items if isinstance(item, SubjectRef) and item.joined]
+        subjects = [(item.department, item.key_ref) for item in joined]
+        known = self.vault.identifiers(subjects) if subjects else {}
         erased = self.vault.erased_subjects(each for each in subjects if each not in known)
-        decided = tuple(
-            Decided(True, "principal", department, "", "", "", 0, "", key_ref)
-            for department, key_ref in subjects
-            if (department, key_ref) in known
-        )
+        root = self.vault.epochs.pseudonym_root
+        made = Pseudonyms(root, purpose=purpose, consumer=consumer)
+        tokens = [_token(made, item, known, erased) for item in items]
+        decided = tuple(_given(item) for item, token in zip(items, tokens, strict=True) if token)
         decision_id = self._record("pseudonyms", principal, consumer, purpose, "", decided)
-        key = pseudonym_key(self.vault.epochs.pseudonym_root, purpose=purpose, consumer=consumer)
-        gone = dict.fromkeys(erased, "")
-        tokens = tuple(
-            pseudonym(key, *known[subject]) if subject in known else gone.get(subject)
-            for subject in subjects
-        )
-        return Pseudonyms(decision_id, tokens)
+        return Tokens(decision_id, tuple(tokens))
 
     def _record(
         self,
@@ -239,7 +242,7 @@ class _Judge:
     def __call__(self, item: KeyRequest, master: Master | None) -> Decided | None:
         if item.key_id in self._erased:
             asked = (item.event_type, item.path, item.grade)
-            return Decided(False, ERASED, "", "", *asked, item.key_id.hex(), "")
+            return Decided(False, ERASED, "", "", *asked, "absent", key_id=item.key_id.hex())
         if master is None or master.version != item.key_version:
             return None
         if item.grade != master.grade_domain or item.suite not in SUITES:
@@ -254,9 +257,10 @@ class _Judge:
             item.event_type,
             item.path,
             item.grade,
-            item.key_id.hex(),
-            master.key_ref,
-            said.grant,
+            "clear" if said.allowed else "absent",
+            key_id=item.key_id.hex(),
+            key_ref=master.key_ref,
+            grant=said.grant,
         )
 
     def _ask(self, item: KeyRequest, master: Master) -> Ruling:
@@ -273,6 +277,32 @@ class _Judge:
                 said = Ruling(False, "policy-error", self.version)
             self._known[asked] = said._replace(allowed=said.allowed is True)
         return self._known[asked]
+
+
+def _token(
+    made: Pseudonyms,
+    item: PseudonymRequest,
+    known: Mapping[Subject, tuple[str, str]],
+    erased: Collection[Subject],
+) -> str | None:
+    if isinstance(item, IdRef):
+        return made.id(item.id)
+    if not item.joined:
+        return made.in_department(item.department, item.key_ref)
+    whose = (item.department, item.key_ref)
+    if whose in erased:
+        return ""
+    return made.joined(*known[whose]) if whose in known else None
+
+
+def _given(item: PseudonymRequest) -> Decided:
+    """Return the entry of a pseudonym: that policies permit it `deliver` has asked itself."""
+    if isinstance(item, IdRef):
+        return Decided(True, "principal", "", "", "", IDS, 2, "pseudonym", id=item.id)
+    form: Form = "joined" if item.joined else "pseudonym"
+    return Decided(
+        True, "principal", item.department, "", "", KEY_REFS, 2, form, key_ref=item.key_ref
+    )
 
 
 def _answer(item: KeyRequest, master: Master | None, decided: Decided | None) -> Answer:

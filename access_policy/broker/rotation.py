@@ -18,6 +18,7 @@ from maplebridge.access_policy.broker.epochs import (
     begin_epoch,
     destroy_epoch,
     destroy_strays,
+    find_strays,
     this_epoch,
 )
 from maplebridge.access_policy.broker.store import Connection, statement
@@ -65,12 +66,12 @@ def rotate(
 ) -> Iterator[Step]:
     """Begin this week's epoch, rewrap what survives, and destroy the epochs that are over.
 
-    connection: the administrator's, in autocommit. is_taken_in: whether the broker has taken
-    in every announcement; while it has not, no private half is destroyed. unused: epochs that
-    are over sooner, since no department wraps to them any more. drop_lost: epochs
-    whose files are lost for good, to be deleted with the masters under them. Raises
-    IntegrityError if the root is another or a row was altered, InputError if an epoch to
-    drop is not lost; what was committed stays.
+    connection: in autocommit; the administrator's if something is to be dropped. is_taken_in:
+    whether the broker has taken in every announcement; while it has not, no private half is
+    destroyed. unused: epochs that are over sooner, since no department wraps to
+    them any more. drop_lost: epochs whose files are lost for good, to be deleted with the masters
+    under them. Raises IntegrityError if the root is another or a row was altered, InputError
+    if an epoch to drop is not lost; what was committed stays.
     """
     yield from _drop(connection, files, drop_lost)
     epoch = this_epoch(connection)
@@ -95,16 +96,27 @@ def rotate(
             yield Step("destroyed", old)
 
 
+def is_due(
+    connection: Connection, files: EpochFiles, *, overlap: timedelta, lost: Collection[str]
+) -> bool:
+    """Return whether a turn would rewrap or destroy something."""
+    epoch = this_epoch(connection)
+    where = {"epoch": epoch, "overlap": overlap, "unused": [], "lost": list(lost)}
+    over = connection.execute(statement("older_epochs"), where).fetchall()
+    return (
+        any(is_over for old, _, is_over in over if old not in lost)
+        or connection.execute(statement("older_departments"), where).fetchone() is not None
+        or bool(find_strays(connection, files, before=epoch))
+    )
+
+
 def _drop(connection: Connection, files: EpochFiles, wanted: Sequence[str]) -> Iterator[Step]:
     lost = Epochs.load(connection, files).lost
     for epoch in wanted:
         if epoch not in lost:
             raise InputError(f"the key broker's epoch {epoch} is not lost; nothing was dropped.")
     for epoch in wanted:
-        with connection.transaction():
-            dropped = connection.execute(statement("drop_masters"), {"epoch": epoch}).fetchone()
-            connection.execute(statement("destroy_department_keys"), {"epoch": epoch})
-            connection.execute(statement("destroy_epoch"), {"epoch": epoch})
+        dropped = connection.execute(statement("drop_epoch"), {"epoch": epoch}).fetchone()
         yield Step("dropped", epoch, dropped[0] if dropped else 0)
 
 

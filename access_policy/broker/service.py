@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from maplebridge.access_policy.broker.epoch_files import EpochFiles
 from maplebridge.access_policy.broker.epochs import Epochs, ensure_epoch
 from maplebridge.access_policy.broker.http import create_app
 from maplebridge.access_policy.broker.intake import GROUP, Decode, Intake
+from maplebridge.access_policy.broker.intake_offsets import has_taken_in
 from maplebridge.access_policy.broker.principals import ensure_principals
 from maplebridge.access_policy.broker.release import Audit, Broker, Decider
 from maplebridge.access_policy.broker.root import Root, SealedFileRoot
@@ -30,6 +31,7 @@ from maplebridge.access_policy.broker.store import (
     statement,
 )
 from maplebridge.access_policy.broker.vault import Vault
+from maplebridge.access_policy.broker.weekly import WeeklyTurn
 from maplebridge.access_policy.keytransport import TOPIC, BrokerPublicKey
 from maplebridge.access_policy.signatures import SignatureVerifier
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory
@@ -160,7 +162,8 @@ def run(
     another, StoreUnavailable.
     """
     connections = Connections(settings, database=database)
-    vault = Vault(connections, epoch_files(settings, open_root(settings)))
+    files = epoch_files(settings, open_root(settings))
+    vault = Vault(connections, files)
     broker = Broker(vault, connections, decider=decider, audit=audit)
     intake = Intake(
         settings,
@@ -169,6 +172,15 @@ def run(
         signatures=SignatureVerifier(SigningKeyDirectory(settings)),
         topic=topic,
         group=group,
+    )
+    weekly = WeeklyTurn(
+        vault,
+        connections,
+        files,
+        is_taken_in=lambda: has_taken_in(settings, topic=topic, group=group),
+        overlap=timedelta(hours=settings.epoch_overlap_hours)
+        if settings.epoch_turn == "weekly"
+        else None,
     )
     app = create_app(broker, ready=lambda: intake.alive)
     add_bundle_routes(app, Bundles(connections))
@@ -190,9 +202,11 @@ def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     intake.start()
+    weekly.start()
     try:
         server.run()
     finally:
         intake.stop(timeout_s=1.5)
+        weekly.stop(timeout_s=0.5)
         connections.close()
         _log.info("the key broker stopped; %s", intake.counts)

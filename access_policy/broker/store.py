@@ -86,11 +86,16 @@ class Connections:
     @contextmanager
     def use(self) -> Iterator[Connection]:
         """Lend a connection for one transaction, committed at the end."""
+        with self.lend() as connection, connection.transaction():
+            yield connection
+
+    @contextmanager
+    def lend(self) -> Iterator[Connection]:
+        """Lend a connection in autocommit."""
         with translated(self._settings):
             connection = self._take()
             try:
-                with connection.transaction():
-                    yield connection
+                yield connection
             finally:
                 self._free.put(None if connection.closed or connection.broken else connection)
 

@@ -43,7 +43,7 @@ class Vault:
     def __init__(self, connections: Connections, files: EpochFiles) -> None:
         self._connections = connections
         self._files = files
-        self._load()
+        self.refresh()
         self._cache = _MasterCache()
 
     @property
@@ -58,13 +58,13 @@ class Vault:
                 begin_epoch(connection, self._files, epoch)
         if epoch not in self._epochs:
             # only what is committed: nobody may wrap to a key whose private half was lost
-            self._load()
+            self.refresh()
         return self._epochs.public_key(epoch)
 
     def open_wrap(self, wrap: bytes, *, department: str, epoch: str) -> list[NewMaster]:
         """Raises TokenInvalid if it was not made for this broker, or is malformed inside."""
         if epoch not in self._epochs:
-            self._load()
+            self.refresh()
         plain = self._epochs.private_key(epoch).unwrap(wrap, department=department)
         return decode_batch(plain, department=department)
 
@@ -162,7 +162,8 @@ class Vault:
             (number,) = connection.execute(statement("last_erasure")).fetchone() or (0,)
         return int(number)
 
-    def _load(self) -> None:
+    def refresh(self) -> None:
+        """Read the epochs anew, and forget those that are destroyed. Raises as the class does."""
         with self._connections.use() as connection:
             self._epochs = Epochs.load(connection, self._files)
         if self._epochs.lost:
@@ -177,10 +178,10 @@ class Vault:
         what was destroyed.
         """
         if time.monotonic() - self._loaded > _EPOCHS_S:
-            self._load()
+            self.refresh()
         with suppress(IntegrityError), self._connections.use() as connection:
             return act(connection, self._epochs)
-        self._load()
+        self.refresh()
         with self._connections.use() as connection:
             return act(connection, self._epochs)
 

@@ -43,6 +43,7 @@ GROUPS = {
     "onboard": "onboard:commands",
     "acl": "policy:acl_commands",
     "grant": "grant:commands",
+    "breakglass": "breakglass:commands",
     "keys": "keys:commands",
     "audit": "audit:commands",
     "erase": "erase:commands",

@@ -13,12 +13,12 @@ from rich.text import Text
 from maplebridge import city
 from maplebridge.cli.options import HOME, Home, Json
 from maplebridge.cli.output import console, print_json, print_table, show
-from maplebridge.cli.views import read_value
+from maplebridge.cli.views import flat, read_value
 from maplebridge.demo.generator import SHOWN_CASE
 from maplebridge.demo.ownership import must_wipe
 from maplebridge.demo.run import PURPOSES, Told, run_demo
 from maplebridge.localstack import Stack, choose_renderer
-from maplebridge.schemas import Contract, load_catalogue
+from maplebridge.schemas import Contract, load_catalogue, without_indexes
 from maplebridge.wiring import make_policies
 
 SHOWN = (
@@ -63,11 +63,12 @@ def _show(told: Told, doc: Any) -> None:
     for path in SHOWN:
         cells = []
         for view in told.views.values():
-            if path in view.hidden:
-                number = rules.setdefault(view.hidden[path], len(rules) + 1)
-                cells.append(Text(f"— ({number})", "dim"))
+            rule = view.hidden.get(path)
+            note = f" ({rules.setdefault(rule, len(rules) + 1)})" if rule else ""
+            if rule and path not in {without_indexes(each) for each, _ in flat(view.fields)}:
+                cells.append(Text(f"—{note}", "dim"))
             else:
-                cells.append(Text(_cell(contract, view.fields, path, path)))
+                cells.append(Text(_cell(contract, view.fields, path, path) + note))
         table.add_row(Text(path), *cells)
     show(table)
     for rule, number in rules.items():

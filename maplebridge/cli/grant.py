@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +25,10 @@ OPEN = ("requested", "approved", "accepted", "active")
 GrantId = Annotated[str, typer.Argument(help="The grant's id, such as G-7K2M9QX40.")]
 As = Annotated[str, typer.Option("--as", help="The app or officer to act as.")]
 Days = Annotated[int, typer.Option("--days", min=1, help="How long it holds.")]
+Restricted = Annotated[
+    bool,
+    typer.Option("--restricted", help="Also in records that raised their own grade: as L4."),
+]
 Assessment = Annotated[
     str, typer.Option("--assessment", help="Reference of the impact assessment; L4 needs one.")
 ]
@@ -49,10 +54,7 @@ def request(
     ] = None,
     days: Days = 30,
     assessment: Assessment = "",
-    restricted: Annotated[
-        bool,
-        typer.Option("--restricted", help="Also in records that raised their own grade: as L4."),
-    ] = False,
+    restricted: Restricted = False,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
@@ -69,15 +71,15 @@ def request(
         legal_basis=basis or consumer.legal_basis,
         valid_from=valid_from,
         valid_to=valid_from + days * DAY_US,
-        fields=tuple(sorted({_field(each, restricted=restricted) for each in fields})),
+        fields=as_fields(fields, restricted=restricted),
         assessment_ref=assessment or None,
     )
-    _tell(granting.request(_settings(home, as_), terms), as_json=as_json)
+    tell(granting.request(settings_as(home, as_), terms), as_json=as_json)
 
 
 def approve(grant_id: GrantId, as_: As, home: Home = HOME, as_json: Json = False) -> None:
     """Approve a grant as an officer who did not ask for it; L4 needs two."""
-    _tell(granting.decide(_settings(home, as_), grant_id, "approved"), as_json=as_json)
+    tell(granting.decide(settings_as(home, as_), grant_id, "approved"), as_json=as_json)
 
 
 def accept(
@@ -88,8 +90,8 @@ def accept(
     as_json: Json = False,
 ) -> None:
     """Accept the terms of an approved grant as its app; from then on it holds."""
-    grant = granting.decide(_settings(home, as_), grant_id, "accepted", terms_ref=terms)
-    _tell(grant, as_json=as_json)
+    grant = granting.decide(settings_as(home, as_), grant_id, "accepted", terms_ref=terms)
+    tell(grant, as_json=as_json)
 
 
 def revoke(
@@ -102,8 +104,8 @@ def revoke(
     as_json: Json = False,
 ) -> None:
     """End a grant: within 5 seconds nothing is released by it any more."""
-    grant = granting.decide(_settings(home, as_), grant_id, "revoked", reason=reason)
-    _tell(grant, as_json=as_json)
+    grant = granting.decide(settings_as(home, as_), grant_id, "revoked", reason=reason)
+    tell(grant, as_json=as_json)
 
 
 def renew(
@@ -116,9 +118,9 @@ def renew(
 ) -> None:
     """Ask for the same again, from where the grant ends. It is approved and accepted anew."""
     grant = granting.renew(
-        _settings(home, as_), grant_id, days=days, assessment_ref=assessment or None
+        settings_as(home, as_), grant_id, days=days, assessment_ref=assessment or None
     )
-    _tell(grant, as_json=as_json)
+    tell(grant, as_json=as_json)
 
 
 def show(
@@ -130,14 +132,14 @@ def show(
     """Show a grant: its terms, its steps, and what it waits for."""
     found = [
         each
-        for each in granting.all_grants(_settings(home, as_))
+        for each in granting.all_grants(settings_as(home, as_))
         if each.terms.grant_id == grant_id
     ]
     if not found:
         raise InputError(
             f"there is no grant {grant_id}.", todo="`maplebridge grant list` names them."
         )
-    _tell(found[0], as_json=as_json)
+    tell(found[0], as_json=as_json)
 
 
 def list_(
@@ -154,15 +156,16 @@ def list_(
     now = time.time_ns() // 1000
     rows = [
         each
-        for each in granting.all_grants(_settings(home, as_))
-        if app in ("", each.terms.consumer)
+        for each in granting.all_grants(settings_as(home, as_))
+        if not each.terms.emergency
+        and app in ("", each.terms.consumer)
         and (all_ or each.status(now) in OPEN)
         and (expiring_days is None or _ends_within(each, now, expiring_days))
     ]
     rows.sort(key=lambda each: each.terms.valid_to)
     if as_json:
         for each in rows:
-            print_json(_to_dict(each, now))
+            print_json(grants_to_dict(each, now))
         return
     print_table(
         f"{counted(len(rows), 'grant')}",
@@ -195,9 +198,15 @@ def commands() -> typer.Typer:
     return app
 
 
-def _settings(home: Path, name: str) -> Settings:
+def settings_as(home: Path, name: str) -> Settings:
+    """Return the settings of an app or officer; without a name those of the administrator."""
     profile = city.running_profile(home, needs=(city.KAFKA, city.REGISTRY))
     return profile.settings(granting.principal_of(name) if name else "admin")
+
+
+def as_fields(named: Iterable[str], *, restricted: bool) -> tuple[GrantedField, ...]:
+    """Return fields by `event.type:path`; raises InputError or ContractRefused."""
+    return tuple(sorted({_field(each, restricted=restricted) for each in named}))
 
 
 def _field(text: str, *, restricted: bool) -> GrantedField:
@@ -220,21 +229,25 @@ def _state(grant: Grant, now: int) -> str:
     return f"requested, approvals missing: {missing}" if status == "requested" else status
 
 
-def _to_dict(grant: Grant, now: int) -> dict[str, Any]:
+def grants_to_dict(grant: Grant, now: int) -> dict[str, Any]:
+    """Return a grant as JSON takes it, as it is now (microseconds since 1970)."""
     return {
         **grant.terms.to_event(),
         "status": grant.status(now),
         "approvals_missing": dict(grant.needed),
+        "review_due_at": grant.review_due_at,
+        "review_waits_with": grant.review_waits_with(now),
         "steps": [
             {"transition": each.transition, "by": each.by, "at": each.at} for each in grant.steps
         ],
     }
 
 
-def _tell(grant: Grant, *, as_json: bool) -> None:
+def tell(grant: Grant, *, as_json: bool) -> None:
+    """Print a grant: its terms, its steps, and what it waits for."""
     now = time.time_ns() // 1000
     if as_json:
-        print_json(_to_dict(grant, now))
+        print_json(grants_to_dict(grant, now))
         return
     terms = grant.terms
     console.print(f"{terms.grant_id}: {_state(grant, now)}", markup=False)
@@ -247,10 +260,19 @@ def _tell(grant: Grant, *, as_json: bool) -> None:
         console.print(f"  {each}", markup=False)
     for step in grant.steps:
         console.print(f"  {moment(step.at):%Y-%m-%d %H:%M:%S} {step.transition} by {step.by}")
-    ahead = {
-        "requested": "an officer approves it: maplebridge grant approve",
-        "approved": f"{terms.consumer} accepts it: maplebridge grant accept",
-        "accepted": "nothing: it begins by itself",
-    }.get(grant.status(now))
+    ahead = _ahead(grant, now)
     if ahead:
         console.print(f"  next: {ahead}", markup=False)
+
+
+def _ahead(grant: Grant, now: int) -> str:
+    status, due = grant.status(now), grant.review_due_at
+    group = "breakglass" if grant.terms.emergency else "grant"
+    if due is not None:
+        by = f"{moment(due):%Y-%m-%d %H:%M}"
+        return f"a third officer reviews it by {by}: maplebridge breakglass review"
+    return {
+        "requested": f"an officer approves it: maplebridge {group} approve",
+        "approved": f"{grant.terms.consumer} accepts it: maplebridge grant accept",
+        "accepted": "nothing: it begins by itself",
+    }.get(status, "")

@@ -1,4 +1,4 @@
-"""Commands of onboarding: a department gets access of its own, in a bundle that opens once."""
+"""Commands of onboarding: a department or an app gets access of its own, in a bundle."""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ from maplebridge.settings import Profile
 # an officer's side needs the servers' packages; a department that opens its bundle has the
 # SDK alone, so they are imported where they are used
 if TYPE_CHECKING:
-    from maplebridge.onboarding import Onboarded
+    from maplebridge.onboarding import Addresses, Onboarded
 
-Name = Annotated[str, typer.Argument(help="A department of the contracts, such as hotline.")]
+Department = Annotated[str, typer.Argument(help="One of the contracts, such as hotline.")]
+App = Annotated[str, typer.Argument(help="One of the consumers, such as town-mediation.")]
+Name = Annotated[str, typer.Argument(help="A department or an app.")]
 Out = Annotated[
     Path | None, typer.Option("--out", help="The bundle's file; <name>.bundle if not given.")
 ]
 Expiry = Annotated[int, typer.Option("--expires-days", min=1, help="How long it can be opened.")]
 Kafka = Annotated[
-    str, typer.Option("--kafka-bootstrap", help="Kafka's address as the department reaches it.")
+    str, typer.Option("--kafka-bootstrap", help="Kafka's address as it is reached from there.")
 ]
 Registry = Annotated[str, typer.Option("--registry-url", help="The registry's, likewise.")]
 KeyBroker = Annotated[str, typer.Option("--key-broker-url", help="The key broker's, likewise.")]
 
 
 def department(
-    name: Name,
+    name: Department,
     out: Out = None,
     expires_days: Expiry = 7,
     kafka_bootstrap: Kafka = "",
@@ -48,17 +50,31 @@ def department(
     The bundle opens once, with a code that is shown here and nowhere again: send the one,
     tell the other by another way.
     """
-    from maplebridge.onboarding import Addresses, onboard
+    from maplebridge.onboarding import Addresses
 
-    file = _free(out or Path(f"{name}.bundle"))
-    onboard(
-        _profile(home),
-        name,
-        now=datetime.now(UTC),
-        addresses=Addresses(kafka_bootstrap, registry_url, key_broker_url),
-        expiry=timedelta(days=expires_days),
-        deliver=lambda made: _deliver(made, file, as_json=as_json),
-    )
+    addresses = Addresses(kafka_bootstrap, registry_url, key_broker_url)
+    _onboard("dept-", name, out, expires_days, addresses, home, as_json=as_json)
+
+
+def app_(
+    name: App,
+    out: Out = None,
+    expires_days: Expiry = 7,
+    kafka_bootstrap: Kafka = "",
+    registry_url: Registry = "",
+    key_broker_url: KeyBroker = "",
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """Make an app's login, access rules and signing key; seal them into a bundle.
+
+    The bundle opens once, with a code that is shown here and nowhere again. With it the app
+    reads its topic, asks for field keys, and asks for grants.
+    """
+    from maplebridge.onboarding import Addresses
+
+    addresses = Addresses(kafka_bootstrap, registry_url, key_broker_url)
+    _onboard("app-", name, out, expires_days, addresses, home, as_json=as_json)
 
 
 def renew(
@@ -91,19 +107,19 @@ def renew(
 
 
 def revoke(name: Name, home: Home = HOME, as_json: Json = False) -> None:
-    """End all access of a department: its login, access rules, signing keys and bundle."""
+    """End all access of a department or app: its login, rules, signing keys and bundle."""
     from maplebridge.onboarding import revoke as revoke_access
 
     revoke_access(_profile(home), name, now=datetime.now(UTC))
     if as_json:
-        print_json({"department": name, "state": "revoked"})
+        print_json({"name": name, "state": "revoked"})
     else:
         console.print(f"{name} has no access any more; its signing keys end within 10 s")
 
 
 def list_(home: Home = HOME, as_json: Json = False) -> None:
-    """List the departments: who acts for each, its bundle, its keys, and when it last made one."""
-    from maplebridge.department_access import access
+    """List departments and apps: who acts for each, its bundle, keys, and when it made one."""
+    from maplebridge.access import access
 
     rows = [vars(each) for each in access(_profile(home))]
     if as_json:
@@ -111,8 +127,8 @@ def list_(home: Home = HOME, as_json: Json = False) -> None:
             print_json(row)
         return
     print_table(
-        "Departments",
-        ("department", "state", "bundle until", "opened", "old login until", "keys", "last key"),
+        "Departments and apps",
+        ("name", "state", "bundle until", "opened", "old login until", "keys", "last key"),
         [tuple(row.values()) for row in rows],
     )
 
@@ -125,7 +141,7 @@ def open_(
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
-    """Open a bundle on the department's own machine, into a home folder of its own. Once."""
+    """Open a bundle on its holder's own machine, into a home folder of its own. Once."""
     typed = code_file.read_text() if code_file else typer.prompt("Code", hide_input=True, err=True)
     profile = open_into(home, bundle.read_bytes(), Code.read(typed), now=datetime.now(UTC))
     (principal,) = profile.secrets
@@ -133,17 +149,48 @@ def open_(
         print_json({"principal": principal, "home": str(profile.home)})
         return
     console.print(f"{profile.home} acts as {principal} now", markup=False)
-    console.print(f"Publish with it: maplebridge publish --home {profile.home} …", markup=False)
+    does = "Watch" if principal.startswith("app-") else "Publish"
+    command = f"maplebridge {does.lower()} --home {profile.home} …"
+    console.print(f"{does} with it: {command}", markup=False)
 
 
 def commands() -> typer.Typer:
-    app = typer.Typer(help="Departments' access to the bus.", no_args_is_help=True)
+    app = typer.Typer(help="Departments' and apps' access to the bus.", no_args_is_help=True)
     app.command("department")(department)
+    app.command("app")(app_)
     app.command("renew")(renew)
     app.command("revoke")(revoke)
     app.command("list")(list_)
     app.command("open")(open_)
     return app
+
+
+def _onboard(
+    kind: str,
+    name: str,
+    out: Path | None,
+    expires_days: int,
+    addresses: Addresses,
+    home: Path,
+    *,
+    as_json: bool,
+) -> None:
+    from maplebridge.onboarding import onboard, principal_of
+
+    if not principal_of(name).startswith(kind):
+        other = "app" if kind == "dept-" else "department"
+        raise InputError(
+            f"{name} is none of these.", todo=f"Run `maplebridge onboard {other} {name}`."
+        )
+    file = _free(out or Path(f"{name}.bundle"))
+    onboard(
+        _profile(home),
+        name,
+        now=datetime.now(UTC),
+        addresses=addresses,
+        expiry=timedelta(days=expires_days),
+        deliver=lambda made: _deliver(made, file, as_json=as_json),
+    )
 
 
 def _profile(home: Path) -> Profile:
@@ -169,7 +216,7 @@ def _deliver(made: Onboarded, file: Path, *, as_json: bool) -> None:
     with os.fdopen(handle, "wb") as written:
         written.write(made.bundle)
     told: dict[str, Any] = {
-        "department": made.department,
+        "name": made.name,
         "bundle": str(file),
         "code": made.code.text,
         "expires_at": made.expires_at,

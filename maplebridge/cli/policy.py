@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from maplebridge import city
+from maplebridge.access import end_overlaps
 from maplebridge.access_policy.acl import sync_rules
 from maplebridge.access_policy.acl_sync import city_rules
 from maplebridge.access_policy.authorize import authorize, read_request
@@ -20,7 +21,6 @@ from maplebridge.access_policy.rules import load_rules
 from maplebridge.access_policy.view_changes import policy_changes
 from maplebridge.cli.options import HOME, App, Home, Json, Purpose
 from maplebridge.cli.output import console, counted, print_json, print_table
-from maplebridge.department_access import end_overlaps
 from maplebridge.errors import AccessDenied, InputError
 from maplebridge.schemas import load_catalogue, load_regions, without_indexes
 from maplebridge.wiring import grants_now, make_policies

@@ -45,7 +45,15 @@ from maplebridge.access_policy.broker.service import epoch_files, open_root, roo
 from maplebridge.access_policy.broker.store import Connections, migrate
 from maplebridge.access_policy.broker.vault import Vault
 from maplebridge.access_policy.department_store import DepartmentStore
-from maplebridge.access_policy.keys import FieldKey, KeyRequest, Master, Withheld
+from maplebridge.access_policy.keys import (
+    FieldKey,
+    IdRef,
+    KeyRequest,
+    Master,
+    PseudonymRequest,
+    SubjectRef,
+    Withheld,
+)
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.keytransport import (
     TOPIC,
@@ -283,10 +291,10 @@ def test_with_the_audit_down_nothing_is_released(site: Site, keys: DepartmentKey
     with pytest.raises(Exception, match="audit log"):
         broker.release(APP, PURPOSE, [ask(master)])
     with pytest.raises(Exception, match="audit log"):
-        broker.pseudonyms("deliver", PURPOSE, "data-officer", [("hotline", master.key_ref)])
+        broker.pseudonyms("deliver", PURPOSE, "data-officer", [IdRef("event")])
 
 
-def test_one_person_has_one_pseudonym_over_departments(
+def test_one_person_has_one_pseudonym_over_departments_if_joined_and_else_another_in_each(
     site: Site, keys: DepartmentKeys, tmp_path: Path
 ) -> None:
     """T9: joinable inside one purpose and consumer, never across."""
@@ -298,14 +306,23 @@ def test_one_person_has_one_pseudonym_over_departments(
         grid = DepartmentKeys(store)
         other = grid.master("subject", CANARY, grade_domain=3, community=ELSEWHERE)
         intake.take(announced(grid, site.public_key))
-    subjects = [("hotline", master.key_ref), ("grid", other.key_ref), ("grid", "unknown")]
-    first = broker.pseudonyms("deliver", "audit", "data-officer", subjects).tokens
+    known = [("hotline", master.key_ref), ("grid", other.key_ref)]
+    items: list[PseudonymRequest] = [
+        *(SubjectRef(*each, joined=True) for each in known),
+        SubjectRef("grid", "unknown", joined=True),
+        *(SubjectRef(*each) for each in known),
+        IdRef("an event"),
+    ]
+    first = broker.pseudonyms("deliver", "audit", "data-officer", items).tokens
     assert first[0] == first[1]
     assert first[2] is None
+    assert None not in first[3:]
+    assert len({*first}) == len(items) - 1
     for purpose, consumer in (("audit", "dashboard"), ("statistics", "data-officer")):
-        assert broker.pseudonyms("deliver", purpose, consumer, subjects).tokens[0] != first[0]
+        elsewhere = broker.pseudonyms("deliver", purpose, consumer, items).tokens
+        assert {*elsewhere} & {*first} == {None}
     again = site.broker(lambda record: None)
-    assert again.pseudonyms("deliver", "audit", "data-officer", subjects).tokens == first
+    assert again.pseudonyms("deliver", "audit", "data-officer", items).tokens == first
 
 
 def test_nothing_in_the_keys_database_is_in_plain(site: Site, keys: DepartmentKeys) -> None:
@@ -492,6 +509,9 @@ def test_the_service_role_can_neither_delete_keys_nor_admit_principals(site: Sit
         # it may begin this week, and no other; nor replace the one that there is
         for epoch in ("2001-W01", site.public_key.epoch):
             connection.execute("SELECT keys.begin_epoch(%s, 'planted')", (epoch,))
+        # nor may it destroy a week that is not over, or one whose keys are needed
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="is not over"):
+            connection.execute("SELECT keys.destroy_epoch('9999-W01')")
         planted = "SELECT epoch FROM keys.epoch WHERE public_key = 'planted'"
         assert connection.execute(planted).fetchall() == []
 

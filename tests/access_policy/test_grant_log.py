@@ -11,7 +11,7 @@ import pytest
 from maplebridge import granting
 from maplebridge.access_policy.consumers import load_consumers
 from maplebridge.access_policy.grant_log import STALE_S, FixedGrants, GrantLog, GrantsView
-from maplebridge.access_policy.grants import EVENT_TYPE, GrantedField, Terms
+from maplebridge.access_policy.grants import EVENT_TYPE, GrantedField, Step, Terms
 from maplebridge.control_events import publish
 from maplebridge.errors import EventInvalid, InputError, KafkaUnavailable
 from maplebridge.schemas import load_catalogue, load_regions
@@ -79,12 +79,14 @@ def test_a_step_that_would_be_passed_is_not_written(provisioned: Profile, log: G
         granting.decide(provisioned.settings(APP), made.grant_id, "revoked", reason="bored")
 
 
-def write(settings: Settings, transition: str, made: Terms, by: str, **more: str) -> None:
+def write(
+    settings: Settings, transition: str, made: Terms, by: str, *, terms_ref: str | None = None
+) -> None:
     publish(
         settings,
         EVENT_TYPE,
         transition,
-        {**made.to_event(), "acted_by": by, "terms_ref": None, "reason": None, **more},
+        Step("", 0, "requested", by, made, terms_ref).to_event(),
         key=made.grant_id,
     )
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maplebridge.access_policy.consumers import load_consumers
-from maplebridge.access_policy.grants import Grant, GrantBook, GrantedField, Step, Terms
+from maplebridge.access_policy.grant_book import GrantBook
+from maplebridge.access_policy.grants import CLIMBS, Grant, GrantedField, Step, Terms
 from maplebridge.access_policy.officers import load_officers
 from maplebridge.errors import ContractRefused, InputError
 from maplebridge.schemas import load_catalogue, load_regions
@@ -223,6 +224,106 @@ def test_an_event_states_the_terms_and_gives_them_back() -> None:
     assert Terms.parse(terms.to_event()) == terms
 
 
+HOUR = 3_600_000_000
+EMERGENCY = replace(
+    SENSITIVE,
+    grant_id="B-1",
+    purpose="safety_response",
+    legal_basis="emergency_life",
+    valid_to=AT + HOUR,
+    assessment_ref=None,
+    emergency="person_missing",
+)
+OPENED = [step("requested", APP, EMERGENCY), step("approved", "officer-hotline-1", EMERGENCY)]
+
+
+def test_an_emergency_is_open_at_once_when_a_second_person_approves() -> None:
+    """Whichever department's officer, and L4 included; nobody accepts anything first."""
+    grants, grant = taken(OPENED[0])
+    assert grant.needed == {"any department": 1}
+    assert grants.active(AT) == {}
+    grants.take(OPENED[1])
+    assert grants.active(AT) == {"town-mediation": (EMERGENCY,)}
+    assert grants.active(AT + HOUR) == {}
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"valid_to": AT + 5 * HOUR}, "at most 4 hours"),
+        ({"valid_to": AT}, "at most 4 hours"),
+        ({"purpose": "dispute_resolution"}, "the purpose is safety_response"),
+        ({"legal_basis": "consent"}, "the purpose is safety_response"),
+    ],
+)
+def test_an_emergency_is_short_and_for_safety(changed: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        book().take(step("requested", APP, replace(EMERGENCY, **changed)))
+
+
+def test_who_opens_in_an_emergency_does_not_approve_it() -> None:
+    grants, _ = taken(step("requested", "officer-bureau-1", EMERGENCY))
+    for by in ("officer-bureau-1", APP, "dept-hotline"):
+        with pytest.raises(InputError):
+            grants.take(step("approved", by, EMERGENCY))
+
+
+def test_an_opening_is_reviewed_by_a_third_officer_within_72_hours() -> None:
+    grants, grant = taken(*OPENED)
+    due = AT + 72 * HOUR
+    assert grant.review_due_at == due
+    more: dict[str, Any] = {"outcome": "justified", "notified": True}
+    for by, told, says in (
+        (APP, more, "cannot review"),
+        ("officer-hotline-1", more, "cannot review"),
+        ("officer-bureau-2", {"outcome": "justified"}, "whether the persons"),
+    ):
+        with pytest.raises(InputError, match=says):
+            grants.take(step("reviewed", by, EMERGENCY, at=AT + 2 * HOUR, **told))
+    review = step("reviewed", "officer-bureau-2", EMERGENCY, at=AT + 2 * HOUR, **more)
+    grants.take(step("expired", "acl-sync", EMERGENCY, at=AT + HOUR))
+    grants.take(review)
+    grant = grants.get("B-1")
+    assert grant.review == review
+    assert grant.review_due_at is None
+    assert grant.status(AT + 2 * HOUR) == "expired"
+    assert grants.over(AT + 3 * HOUR) == []
+    with pytest.raises(InputError, match="nothing to review"):
+        grants.take(replace(review, event_id="again"))
+
+
+def test_an_overdue_review_climbs_and_stops_the_next_opening() -> None:
+    grants, grant = taken(*OPENED)
+    due = AT + 72 * HOUR
+    with_whom = [grant.review_waits_with(due + hours * HOUR) for hours in (-1, 0, 23, 24, 999)]
+    assert with_whom == [CLIMBS[0], CLIMBS[1], CLIMBS[1], CLIMBS[2], CLIMBS[2]]
+
+    def next_at(at: int) -> Step:
+        terms = replace(EMERGENCY, grant_id="B-2", valid_from=at, valid_to=at + HOUR)
+        return step("requested", APP, terms, at=at)
+
+    with pytest.raises(InputError, match="B-1 of town-mediation is not reviewed"):
+        grants.judge(next_at(due))
+    assert grants.judge(next_at(due - 1)).status(due - 1) == "requested"
+    grants.take(
+        step(
+            "reviewed",
+            "officer-bureau-2",
+            EMERGENCY,
+            at=due + 1,
+            outcome="excessive",
+            notified=True,
+        )
+    )
+    grants.take(next_at(due + 2))
+
+
+def test_a_grant_is_not_reviewed() -> None:
+    grants, _ = taken(*ACCEPTED)
+    with pytest.raises(InputError, match="nothing to review"):
+        grants.take(step("reviewed", "officer-bureau-2", outcome="justified", notified=True))
+
+
 ANYBODY = st.sampled_from([APP, "app-city-dashboard", "dept-hotline", *OFFICERS.principals])
 STEPS = st.builds(
     lambda transition, by, sensitive, at: step(
@@ -233,7 +334,7 @@ STEPS = st.builds(
         terms_ref="T-1",
         reason="misuse",
     ),
-    st.sampled_from(["requested", "approved", "accepted", "revoked", "expired"]),
+    st.sampled_from(["requested", "approved", "accepted", "revoked", "expired", "reviewed"]),
     ANYBODY,
     st.booleans(),
     st.integers(0, 40 * 24 * 60).map(lambda minutes: minutes * 60_000_000),

@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
-from maplebridge.access_policy.broker import SealedFileRoot
+from maplebridge.access_policy.broker import SealedFileRoot, store
 from maplebridge.access_policy.broker.backup import (
     Manifest,
     Restored,
@@ -24,7 +24,7 @@ from maplebridge.access_policy.broker.backup import (
 )
 from maplebridge.access_policy.broker.epoch_files import EpochFiles
 from maplebridge.access_policy.broker.intake_offsets import has_taken_in, rewind
-from maplebridge.access_policy.keys import Master
+from maplebridge.access_policy.keys import Master, SubjectRef
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.keytransport import NewMaster
 from maplebridge.cli.app import make_app
@@ -33,6 +33,7 @@ from maplebridge.settings import Profile
 from tests.access_policy.test_broker_servers import (
     APP,
     HERE,
+    PASSPHRASE,
     SECRETS,
     HasProfile,
     Site,
@@ -75,7 +76,7 @@ def test_with_its_epoch_files_a_restored_database_opens_everything(
     stack: HasProfile, site: Site, masters: list[Master], tmp_path: Path
 ) -> None:
     before = opened(site.broker(lambda record: None), masters)
-    subjects = [("hotline", each.key_ref) for each in masters]
+    subjects = [SubjectRef("hotline", each.key_ref, joined=True) for each in masters]
     tokens = site.broker(lambda record: None).pseudonyms("deliver", "p", "c", subjects).tokens
     made = write_backup(site.admin, site.files(), tmp_path / "backup")
     assert (made.epochs, made.tables["master"].rows) == ((site.public_key.epoch,), len(masters))
@@ -300,20 +301,47 @@ def test_the_intake_takes_in_anew_what_came_after_the_backup(
             intake.stop()
 
 
-def test_the_commands_copy_a_stacks_database_and_refuse_one_that_is_not_empty(
-    provisioned: Profile, tmp_path: Path
+def test_the_commands_copy_a_database_and_bring_it_back(
+    provisioned: Profile,
+    site: Site,
+    masters: list[Master],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    folder, home = str(tmp_path / "backup"), ["--json", "--home", str(provisioned.home)]
-    made = CliRunner().invoke(make_app("keys"), ["keys", "backup", folder, *home])
-    told = json.loads(made.stdout)
-    assert (told["folder"], this_week(provisioned) in told["epochs"]) == (folder, True)
-    again = CliRunner().invoke(make_app("keys"), ["keys", "restore", folder, *home])
-    if told["masters"]:  # of other tests
-        assert isinstance(again.exception, InputError)
-    else:
-        done = json.loads(again.stdout)
-        assert [each["is_lost"] for each in done["epochs"]] == [False] * len(told["epochs"])
+    """Under the secrets that the profile has now, and with a word for each epoch."""
+    profile = provisioned.model_copy(
+        update={"home": site.settings.home, "root_passphrase": PASSPHRASE}
+    )
+    profile.save()
+    folder, old = tmp_path / "backup", site.public_key.epoch
 
+    def run(*command: str) -> Result:
+        given = ["keys", *command, str(folder), "--home", str(profile.home)]
+        return CliRunner().invoke(make_app("keys"), given)
 
-def this_week(profile: Profile) -> str:
-    return base64.b64decode(profile.key_broker_public_key)[:8].decode()
+    monkeypatch.setattr(store, "DATABASE", site.database)
+    assert run("backup").stdout == f"{folder}: {len(masters)} masters of {old}\n"
+    assert isinstance(run("restore").exception, InputError)
+    list(turned(site))
+    with new_database(provisioned) as (database, connection):
+        monkeypatch.setattr(store, "DATABASE", database)
+        told = run("restore").stdout.splitlines()
+        assert told[0].startswith("as of 20")
+        count = len(masters)
+        assert told[1].startswith(f"epoch {old}: {count} masters and {count} identifiers, lost:")
+        assert told[2].startswith(f"epoch {site.files().names()[0]}: began after this backup")
+        assert len(told) == 3
+        again = replace(site, admin=connection, database=database, opened=[])
+        broker = again.broker(print)
+        assert broker.authenticate("deliver", profile.secrets["deliver"])
+        assert not broker.authenticate("deliver", SECRETS["deliver"])
+        again.opened[0].close()
+    with new_database(provisioned) as (database, _):
+        monkeypatch.setattr(store, "DATABASE", database)
+        (epoch,) = json.loads(run("restore", "--json").stdout)["epochs"]
+        assert epoch == {
+            "epoch": old,
+            "masters": count,
+            "identifiers": count,
+            "is_lost": True,
+        }

@@ -141,9 +141,13 @@ def agreed(
             names_an_event = spec.path in ("meta.corrects", "retracts")
             return "clear" if names_an_event or (grade == 1 and not spec.category) else "absent"
         case ("data-officer", "audit"):
-            if spec.path == "meta.key_refs":
-                return "pseudonym"
-            return "clear" if spec.path.startswith("meta.") else "absent"
+            if not spec.path.startswith("meta."):
+                return "absent"
+            name = spec.path.removeprefix("meta.")
+            if name in ("occurred_at", "recorded_at", "grid"):
+                return "generalise"
+            linking = name in ("event_id", "case_ref", "corrects", "key_refs")
+            return "pseudonym" if linking else "clear"
     return "absent"
 
 
@@ -260,7 +264,10 @@ MUTATIONS = {
         r'resource\.event_type == "mediation.case" &&\s+resource\.grade <= 3',
         'resource.event_type == "mediation.case" && resource.grade <= 3 || resource.grade == 4',
     ),
-    "l4 needs no grant": (r"unless \{ context has grant \}", "unless { true }"),
+    "l4 needs no grant": (
+        r"(resource\.grade >= 4 \}\s+)unless \{ context has grant \}",
+        r"\1unless { true }",
+    ),
     "the centre reads persons of other departments": (
         r'(@id\("mediation-reads-what-led-to-a-case"\).*?)'
         r'resource\.grade <= 2 &&\s+resource\.category == "" &&',
@@ -292,16 +299,20 @@ MUTATIONS = {
     ),
     "the dashboard reads a grade more": (r"resource\.grade == 1 &&", "resource.grade <= 2 &&"),
     "the data officer reads content": (
-        r'when \{ resource\.part != "meta" \};(.*?)resource\.part == "meta" && ',
+        r'when \{ resource\.part != "meta" \};(.*?)resource\.part == "meta" &&\s',
         r"when { false };\1",
     ),
-    "the data officer reads key references": (
-        r'"meta" && resource\.path != "meta.key_refs" \}',
-        '"meta" }',
-    ),
+    "the data officer reads key references": (r'"time", "id", "key"', '"time", "id"'),
+    "the data officer reads ids": (r'"time", "id", "key"', '"time", "key"'),
+    "the data officer reads times": (r'"time", "id", "key"', '"id", "key"'),
     "a pseudonym of anything": (
-        r'context\.purpose == "audit" && resource\.path == "meta.key_refs"',
-        'context.purpose == "audit" && resource.part == "meta"',
+        r'(Action::"pseudonym", resource is Field\)\s+'
+        r'when \{ context\.purpose == "audit") && resource\.part == "meta"',
+        r"\1",
+    ),
+    "joins need no grant": (
+        r'(Action::"join", resource is Field\)\s+)unless \{ context has grant \}',
+        r"\1unless { true }",
     ),
     "the centre sees nothing": (
         r'(@id\("mediation-reads-its-cases"\).*?)resource\.grade <= 3\n',
@@ -314,6 +325,7 @@ MASKED = {
     "the centre reads sensitive personal data",
     "the centre reads its cases for any purpose",
     "a pseudonym of anything",
+    "joins need no grant",
 }
 
 

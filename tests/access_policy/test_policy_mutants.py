@@ -23,8 +23,9 @@ ROWS = ("subscribe", "query")
 SAME_DECISIONS = {
     # a grant is an app's, so nobody else comes with one
     "granted-rows: anyone",
-    # content is forbidden and the rest of the envelope is clear before a pseudonym is asked
+    # content is forbidden before another form of it is asked, and there is no other purpose
     "data-officer-sees-pseudonyms: no when",
+    "data-officer-sees-day-and-community: no when",
     # for another purpose there is no row, and there is no other field of which there is a pseudonym
     "county-mediation-sees-pseudonyms: no when",
     # what else could be masked in the rows there are is clear, or sensitive and without a grant

@@ -204,6 +204,10 @@ def test_every_field_that_names_a_person_or_a_place_has_its_kind() -> None:
     assert kinds["place"] >= {"community", "grid", "latlon", "latlon_3dp", "address", "site_code"}
     assert kinds["amount"] == {"amount"}
     assert kinds["key"] == {"key_refs"}
+    assert kinds["id"] == {
+        "event_id", "corrects", "retracts", "case_ref", "linked_case", "source_case", "warning_id",
+    }  # fmt: skip
+    assert kinds["number"] >= {"order_no", "case_no", "report_no", "device_id", "task_no"}
     named = [
         spec.path
         for contract in CATALOGUE
@@ -216,7 +220,9 @@ def test_every_field_that_names_a_person_or_a_place_has_its_kind() -> None:
 def test_a_form_that_is_not_there_of_a_kind_is_not_asked() -> None:
     assert [form for _, form in forms_of("time")] == ["clear", "generalise"]
     assert [form for _, form in forms_of("phone")] == ["clear", "mask"]
-    assert [form for _, form in forms_of("key")] == ["clear", "pseudonym"]
+    assert [form for _, form in forms_of("number")] == ["clear", "mask", "pseudonym"]
+    assert [form for _, form in forms_of("id")] == ["clear", "pseudonym"]
+    assert [form for _, form in forms_of("key")] == ["clear", "joined", "pseudonym"]
     assert [form for _, form in forms_of("other")] == ["clear"]
     for kind in ("time", "place", "amount", "age", "phone", "identity", "name", "number"):
         for _, form in FORMS:

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,8 @@ from maplebridge.access_policy.acl import sync_rules, wanted_rules
 from maplebridge.access_policy.acl_sync import city_rules
 from maplebridge.access_policy.audit.log import AuditLog
 from maplebridge.access_policy.consumers import Consumers, load_consumers
-from maplebridge.access_policy.grant_log import FixedGrants
 from maplebridge.access_policy.keyclient import KeyClient, request_for
-from maplebridge.access_policy.keys import KeyRequest
+from maplebridge.access_policy.keys import IdRef, KeyRequest
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.view_forms import day_of
 from maplebridge.city import up
@@ -40,6 +39,7 @@ from maplebridge.processors.subscriber import ALTERED, Subscriber, View
 from maplebridge.producers import Department
 from maplebridge.projections.store import connect
 from maplebridge.provision import make_topics, wanted_topics
+from maplebridge.reading import make_reader
 from maplebridge.schemas import Event, load_regions
 from maplebridge.settings import Profile
 from maplebridge.wiring import PolicyDecider, make_deliver
@@ -64,6 +64,7 @@ PURPOSES = {
 }
 NAMES = ("枫甲乙", "枫丙丁")
 HERE, THERE = communities()[20], communities(OTHER_TOWN)[0]
+HAPPENED = datetime(2026, 3, 2, 1, tzinfo=UTC)
 MANY = 600
 
 
@@ -85,8 +86,19 @@ def read_all(reader: Subscriber) -> list[View]:
 
 
 def views_of(profile: Profile, app: str, ids: set[str]) -> list[View]:
+    """Return the app's views of these events, with the events' own ids in any case."""
+    known = {each: each for each in ids} if app != "data-officer" else tokens_of(profile, ids)
     with subscriber(profile, app) as reader:
-        return [view for view in read_all(reader) if view.event_id in ids]
+        views = read_all(reader)
+    mine = [each for each in views if each.event_id in known]
+    return [replace(each, event_id=known[each.event_id]) for each in mine]
+
+
+def tokens_of(profile: Profile, ids: set[str]) -> dict[str, str]:
+    """Return what each id is by the token under which the data officer knows it."""
+    with KeyClient(profile.settings("deliver")) as keys:
+        tokens = keys.pseudonyms("audit", "data-officer", [IdRef(each) for each in ids])
+    return {str(tokens[IdRef(each)]): each for each in ids}
 
 
 @dataclass(frozen=True)
@@ -126,7 +138,7 @@ def published(city: Profile) -> Published:
             },
             community=community,
             transition="applied",
-            occurred_at=datetime(2026, 3, 2, 1, tzinfo=UTC),
+            occurred_at=HAPPENED,
             case_ref=case_ref,
             purpose="dispute_resolution",
             legal_basis="statutory_duty",
@@ -167,15 +179,13 @@ def test_a_dashboard_sees_no_person_and_cannot_join_a_case(
     contract = catalogue().get("mediation.case")
     views = views_of(city, "city-dashboard", published.ids)
     assert len(views) == 3
-    officer = views_of(city, "data-officer", published.ids)
-    times = {view.event_id: view.fields["meta"]["occurred_at"] for view in officer}
     for view in views:
         shown = {path for path in view.fields if path != "meta"}
         shown |= {f"meta.{name}" for name in view.fields["meta"]}
         above = {path for path in shown if contract.field(path).grade > 1}
         assert above == {"meta.corrects", "meta.occurred_at"}
         # of the time, the day
-        assert view.fields["meta"]["occurred_at"] == day_of(times[view.event_id])
+        assert view.fields["meta"]["occurred_at"] == day_of(AT)
         assert view.hidden["meta.occurred_at"] == "dashboard-sees-the-day"
         assert {contract.field(path).category for path in shown} == {""}
         assert not shown & {"meta.case_ref", "meta.key_refs"}
@@ -198,6 +208,16 @@ def test_a_data_officer_sees_envelopes_with_pseudonyms(city: Profile, published:
     for view in officer.values():
         assert set(view.fields) == {"meta"}
         assert view.hidden["state"] == "data-officers-see-no-content"
+        assert view.fields["meta"]["occurred_at"] == day_of(AT)
+        recorded = view.fields["meta"]["recorded_at"]
+        assert recorded == day_of(recorded)
+    records = committed(city, "mb.out.data-officer")
+    assert len(records) >= len(officer)
+    told = b"".join(key + value for key, value in records)
+    assert not [each for each in (*published.ids, "CASE-") if each.encode() in told]
+    # by the case reference's token, the record's key too
+    keys = {key.decode() for key, _ in records}
+    assert {view.fields["meta"]["case_ref"] for view in officer.values()} <= keys
     own = centre[published.here].fields["meta"]["key_refs"]
     replaced = officer[published.here].fields["meta"]["key_refs"]
     assert set(own) == set(replaced)
@@ -206,6 +226,38 @@ def test_a_data_officer_sees_envelopes_with_pseudonyms(city: Profile, published:
         "a person has a pseudonym"
     )
     assert "key_refs" not in officer[published.violence].fields["meta"]
+
+
+def test_what_a_department_made_up_for_a_reference_stops_no_delivery(
+    city: Profile, kafka: Kafka
+) -> None:
+    """F6: the key broker takes no such name, so the row has nothing in its place."""
+    made_up = {"subject:parties[0]": "a name, and not a short one" * 50, "case": "k-1"}
+    odd = mediation({"parties": []}, community=HERE, key_refs=made_up)
+    after = mediation({"parties": []}, community=HERE)
+    kafka.publish([odd, after])
+    ids = known([odd, after])
+    await_true(lambda: len(views_of(city, "data-officer", ids)) == 2)
+    views = {view.event_id: view for view in views_of(city, "data-officer", ids)}
+    shown = views[odd["meta"]["event_id"]].fields["meta"]["key_refs"]
+    assert shown["subject:parties[0]"] is None
+    assert len(shown["case"]) == 32
+
+
+def test_an_officer_finds_who_got_an_event_by_the_id_that_a_department_names(
+    city: Profile, published: Published
+) -> None:
+    """T9: the officer's own tokens find nothing, so a view and the log cannot be joined."""
+    token = next(each for each, event in tokens_of(city, published.ids).items()
+                 if event == published.here)  # fmt: skip
+    with make_reader(city) as reader:
+        found = reader.search_audit(app="data-officer", purpose="audit", identifier=published.here)
+        by_token = reader.search_audit(app="data-officer", purpose="audit", identifier=token)
+    delivered = {each.leaf.on_behalf_of for each in found if each.leaf.action == "access.delivered"}
+    assert delivered == set(PURPOSES)
+    replaced = [each.leaf for each in found if each.leaf.resource == "pseudonyms"]
+    assert {leaf.on_behalf_of for leaf in replaced} == {"data-officer"}
+    assert by_token == []
 
 
 def test_l4_is_absent_for_all_three(city: Profile, published: Published) -> None:
@@ -262,9 +314,8 @@ def neighbour(city: Profile, stack: Stack) -> Iterator[Profile]:
     settings, stop = city.settings("deliver"), threading.Event()
     audit = AuditLog(settings)
     with KeyClient(settings) as keys:
-        deliver = make_deliver(
-            settings, audit=audit, keys=keys, grants=FixedGrants(), consumers=consumers
-        )
+        policies = Policies(catalogue(), load_regions(), consumers)
+        deliver = make_deliver(settings, audit=audit, keys=keys, policies=policies)
         thread = threading.Thread(target=deliver.run, args=[stop])
         thread.start()
         yield profile
@@ -443,8 +494,9 @@ def test_killed_in_mid_run_it_delivers_each_view_once_and_none_without_audit(
     settings = city.settings("deliver")
     unreachable = settings.model_copy(update={"postgres_port": 9})
     audit = AuditLog(unreachable, timeout_s=1)
+    policies = Policies(catalogue(), load_regions())
     with KeyClient(settings) as keys, pytest.raises(AuditUnavailable):
-        make_deliver(settings, audit=audit, keys=keys, grants=FixedGrants()).run(threading.Event())
+        make_deliver(settings, audit=audit, keys=keys, policies=policies).run(threading.Event())
     assert {app: len(committed(city, f"mb.out.{app}")) for app in PURPOSES} == held
 
     up(stack, Progress())

@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from maplebridge import granting
+from maplebridge import granting, notices
 from maplebridge.access_policy.audit.store import connect as connect_audit
 from maplebridge.access_policy.grants import GrantedField, Terms
+from maplebridge.errors import InputError
 from maplebridge.processors.subscriber import Subscriber, View
 from maplebridge.producers import Department
 from maplebridge.settings import Profile
@@ -234,3 +236,54 @@ def test_a_purpose_and_rows_come_and_go_with_their_grant(
         late = sent()
         time.sleep(3)
         assert late not in app.seen
+
+
+def test_an_emergency_opens_fields_at_once_and_its_notices_name_the_events(
+    city: Profile, reading: Callable[[str], Reading], tmp_path: Path
+) -> None:
+    """Opened by the app, approved by one officer, closed, told, and reviewed by another."""
+    now = time.time_ns() // 1000
+    made = terms(
+        GrantedField("mediation.case", "parties[].id_no", 4),
+        grant_id=granting.new_grant_id(emergency=True),
+        purpose="safety_response",
+        legal_basis="emergency_life",
+        assessment_ref=None,
+        valid_to=now + 3_600_000_000,
+        emergency="life_at_risk",
+    )
+    app = reading("safety_response")
+    granting.request(city.settings(CENTRE), made)
+    opened = granting.decide(city.settings("officer-hotline-1"), made.grant_id, "approved")
+    assert opened.review_due_at is not None
+    with Department("justice", settings=city.settings("dept-justice")) as justice:
+        ids: list[str] = []
+
+        def comes() -> bool:
+            ids.append(publish(justice))
+            time.sleep(1)
+            return any(each in app.seen for each in ids)
+
+        await_true(comes)
+    view = next(app.of(each) for each in ids if each in app.seen)
+    assert view.fields == {"parties": [{"id_no": IDENTITY}]}
+    with pytest.raises(InputError, match="is open still"):
+        notices.write(city, made.grant_id, tmp_path, now=datetime.now(UTC))
+
+    granting.decide(city.settings(CENTRE), made.grant_id, "revoked", reason="purpose_over")
+    time.sleep(PROMISED_S)
+    (notice,) = notices.write(city, made.grant_id, tmp_path, now=datetime.now(UTC))
+    text = notice.path.read_text("utf-8")
+    assert notice.department == "justice"
+    assert notice.events == len([each for each in ids if each in app.seen])
+    assert view.event_id in text
+    assert "parties[].id_no" in text
+    assert "生命危险" in text
+    assert IDENTITY not in text
+    granting.decide(
+        city.settings("officer-bureau-2"),
+        made.grant_id,
+        "reviewed",
+        outcome="justified",
+        notified=True,
+    )

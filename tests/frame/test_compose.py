@@ -107,7 +107,8 @@ def test_a_service_is_told_what_the_embedded_one_is(name: str) -> None:
     assert set(told) <= known
     # what it may leave out has a default that holds for containers as well
     assert wanted - set(told) <= {
-        "MAPLEBRIDGE_REGIONS", "MAPLEBRIDGE_KAFKA_LOG_LEVEL", "MAPLEBRIDGE_KAFKA_MECHANISM"
+        "MAPLEBRIDGE_REGIONS", "MAPLEBRIDGE_KAFKA_LOG_LEVEL", "MAPLEBRIDGE_KAFKA_MECHANISM",
+        "MAPLEBRIDGE_PSEUDONYM_ROUND_S",
     }  # fmt: skip
     assert told["MAPLEBRIDGE_PRINCIPAL"] == name
     assert CONTAINERS[name]["command"] == ["serve", name]

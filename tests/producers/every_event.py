@@ -81,13 +81,6 @@ CONTENT: dict[str, dict[str, Any]] = {
         "consumer": "city-dashboard", "asked_purpose": "service_improvement", "fields": FIELDS,
         "rule": "dashboards-see-no-person", "policy_version": HASH, "audit_leaf": 42,
     },
-    "breakglass.opened": {
-        "breakglass_id": "B-1", "opened_by": "S1", "approved_by": "S2", "reason": "life_at_risk",
-        "region": "330681001000", "expires_at": AT, "commitments": [HASH], "fields": FIELDS,
-    },
-    "breakglass.reviewed": {
-        "breakglass_id": "B-1", "reviewed_by": "S3", "outcome": "justified", "notified": True,
-    },
     "erasure.requested": {
         "erasure_id": "E-1", "scope": "person", "ground": "consent_withdrawn", "due_at": AT,
         "key_refs": [{"department": "hotline", "key_ref": "k-0001"}],

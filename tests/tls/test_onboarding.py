@@ -16,11 +16,11 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from maplebridge.access import end_overlaps
 from maplebridge.access_policy.acl import wanted_rules
 from maplebridge.access_policy.bundle import Code
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory
 from maplebridge.bundle_home import open_into
-from maplebridge.department_access import end_overlaps
 from maplebridge.errors import (
     AccessDenied,
     InputError,
@@ -142,9 +142,7 @@ def test_a_department_publishes_with_its_bundle_and_nothing_else(
     refused = tls_user.run("publish", "grid.case", events)
     assert refused.code == 3
     assert "its secrets are not here" in refused.err
-    listed = {
-        each["department"]: each for each in tls_user.run("onboard", "list", "--json").objects
-    }
+    listed = {each["name"]: each for each in tls_user.run("onboard", "list", "--json").objects}
     assert listed["grid"]["state"] == "onboarded"
     assert listed["grid"]["opened_at"]
     assert listed["grid"]["last_key_at"]
@@ -166,6 +164,45 @@ def test_a_department_publishes_with_its_bundle_and_nothing_else(
     assert profile.secrets["dept-grid"] not in (tls_user.home / "profile.json").read_text()
 
 
+def test_an_app_reads_and_asks_with_its_bundle_and_nothing_else(
+    tls_user: User, tmp_path: Path
+) -> None:
+    """Its topic, its keys, a request for a grant and what became of it, by commands alone."""
+    bundle, code = tmp_path / "centre.bundle", tmp_path / "code"
+    wrong = tls_user.run("onboard", "department", "town-mediation", "--out", bundle)
+    assert wrong.code == 3
+    assert "onboard app town-mediation" in wrong.err
+    made = tls_user.run("onboard", "app", "town-mediation", "--out", bundle, "--json")
+    assert made.code == 0, made.said
+    code.write_text(made.last["code"])
+    app = User(tmp_path / "app")
+    opened = app.run("onboard", "open", bundle, "--code-file", code)
+    assert opened.code == 0, opened.said
+    assert "acts as app-town-mediation now" in opened.said
+    assert "maplebridge watch --home" in opened.said
+
+    centre = ("--as", "town-mediation", "--purpose", "dispute_resolution")
+    watched = app.run("watch", "grid.case", *centre, "--no-follow", "--json")
+    assert watched.code == 0, watched.said
+    asked = app.run("grant", "request", "grid.case:latlon", *centre, "--json")
+    assert asked.code == 0, asked.said
+    grant_id = asked.last["grant_id"]
+    approved = tls_user.run("grant", "approve", grant_id, "--as", "bureau-1", "--json")
+    assert approved.last["status"] == "approved"
+    seen = app.run("grant", "show", grant_id, "--as", "town-mediation", "--json")
+    assert seen.last["status"] == "approved"
+    accepted = app.run(
+        "grant", "accept", grant_id, "--as", "town-mediation", "--terms", "T-1", "--json"
+    )
+    assert accepted.last["status"] == "active"
+    # the stack itself cannot act as the app any more
+    refused = tls_user.run("watch", "grid.case", *centre, "--no-follow")
+    assert refused.code == 3
+    assert "its secrets are not here" in refused.err
+    assert tls_user.run("onboard", "revoke", "town-mediation").code == 0
+    assert app.run("watch", "grid.case", *centre, "--no-follow").code in (4, 5)
+
+
 @pytest.fixture
 def made(tls_user: User) -> Onboarded:
     """A bundle of grid, onboarded anew."""
@@ -175,7 +212,7 @@ def made(tls_user: User) -> Onboarded:
 
 def test_a_tampered_bundle_opens_not_and_is_not_spent(made: Onboarded, tmp_path: Path) -> None:
     told = json.loads(made.bundle)
-    for name, other in (("department", "justice"), ("key_broker_url", "https://127.0.0.1:1")):
+    for name, other in (("principal", "dept-justice"), ("key_broker_url", "https://127.0.0.1:1")):
         altered = json.dumps(told | {name: other}).encode()
         with pytest.raises(IntegrityError, match="altered") as refused:
             open_into(tmp_path / "home", altered, made.code, now=now())

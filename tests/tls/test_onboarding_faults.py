@@ -12,10 +12,10 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from maplebridge import onboarding
+from maplebridge.access import access, end_overlaps
 from maplebridge.access_policy.signatures import SigningKey
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory
 from maplebridge.bundle_home import open_into
-from maplebridge.department_access import access, end_overlaps
 from maplebridge.errors import AccessDenied, InputError, KafkaUnavailable, StoreUnavailable
 from maplebridge.onboarding import Onboarded, onboard, renew, revoke
 from maplebridge.settings import Profile, Settings
@@ -126,7 +126,7 @@ def test_onboarding_with_a_server_down_is_run_again(
         )
         with pytest.raises(type(error)):
             onboard(profile(), "grid", now=now())
-    states = {each.department: each.state for each in access(profile())}
+    states = {each.name: each.state for each in access(profile())}
     assert states["grid"] == "onboarding"
     # it is no use to renew what was never there, but it ends well too
     made = renew(profile(), "grid", now=now())

@@ -1,1 +1,1 @@
-DELETE FROM keys.epoch WHERE epoch = %(epoch)s
+SELECT keys.destroy_epoch(%(epoch)s)

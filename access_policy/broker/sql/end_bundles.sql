@@ -1,1 +1,1 @@
-UPDATE keys.bundle SET ended_at = now() WHERE department = %(department)s AND ended_at IS NULL
+UPDATE keys.bundle SET ended_at = now() WHERE principal = %(principal)s AND ended_at IS NULL

@@ -2,9 +2,9 @@
 WITH opened AS (
     UPDATE keys.bundle SET share = NULL, opened_at = now()
     WHERE bundle_id = %(bundle_id)s
-    RETURNING department, grace
+    RETURNING principal, grace
 )
 UPDATE keys.principal
 SET older_until = least(older_until, now() + opened.grace)
 FROM opened
-WHERE name = 'dept-' || opened.department AND older_until IS NOT NULL
+WHERE name = opened.principal AND older_until IS NOT NULL

@@ -69,10 +69,10 @@ CREATE TABLE IF NOT EXISTS keys.principal (
 ALTER TABLE keys.principal ADD COLUMN IF NOT EXISTS older_hash bytea;
 ALTER TABLE keys.principal ADD COLUMN IF NOT EXISTS older_until timestamptz;
 
--- Half of what opens a department's bundle; worth nothing without the code.
+-- Half of what opens a bundle; worth nothing without the code.
 CREATE TABLE IF NOT EXISTS keys.bundle (
     bundle_id  uuid PRIMARY KEY,
-    department text NOT NULL,
+    principal  text NOT NULL,
     share      bytea,                   -- null once given out, withdrawn or burnt
     proof_hash bytea NOT NULL,
     made_at    timestamptz NOT NULL DEFAULT now(),
@@ -81,12 +81,12 @@ CREATE TABLE IF NOT EXISTS keys.bundle (
     attempts   smallint NOT NULL DEFAULT 0,
     opened_at  timestamptz
 );
--- What a department logs in and signs with that has opened it, until that was ended.
+-- What its principal logs in and signs with who has opened it, until that was ended.
 ALTER TABLE keys.bundle
     ADD COLUMN IF NOT EXISTS kafka_mechanism text NOT NULL DEFAULT 'SCRAM-SHA-256',
     ADD COLUMN IF NOT EXISTS signing_key_id bytea NOT NULL DEFAULT '',
     ADD COLUMN IF NOT EXISTS ended_at timestamptz;
-CREATE INDEX IF NOT EXISTS bundle_by_department ON keys.bundle (department, made_at);
+CREATE INDEX IF NOT EXISTS bundle_by_principal ON keys.bundle (principal, made_at);
 
 -- Whatever is wrapped names the key it is under, so no key goes while something needs it, and
 -- nothing is stored under a key that is gone.
@@ -105,6 +105,20 @@ DO $$ BEGIN
     END IF;
 END $$;
 
+-- What else it may do for one: destroy it when its week is over, if nothing needs its keys.
+-- The administrator may do so sooner.
+CREATE OR REPLACE FUNCTION keys.destroy_epoch(week text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog
+AS $$ BEGIN
+    IF session_user = 'mb_key_broker'
+        AND (to_date(left(week, 8), 'IYYY"-W"IW') + 7)::timestamp AT TIME ZONE 'UTC' > now() THEN
+        RAISE EXCEPTION 'epoch % is not over', week USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    -- whoever stores under its keys ends first: each of its rows locks one of them
+    LOCK TABLE keys.department_key IN EXCLUSIVE MODE;
+    DELETE FROM keys.department_key WHERE epoch = week;
+    DELETE FROM keys.epoch WHERE epoch = week;
+END $$;
 -- An erasure from its request to its certificate. report: what was destroyed and what was left.
 CREATE TABLE IF NOT EXISTS keys.erasure (
     erasure_id   uuid PRIMARY KEY,
@@ -165,7 +179,8 @@ REVOKE ALL ON SCHEMA keys FROM PUBLIC;
 GRANT USAGE ON SCHEMA keys TO mb_key_broker;
 GRANT SELECT ON ALL TABLES IN SCHEMA keys TO mb_key_broker;
 GRANT INSERT ON keys.department_key, keys.master, keys.subject, keys.erased_master TO mb_key_broker;
+GRANT UPDATE (epoch, wrapped) ON keys.master, keys.subject TO mb_key_broker;
 GRANT UPDATE (share, attempts, opened_at) ON keys.bundle TO mb_key_broker;
 GRANT UPDATE (older_until) ON keys.principal TO mb_key_broker;
-REVOKE ALL ON FUNCTION keys.begin_epoch FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION keys.begin_epoch TO mb_key_broker;
+REVOKE ALL ON FUNCTION keys.begin_epoch, keys.destroy_epoch FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION keys.begin_epoch, keys.destroy_epoch TO mb_key_broker;

@@ -1,1 +1,1 @@
-UPDATE keys.bundle SET share = NULL WHERE department = %(department)s AND share IS NOT NULL
+UPDATE keys.bundle SET share = NULL WHERE principal = %(principal)s AND share IS NOT NULL

@@ -1,1 +1,0 @@
-DELETE FROM keys.department_key WHERE epoch = %(epoch)s

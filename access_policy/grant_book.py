@@ -1,0 +1,282 @@
+"""Which steps of grants count: the rules, and the fold of all grants. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from maplebridge.access_policy.acl import app_principal
+from maplebridge.access_policy.consumers import Consumers
+from maplebridge.access_policy.grants import Grant, Status, Step, Terms
+from maplebridge.access_policy.officers import Officers
+from maplebridge.errors import InputError
+from maplebridge.schemas import Catalogue, Regions
+
+SENSITIVE = 4
+LONGEST_S = 366 * 24 * 3600
+LONGEST_SENSITIVE_S = 92 * 24 * 3600
+LONGEST_EMERGENCY_S = 4 * 3600
+EMERGENCY_PURPOSE, EMERGENCY_BASIS = "safety_response", "emergency_life"
+ANY_DEPARTMENT = "any department"
+
+
+class GrantBook:
+    """All grants by their ids, folded from their steps. Not safe to share between threads."""
+
+    def __init__(
+        self, catalogue: Catalogue, regions: Regions, consumers: Consumers, officers: Officers
+    ) -> None:
+        self._catalogue = catalogue
+        self._regions = regions
+        self._consumers = consumers
+        self._officers = officers
+        self._grants: dict[str, Grant] = {}
+        self._latest = 0
+
+    def __len__(self) -> int:
+        return len(self._grants)
+
+    def all(self) -> list[Grant]:
+        return list(self._grants.values())
+
+    def get(self, grant_id: str) -> Grant:
+        """Raises InputError if there is none."""
+        if grant_id not in self._grants:
+            raise InputError(
+                f"there is no grant {grant_id}.", todo="`maplebridge grant list` names them."
+            )
+        return self._grants[grant_id]
+
+    def now(self, clock: int) -> int:
+        """Return the time to judge by, in microseconds since 1970.
+
+        No earlier than any that was seen: a clock that goes back revives nothing.
+        """
+        self._latest = max(clock, self._latest)
+        return self._latest
+
+    def active(self, clock: int) -> dict[str, tuple[Terms, ...]]:
+        """Return the terms that hold now by consumer, each consumer's in the order of ids."""
+        now = self.now(clock)
+        found: dict[str, list[Terms]] = {}
+        for grant_id in sorted(self._grants):
+            if self._grants[grant_id].status(now) == "active":
+                terms = self._grants[grant_id].terms
+                found.setdefault(terms.consumer, []).append(terms)
+        return {app: tuple(each) for app, each in found.items()}
+
+    def over(self, clock: int) -> list[Grant]:
+        """Return the grants whose time is over and whose topic does not say so yet."""
+        now = self.now(clock)
+        return [
+            each
+            for each in self._grants.values()
+            if each.status(now) == "expired" and not each.is_told_over
+        ]
+
+    def take(self, step: Step) -> bool:
+        """Take a step of the topic; return whether it changed anything.
+
+        Raises InputError, and changes nothing, if it does not fit.
+        """
+        self._latest = max(self._latest, step.at)
+        known = self._grants.get(step.terms.grant_id)
+        if known is not None and step.event_id in {each.event_id for each in known.steps}:
+            return False
+        self._grants[step.terms.grant_id] = self.judge(step)
+        return True
+
+    def judge(self, step: Step) -> Grant:
+        """Return the grant as it would be after the step; raises InputError if it may not be."""
+        known = self._grants.get(step.terms.grant_id)
+        if step.transition == "requested":
+            return self._requested(known, step)
+        if known is None:
+            raise InputError(f"there is no grant {step.terms.grant_id}.", todo="Ask for it first.")
+        if step.terms != known.terms:
+            raise InputError(
+                f"the terms are not those that {known.terms.grant_id} was asked for with.",
+                todo="Ask for a new grant: terms do not change.",
+            )
+        status = known.status(step.at)
+        is_late = step.transition in ("expired", "reviewed")
+        if not is_late and status in ("revoked", "expired"):
+            raise InputError(f"{known.terms.grant_id} is {status}.", todo="Ask for a new grant.")
+        match step.transition:
+            case "approved":
+                self._check_approval(known, step, status)
+            case "accepted":
+                self._check_acceptance(known, step, status)
+            case "revoked":
+                self._check_revocation(known, step)
+            case "reviewed":
+                self._check_review(known, step)
+            case "expired":
+                if status != "expired" or known.is_told_over:
+                    raise InputError(f"{known.terms.grant_id} does not expire now.", todo="Wait.")
+        after = replace(known, steps=(*known.steps, step))
+        return replace(after, needed=self._needed(after.terms, after.approved_by))
+
+    def check_terms(self, terms: Terms) -> None:
+        """Raises InputError or ContractRefused if nobody could be granted these terms."""
+        self._consumers.known(terms.consumer)
+        self._regions.get(terms.region)
+        if not terms.fields:
+            raise InputError("a grant names at least one field.", todo="Name it: --field.")
+        counted = Counter((each.event_type, each.path) for each in terms.fields)
+        for event_type, path in (place for place, count in counted.items() if count > 1):
+            raise InputError(f"{event_type} {path} is named twice.", todo="Name it once.")
+        for each in terms.fields:
+            if each.grade < self._catalogue.get(each.event_type).field(each.path).grade:
+                raise InputError(
+                    f"{each} is graded higher in its contract.", todo="Leave the grade out."
+                )
+        if terms.purpose == "statistics":
+            raise InputError(
+                "the purpose statistics reads released tables only.",
+                todo="Ask for a table's release; no grant opens events for it.",
+            )
+        if terms.emergency:
+            self._check_emergency(terms)
+            return
+        is_sensitive = any(each.grade >= SENSITIVE for each in terms.fields)
+        longest = LONGEST_SENSITIVE_S if is_sensitive else LONGEST_S
+        if not 0 < terms.valid_to - terms.valid_from <= longest * 1_000_000:
+            raise InputError(
+                f"a grant{' that names L4' if is_sensitive else ''} lasts at most"
+                f" {longest // 86_400} days, and ends after it begins.",
+                todo="Ask for less, and renew it in time.",
+            )
+        if is_sensitive and not terms.assessment_ref:
+            raise InputError(
+                "L4 needs an impact assessment (PIPL 55).", todo="Name it: --assessment."
+            )
+
+    def departments(self, terms: Terms) -> Mapping[str, int]:
+        """Return how many officers must approve for each department whose fields are named.
+
+        In an emergency one more person than who opens it, of whichever department.
+        """
+        if terms.emergency:
+            return {ANY_DEPARTMENT: 1}
+        wanted: dict[str, int] = {}
+        for each in terms.fields:
+            department = self._catalogue.get(each.event_type).department
+            count = 2 if each.grade >= SENSITIVE else 1
+            wanted[department] = max(count, wanted.get(department, 0))
+        return wanted
+
+    def _requested(self, known: Grant | None, step: Step) -> Grant:
+        if known is not None:
+            raise InputError(f"{step.terms.grant_id} is there already.", todo="Take another id.")
+        if step.by != app_principal(step.terms.consumer) and self._officers.get(step.by) is None:
+            raise InputError(
+                f"{step.by} may not ask for {step.terms.consumer}.",
+                todo="The consumer itself asks, or an officer for it.",
+            )
+        self.check_terms(step.terms)
+        if step.terms.emergency:
+            self._check_reviews(step)
+        return Grant(step.terms, (step,), self._needed(step.terms, ()))
+
+    def _check_approval(self, known: Grant, step: Step, status: Status) -> None:
+        grant_id, departments = known.terms.grant_id, sorted(self.departments(known.terms))
+        officer = self._officers.get(step.by)
+        may = bool(known.terms.emergency) or any(
+            officer.answers_for(each) for each in departments if officer
+        )
+        if officer is None or not may:
+            raise InputError(
+                f"{step.by} does not answer for {', '.join(departments)}.",
+                todo="Ask an officer who does; see officers.yaml.",
+            )
+        if step.by == known.requested_by:
+            raise InputError(
+                f"{step.by} asked for {grant_id}: nobody approves its own.",
+                todo="Ask another officer.",
+            )
+        if step.by in known.approved_by:
+            raise InputError(f"{step.by} has approved {grant_id}.", todo="Ask another officer.")
+        if status != "requested":
+            raise InputError(f"{grant_id} is {status}: nothing is missing.", todo="Leave it.")
+
+    def _check_acceptance(self, known: Grant, step: Step, status: Status) -> None:
+        consumer = app_principal(known.terms.consumer)
+        if step.by != consumer:
+            raise InputError(f"only {consumer} can accept its terms.", todo="Act as it.")
+        if status != "approved":
+            missing = ", ".join(f"{n} of {d}" for d, n in known.needed.items())
+            raise InputError(
+                f"{known.terms.grant_id} is {status}.",
+                todo=f"Approvals missing: {missing}." if missing else "Leave it.",
+            )
+        if not step.terms_ref:
+            raise InputError("the accepted terms have no reference.", todo="Name them: --terms.")
+
+    def _check_revocation(self, known: Grant, step: Step) -> None:
+        officer = self._officers.get(step.by)
+        answers = officer is not None and (
+            bool(known.terms.emergency)
+            or any(map(officer.answers_for, self.departments(known.terms)))
+        )
+        if not answers and step.by != app_principal(known.terms.consumer):
+            raise InputError(
+                f"{step.by} may not revoke {known.terms.grant_id}.",
+                todo="Its consumer can, and officers of the departments whose fields it names.",
+            )
+        if not step.reason:
+            raise InputError("a revocation has a reason.", todo="Name it: --reason.")
+
+    def _check_emergency(self, terms: Terms) -> None:
+        """Raises InputError if terms are not those of an emergency."""
+        if (terms.purpose, terms.legal_basis) != (EMERGENCY_PURPOSE, EMERGENCY_BASIS):
+            raise InputError(
+                f"in an emergency the purpose is {EMERGENCY_PURPOSE}, on {EMERGENCY_BASIS}.",
+                todo="For anything else ask for a grant.",
+            )
+        if not 0 < terms.valid_to - terms.valid_from <= LONGEST_EMERGENCY_S * 1_000_000:
+            raise InputError(
+                f"an emergency opens fields for at most {LONGEST_EMERGENCY_S // 3600} hours.",
+                todo="Open them again if it lasts.",
+            )
+
+    def _check_reviews(self, step: Step) -> None:
+        """Raises InputError if an earlier opening of the consumer should have been reviewed."""
+        for each in self._grants.values():
+            due = each.review_due_at
+            if each.terms.consumer == step.terms.consumer and due is not None and step.at >= due:
+                raise InputError(
+                    f"{each.terms.grant_id} of {each.terms.consumer} is not reviewed.",
+                    todo="Review it first: `maplebridge breakglass review`.",
+                )
+
+    def _check_review(self, known: Grant, step: Step) -> None:
+        grant_id = known.terms.grant_id
+        if known.review_due_at is None:
+            raise InputError(
+                f"{grant_id} has nothing to review.",
+                todo="What was opened in an emergency is reviewed, once.",
+            )
+        if self._officers.get(step.by) is None or step.by in (
+            known.requested_by,
+            *known.approved_by,
+        ):
+            raise InputError(
+                f"{step.by} cannot review {grant_id}.",
+                todo="An officer who neither opened nor approved it does.",
+            )
+        if not step.outcome or step.notified is None:
+            raise InputError(
+                "a review says its outcome, and whether the persons concerned were told.",
+                todo="Name them: --outcome, --notified or --not-notified.",
+            )
+
+    def _needed(self, terms: Terms, approved_by: Iterable[str]) -> dict[str, int]:
+        officers = [officer for by in approved_by if (officer := self._officers.get(by))]
+        needed = {
+            department: count
+            - sum(each.answers_for(department) or bool(terms.emergency) for each in officers)
+            for department, count in self.departments(terms).items()
+        }
+        return {department: count for department, count in needed.items() if count > 0}
