@@ -79,7 +79,7 @@ class Certifier:
         handed_over = {
             principal.removeprefix("dept-")
             for principal, held in self._profile.handovers.items()
-            if held.state == "onboarded"
+            if principal.startswith("dept-") and held.state == "onboarded"
         }
         return handed_over.union(store.departments_under(self._connection, epochs))
 
