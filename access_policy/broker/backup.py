@@ -35,7 +35,7 @@ _TABLES: dict[str, LiteralString] = {
     "broker_secret": "name, wrapped",
     "principal": "name, secret_hash, older_hash, older_until",
     # without `share`: a bundle that was opened since must not open again
-    "bundle": "bundle_id, department, proof_hash, made_at, expires_at, grace, attempts,"
+    "bundle": "bundle_id, principal, proof_hash, made_at, expires_at, grace, attempts,"
     " opened_at, kafka_mechanism, signing_key_id, ended_at",
     "epoch": "epoch, public_key, created_at",
     "department_key": "epoch, department, kind, wrapped",
