@@ -20,7 +20,7 @@ demo: $(READY) ## Start the servers, run a made-up day, show who sees what, leav
 test: $(READY) ## Run all tests but the nightly ones, on servers of their own
 	$(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
-nightly: $(READY) ## Run what takes minutes: 100,000 events of an outage, none lost, none twice
+nightly: $(READY) ## Run what takes minutes: an outage, a million mutations, every decision on who sees what
 	$(BIN)/pytest -m nightly -rP
 
 lint: $(READY) ## Check style, types, contracts and policies
@@ -32,10 +32,11 @@ lint: $(READY) ## Check style, types, contracts and policies
 	$(BIN)/maplebridge policy check
 	$(BIN)/maplebridge policy test
 
-bench: $(READY) ## Measure publishing, combining and opening, each beside a bare loop
+bench: $(READY) ## Measure publishing, combining, opening and plans, each beside a bare loop
 	$(BIN)/maplebridge bench publish
 	$(BIN)/maplebridge bench combine
 	$(BIN)/maplebridge bench seal
+	$(BIN)/maplebridge bench policy
 
 clean: ## Stop and wipe the stack of .maplebridge; remove the environment and caches
 	@if [ -x $(BIN)/maplebridge ] && [ -f .maplebridge/localstack.json ]; then \

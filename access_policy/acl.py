@@ -30,6 +30,7 @@ KEYS_TOPIC = "mb.control.keys"
 SIGNING_TOPIC = "mb.control.signing"
 ANSWERS_TOPIC = "mb.control.entry.recognised"
 ERASED_TOPIC = "mb.control.erasure.acknowledged"
+ACCESS_TOPIC = "mb.control.access"
 GRANTS_TOPIC = "mb.control.policy.grant"
 APP_PREFIX = "app-"
 TIMEOUT_S = 15
@@ -80,6 +81,9 @@ def wanted_rules(
             rules.add((principal, "GROUP", principal, "LITERAL", operation))
             rules.add((principal, "GROUP", f"{principal}.", "PREFIXED", operation))
     rules |= _topic("key-broker", KEYS_TOPIC, "READ", "DESCRIBE")
+    # beside the administrator `query` alone reads it, for the officers it asks the policies of
+    rules |= _topic("audit", ACCESS_TOPIC, "WRITE", "DESCRIBE")
+    rules |= _topic("query", ACCESS_TOPIC, "READ", "DESCRIBE")
     parties = tuple(parties)
     for reader in ("combine", "key-broker", "deliver", "acl-sync", *parties):
         rules |= _topic(reader, SIGNING_TOPIC, "READ", "DESCRIBE")
@@ -99,7 +103,7 @@ def wanted_rules(
         rules |= _prefixed("deliver", "TOPIC", prefix, "READ", "DESCRIBE")
     rules |= _prefixed("deliver", "TOPIC", "mb.out.", "WRITE", "DESCRIBE")
     rules |= _prefixed("deliver", "TRANSACTIONAL_ID", "deliver", "WRITE", "DESCRIBE")
-    for service in ("combine", "key-broker", "react", "deliver"):
+    for service in ("combine", "key-broker", "react", "deliver", "query"):
         rules |= _prefixed(service, "GROUP", service, "READ", "DESCRIBE")
     for app in apps:
         principal = app_principal(app)

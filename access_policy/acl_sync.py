@@ -20,6 +20,7 @@ from maplebridge.access_policy.acl import (
 from maplebridge.access_policy.consumers import Consumers
 from maplebridge.access_policy.grant_log import FixedGrants, GrantLog
 from maplebridge.access_policy.grants import Grant, Terms
+from maplebridge.access_policy.logins import principals_with_logins
 from maplebridge.access_policy.officers import load_officers
 from maplebridge.access_policy.policy import Policies
 from maplebridge.settings import Settings
@@ -88,7 +89,10 @@ class AclSync:
 
     def _sync(self, active: dict[str, tuple[Terms, ...]]) -> None:
         grants = FixedGrants(*(terms for each in active.values() for terms in each))
-        rules = city_rules(self._policies.under(grants))
+        # an app that was revoked has no login, and gets no rule back
+        logins = principals_with_logins(self._settings)
+        wanted = city_rules(self._policies.under(grants))
+        rules = frozenset(rule for rule in wanted if rule[0] in logins)
         added, removed = sync_rules(self._settings, rules, prefix=APP_PREFIX)
         if added or removed:
             log.info("%s rules added, %s removed", added, removed)

@@ -11,7 +11,7 @@ from maplebridge.access_policy.consumers import Consumers
 from maplebridge.access_policy.engine import FAILED, Scene, Uid, Verdict, ask, scene
 from maplebridge.access_policy.explain import first_permitted
 from maplebridge.access_policy.grants import Terms
-from maplebridge.access_policy.plans import FORMS, Form, effective_grade
+from maplebridge.access_policy.plans import EVENT_ID, FORMS, Form, effective_grade
 from maplebridge.access_policy.rules import Rules
 from maplebridge.access_policy.view_forms import can_be, forms_of, kind_of
 from maplebridge.errors import ContractRefused
@@ -81,7 +81,7 @@ class Judge:
         """Tell the form of every field of a row that there is, in the contract's order.
 
         Fields that no policy can tell apart have one uid and share one request. Of a row that
-        only a grant gives, the grant's fields are shown and no other.
+        only a grant gives, the grant's fields and the event's id are shown and no other.
         """
         uids = self._field_uids(reading)
         without = self._without_grants(reading)
@@ -91,7 +91,8 @@ class Judge:
         else:
             found = dict.fromkeys(uids, without)
         for spec in reading.contract.fields:
-            found[spec.path] = self._by_grant(reading, spec, found[spec.path], [])
+            grants = _grants_for(reading, spec, gives_row=without is not None)
+            found[spec.path] = self._by_grant(reading, spec, grants, found[spec.path], [])
         return found
 
     def field(self, reading: Reading, spec: FieldSpec) -> tuple[Judged, Asked]:
@@ -100,8 +101,10 @@ class Judge:
         actions, forms = zip(*forms_of(kind_of(spec)), strict=True)
         answers = self._ask(self._field_scene(reading), [(action, uid) for action in actions])
         asked = list(zip(actions, answers, strict=True))
-        found = self._without_grants(reading) or Judged(*first_permitted(forms, answers))
-        return self._by_grant(reading, spec, found, asked), asked
+        without = self._without_grants(reading)
+        grants = _grants_for(reading, spec, gives_row=without is not None)
+        found = without or Judged(*first_permitted(forms, answers))
+        return self._by_grant(reading, spec, grants, found, asked), asked
 
     def query(self, app: str, purpose: str, name: str, grade: int, community: str) -> Verdict:
         """Tell whether there are rows of a read model. grade: the highest of its fields'."""
@@ -141,14 +144,21 @@ class Judge:
         said = self._row(reading)
         return None if said.allowed else Judged("absent", said)
 
-    def _by_grant(self, reading: Reading, spec: FieldSpec, found: Judged, asked: Asked) -> Judged:
+    def _by_grant(
+        self,
+        reading: Reading,
+        spec: FieldSpec,
+        grants: tuple[Terms, ...],
+        found: Judged,
+        asked: Asked,
+    ) -> Judged:
         """Return the field as a grant opens it; an error closes it for good.
 
         It opens key references joined over departments, and everything else in clear.
         """
         joins = can_be(kind_of(spec), "joined")
         action, form = ("join", JOINED) if joins else ("read_clear", CLEAR)
-        for terms in reading.grants_of(spec):
+        for terms in grants:
             if found.form in (CLEAR, form) or found.said.failed:
                 break
             granted = replace(reading, grant=terms)
@@ -240,6 +250,15 @@ class Judge:
             context=context,
         )
         return FAILED if made is None else made
+
+
+def _grants_for(reading: Reading, spec: FieldSpec, *, gives_row: bool) -> tuple[Terms, ...]:
+    """Return the grants that open a field; what gives a row names it by its event's id too.
+
+    A sealed field opens with that id alone.
+    """
+    names_row = gives_row and spec.path == EVENT_ID
+    return reading.grants if names_row else reading.grants_of(spec)
 
 
 def _clear_if(said: Verdict) -> Form:

@@ -6,6 +6,7 @@ A principal may have two, one per mechanism: so a renewed login overlaps with th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
@@ -46,6 +47,16 @@ def remove_logins(settings: Settings, principal: str, mechanisms: Sequence[Mecha
         _alter(settings, [UserScramCredentialDeletion(principal, _KINDS[mechanism])])
 
 
+def principals_with_logins(settings: Settings) -> frozenset[str]:
+    """Return who can log in at all. settings: of who may ask. Raises KafkaUnavailable."""
+    admin = AdminClient(settings.kafka_config())
+    try:
+        described: Any = admin.describe_user_scram_credentials(request_timeout=TIMEOUT_S)
+        return frozenset(described.result(TIMEOUT_S))
+    except (KafkaException, TimeoutError) as exc:
+        raise _unavailable(settings, exc) from exc
+
+
 def _alter(settings: Settings, changes: list[UserScramCredentialAlteration]) -> None:
     admin = AdminClient(settings.kafka_config())
     try:
@@ -54,8 +65,12 @@ def _alter(settings: Settings, changes: list[UserScramCredentialAlteration]) -> 
         ).values():
             future.result(TIMEOUT_S)
     except (KafkaException, TimeoutError) as exc:
-        reason = exc.args[0].name() if isinstance(exc, KafkaException) else "timed out"
         if isinstance(exc, KafkaException) and exc.args[0].code() == KafkaError.RESOURCE_NOT_FOUND:
             return
-        error = KafkaUnavailable(settings.kafka_bootstrap, reason)
-        raise explained(error, tls_ca=settings.tls_ca) from exc
+        raise _unavailable(settings, exc) from exc
+
+
+def _unavailable(settings: Settings, exc: KafkaException | TimeoutError) -> KafkaUnavailable:
+    reason = exc.args[0].name() if isinstance(exc, KafkaException) else "timed out"
+    error = KafkaUnavailable(settings.kafka_bootstrap, reason)
+    return explained(error, tls_ca=settings.tls_ca)

@@ -26,10 +26,10 @@ from maplebridge.access_policy.audit import (
     make_signing_key,
     verify_export,
 )
-from maplebridge.access_policy.audit.checkpoint import Signer, load_signing_key
 from maplebridge.access_policy.audit.source import export_lines
 from maplebridge.access_policy.audit.store import StoredCheckpoint, StoredLeaf, connect
 from maplebridge.access_policy.merkle import Frontier, leaf_hash
+from maplebridge.access_policy.signed_note import Signer, load_signing_key
 from maplebridge.settings import Profile
 
 BATCH = 500
@@ -114,7 +114,7 @@ def _write(write: Callable[[str], Any], signer: Signer, leaves: int) -> None:
         tail.append(leaf.leaf_hash)
         if len(tail) == _SIGNED_EACH or leaf.index == leaves - 1:
             frontier = frontier.extended(tail)
-            note = signer.sign(Checkpoint(frontier.size, frontier.root()))
+            note = signer.sign(Checkpoint(frontier.size, frontier.root()).text())
             checkpoints.append(
                 StoredCheckpoint(frontier.size, note, frontier.to_bytes(), b"".join(tail))
             )

@@ -6,7 +6,6 @@ import time
 from collections.abc import Collection
 from datetime import UTC, datetime
 
-from maplebridge.access_policy.audit.checkpoint import load_signing_key
 from maplebridge.access_policy.audit.service import signing_key_path
 from maplebridge.access_policy.broker import erasure as store
 from maplebridge.access_policy.broker.epoch_files import EpochFiles
@@ -18,6 +17,7 @@ from maplebridge.access_policy.broker.store import Connection
 from maplebridge.access_policy.erasure.certificate import sign_certificate
 from maplebridge.access_policy.erasure.orders import Acknowledgement, acknowledgements, order
 from maplebridge.access_policy.erasure.report import content_of
+from maplebridge.access_policy.signed_note import load_signing_key
 from maplebridge.schemas import load_catalogue
 from maplebridge.settings import Profile
 

@@ -22,6 +22,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from maplebridge.errors import InputError
 
 SERVERS = ("kafka", "registry", "postgresql", "key-broker")
+NAMES = (*SERVERS, "witness")
+"""Who can have a certificate; a witness is no server of the city's."""
 AUTHORITY = "authority"
 AUTHORITY_DAYS = 3650
 SERVER_DAYS = 397

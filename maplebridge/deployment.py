@@ -15,7 +15,7 @@ from maplebridge.errors import InputError, StoreUnavailable
 from maplebridge.localstack import ensure_scram_users
 from maplebridge.localstack.postgresql import ensure_roles
 from maplebridge.localstack.principals import KAFKA_USERS, REGISTRY
-from maplebridge.settings import PROFILE_NAME, Profile
+from maplebridge.settings import PROFILE_NAME, Profile, WitnessAddress
 from maplebridge.tls import explained
 
 NEEDED = (*KAFKA_USERS, REGISTRY)
@@ -34,6 +34,9 @@ class Deployment(BaseSettings):
     key_broker_url: str
     tls_ca: Path | None = None
     private_network: bool = False
+    audit_witnesses: tuple[WitnessAddress, ...] = ()
+    audit_quorum: int = 0
+    audit_overdue_s: float = 0.0
     regions: tuple[Path, ...] = ()
     root_passphrase: SecretStr
     root_pkcs11_module: Path | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from maplebridge.processors.lineage import reactions
 from maplebridge.schemas import Contract
 from maplebridge.schemas.differences import differences
 from maplebridge.schemas.read_models import load_read_models
@@ -28,7 +27,7 @@ def uses(old: Contract | None, new: Contract | None) -> list[Use]:
         for name, paths in models.paths(contract).items():
             attributes = models.attributes(contract, name)
             made_of.setdefault(("read model", name), set()).update(paths, attributes)
-        for name, paths in reactions(contract).items():
+        for name, paths in models.looked_at(contract).items():
             made_of.setdefault(("warning rule", name), set()).update(paths)
     return [
         Use(kind, name, each.path, each.what)

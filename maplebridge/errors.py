@@ -19,7 +19,9 @@
     │   ├── DepartmentStoreUnavailable     a department's own file of keys and waiting events
     │   ├── SpoolFull                      no room for further waiting events
     │   ├── SenderFailed                   what brings waiting events to Kafka met a defect
+    │   ├── WitnessUnavailable             it does not co-sign the audit log's checkpoint
     │   └── AuditUnavailable
+    │       └── AuditOverdue               leaves wait too long for their witnesses
     ├── StackError                    6    the embedded stack cannot do what was asked
     │   ├── StackNotRunning
     │   └── StageFailed
@@ -205,6 +207,32 @@ class SenderFailed(Unavailable):
 
 class AuditUnavailable(Unavailable):
     server = "The audit log"
+
+
+class AuditOverdue(AuditUnavailable):
+    """Leaves have waited too long for a signed checkpoint with its quorum of witnesses."""
+
+    def __init__(self, *, waited_s: str) -> None:
+        MapleBridgeError.__init__(
+            self,
+            f"nothing is released: leaves of the audit log have waited {waited_s} s for a"
+            " checkpoint with its quorum of witnesses.",
+            todo="Start the service `audit` (`maplebridge status`) and see that the witnesses"
+            " answer (`maplebridge witness list`); releases then go on by themselves.",
+        )
+        self.address = ""
+
+
+class WitnessUnavailable(Unavailable):
+    """A witness gave no cosignature of a checkpoint of `size` leaves."""
+
+    def __init__(self, name: str, url: str, *, size: int, reason: str) -> None:
+        MapleBridgeError.__init__(
+            self,
+            f"{name} at {url} does not co-sign {size} leaves: {reason}.",
+            todo="Run `maplebridge audit verify`; ask whoever runs the witness.",
+        )
+        self.address = url
 
 
 class StackError(MapleBridgeError):

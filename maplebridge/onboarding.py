@@ -210,8 +210,8 @@ def _hand_over(
     admin, signer = profile.settings("admin"), signer_of(principal)
     secret, signing_key = secrets.token_urlsafe(32), SigningKey.generate()
     mechanism = MECHANISMS[0] if used is None else other_mechanism(used.kafka_mechanism)
-    _sync_rules(profile)
     set_login(admin, principal, secret, mechanism)
+    _sync_rules(profile)
     if used is None:
         remove_logins(admin, principal, [other_mechanism(mechanism)])
         end_signing_keys(admin, signer, at=now)

@@ -13,6 +13,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from maplebridge.access import end_overlaps
 from maplebridge.access_policy.acl import (
+    ACCESS_TOPIC,
     ANSWERS_TOPIC,
     ERASED_TOPIC,
     GRANTS_TOPIC,
@@ -24,10 +25,11 @@ from maplebridge.access_policy.acl import (
     sync_rules,
 )
 from maplebridge.access_policy.acl_sync import apps_with_topics, city_rules
-from maplebridge.access_policy.audit.checkpoint import make_signing_key
 from maplebridge.access_policy.audit.service import signing_key_path
 from maplebridge.access_policy.audit.store import connect as connect_audit
 from maplebridge.access_policy.audit.store import migrate as migrate_audit
+from maplebridge.access_policy.audit.store import require
+from maplebridge.access_policy.audit.topic import SCHEMA as ACCESS_SCHEMA
 from maplebridge.access_policy.broker.service import provision as provision_key_broker
 from maplebridge.access_policy.broker.store import administer
 from maplebridge.access_policy.consumers import load_consumers
@@ -35,6 +37,7 @@ from maplebridge.access_policy.erasure.orders import ACKNOWLEDGED, ORDERED
 from maplebridge.access_policy.grant_log import FixedGrants
 from maplebridge.access_policy.officers import load_officers
 from maplebridge.access_policy.signatures import Enrolment, SigningKey
+from maplebridge.access_policy.signed_note import make_signing_key
 from maplebridge.access_policy.signing_keys import SCHEMA as SIGNING_SCHEMA
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory, enrol
 from maplebridge.approvals import approved_gradings
@@ -98,6 +101,7 @@ def wanted_topics(
         TopicSpec(SIGNING_TOPIC, 1),
         TopicSpec(ANSWERS_TOPIC),
         TopicSpec(ERASED_TOPIC, 1),
+        TopicSpec(ACCESS_TOPIC, 1),
     ]
     topics += [TopicSpec(orders_topic(each), 1) for each in catalogue.departments]
     for contract in catalogue:
@@ -138,6 +142,7 @@ def register_schemas(settings: Settings, catalogue: Catalogue, apps: Iterable[st
         f"{KEYS_TOPIC}-value": load_schema("control/keys.master.created.v1"),
         f"{SIGNING_TOPIC}-value": load_schema(SIGNING_SCHEMA),
         f"{ANSWERS_TOPIC}-value": load_schema(RECOGNISED),
+        f"{ACCESS_TOPIC}-value": load_schema(ACCESS_SCHEMA),
     }
     ordered = load_schema(ORDERED)
     plumbing |= {f"{orders_topic(each)}-value": ordered for each in catalogue.departments}
@@ -225,6 +230,7 @@ def _provision_tables(profile: Profile) -> str:
         migrate(connection)
     with connect_audit(admin) as connection:
         migrate_audit(connection)
+        require(connection, quorum=admin.audit_quorum, overdue_s=admin.audit_overdue_s)
     with administer(admin) as connection:
         key = provision_key_broker(
             profile.settings("key-broker"),

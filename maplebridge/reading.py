@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -13,15 +14,21 @@ from typing import Self
 from maplebridge.access_policy.audit import (
     Report,
     Verifier,
+    Witnesses,
     held_checkpoint_path,
     prove_extension,
     prove_leaf,
+    verify_export,
     verify_log,
+    write_topic_export,
 )
 from maplebridge.access_policy.audit.leaf import ROWS_MAX, AuditedField, Leaf, cover
 from maplebridge.access_policy.audit.log import AuditLog, Found
 from maplebridge.access_policy.audit.source import write_export
+from maplebridge.access_policy.audit.store import connect as connect_audit
+from maplebridge.access_policy.audit.store import require
 from maplebridge.access_policy.policy import Policies
+from maplebridge.access_policy.signed_note import COSIGNATURE
 from maplebridge.errors import AccessDenied, InputError
 from maplebridge.projections.queries import READ_MODELS, Row, read_model
 from maplebridge.projections.store import connect, translated
@@ -141,6 +148,16 @@ class Reader:
         self._audit.append([leaf])
         return write_export(self._settings, path)
 
+    def export_audit_topic(self, path: Path, *, app: str, purpose: str) -> int:
+        """Write the log as Kafka has it; asked and audited before, as `export_audit`.
+
+        Raises KafkaUnavailable, AuditCorrupt if its records are not of one log.
+        """
+        consumer = self._policies.consumers.known(app)
+        leaf = self._permitted(app, purpose, "audit", consumer.region)
+        self._audit.append([leaf])
+        return write_topic_export(self._settings, path)
+
     def prove_audit(self, index: int, *, app: str, purpose: str) -> str:
         """Return the proof that leaf `index` stands in the log; asked and audited before.
 
@@ -251,7 +268,37 @@ def verify_running(profile: Profile) -> Report:
         profile.settings("query"),
         verifier=Verifier.parse(profile.audit_public_key),
         held=held_notes(profile.home),
+        witnesses=witnesses_of(profile),
     )
+
+
+def verify_topic(profile: Profile) -> Report:
+    """Verify the audit log as Kafka has it, which is as far as it was brought there."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "access.jsonl"
+        write_topic_export(profile.settings("query"), path)
+        return verify_export(
+            path,
+            verifier=Verifier.parse(profile.audit_public_key),
+            held=held_notes(profile.home),
+            witnesses=witnesses_of(profile),
+        )
+
+
+def require_anchoring(profile: Profile) -> None:
+    """Set in the log's database what the profile says of quorum and overdue anchoring.
+
+    Raises InputError if fewer witnesses are named than the quorum, AuditUnavailable.
+    """
+    admin = profile.settings("admin")
+    with connect_audit(admin) as connection:
+        require(connection, quorum=admin.audit_quorum, overdue_s=admin.audit_overdue_s)
+
+
+def witnesses_of(profile: Profile) -> Witnesses:
+    """Return whose cosignatures the city counts; raises InputError if a key is none."""
+    keys = tuple(Verifier.parse(each.key, kind=COSIGNATURE) for each in profile.audit_witnesses)
+    return Witnesses(keys, profile.audit_quorum)
 
 
 def held_notes(home: Path) -> list[str]:

@@ -36,6 +36,19 @@ _OFFICERS = {"secrets", "signing_keys", "root_passphrase", "handovers"}
 """What a profile holds and no process is told whole."""
 
 
+class WitnessAddress(BaseModel):
+    """A witness of the audit log: its C2SP verifier key, `<name>+<hash>+<base64>`, and address."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    url: str
+
+    @property
+    def name(self) -> str:
+        return self.key.partition("+")[0]
+
+
 class Settings(BaseSettings):
     """The settings of one process, acting as one principal.
 
@@ -76,6 +89,12 @@ class Settings(BaseSettings):
     """
     audit_public_key: str = ""
     """The audit log's C2SP verifier key: `<name>+<hash>+<base64>`."""
+    audit_witnesses: tuple[WitnessAddress, ...] = ()
+    """Who co-signs the audit log's checkpoints, as a JSON list."""
+    audit_quorum: int = Field(default=0, ge=0)
+    """How many of them must have co-signed a checkpoint for it to count as witnessed."""
+    audit_overdue_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """How long a leaf may wait for such a checkpoint before releases stop; 0: for ever."""
     key_broker_listen: str = "127.0.0.1"
     """Where the key broker listens; in a container all of its private network, `0.0.0.0`."""
     key_broker_certificate: Path | None = None
@@ -128,8 +147,9 @@ class Settings(BaseSettings):
     def _is_closed_to_strangers(self) -> Self:
         """Raises InputError if a server beyond loopback would be spoken to without TLS."""
         urls = {"registry_url": self.registry_url, "key_broker_url": self.key_broker_url}
+        at_witnesses = [("audit_witnesses", each.url) for each in self.audit_witnesses]
         wanted = "https" if self.tls_ca else "http"
-        for name, url in urls.items():
+        for name, url in [*urls.items(), *at_witnesses]:
             if urlsplit(url).scheme != wanted:
                 needs = "is without TLS" if self.tls_ca else "needs the authority's certificate"
                 raise InputError(
@@ -142,6 +162,13 @@ class Settings(BaseSettings):
             for each in self.kafka_bootstrap.split(","):
                 hosts["kafka_bootstrap"] = each.rpartition(":")[0]
                 _refuse_strangers(hosts)
+            for name, url in at_witnesses:
+                _refuse_strangers({name: urlsplit(url).hostname or ""})
+        if self.audit_quorum > len({each.name for each in self.audit_witnesses}):
+            raise InputError(
+                "MAPLEBRIDGE_AUDIT_QUORUM is more than there are witnesses.",
+                todo="Name that many in MAPLEBRIDGE_AUDIT_WITNESSES.",
+            )
         if self.key_broker_certificate is None and not self.private_network:
             _refuse_strangers({"key_broker_listen": self.key_broker_listen})
         return self
@@ -211,6 +238,9 @@ class Profile(BaseModel):
     key_broker_certificate_key: Path | None = None
     key_broker_public_key: str = ""
     audit_public_key: str = ""
+    audit_witnesses: tuple[WitnessAddress, ...] = ()
+    audit_quorum: int = 0
+    audit_overdue_s: float = 0.0
     regions: tuple[Path, ...] = ()
     pseudonym_round_s: float = 86_400.0
     root_passphrase: str = Field(default="", repr=False)

@@ -156,9 +156,9 @@ def _values_at(event: Event, path: str) -> Iterator[tuple[str, Scalar]]:
 def is_restricted(contract: Contract, event: Event) -> bool:
     """Tell whether a value of the event raised something to the grade of restricted records."""
     return any(
-        _is_raised(spec.raises, record)
-        for spec in contract.fields
-        if spec.raises is not None and spec.raises.grade >= RAISED_GRADE
+        _is_raised(rule, record)
+        for spec, rule in contract.raised
+        if rule.grade >= RAISED_GRADE
         for record in _records_of(spec, event)
     )
 

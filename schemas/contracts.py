@@ -152,6 +152,11 @@ class Contract:
         return f"mb.{self.department if owned else f'dept.{publisher}'}.{self.event_type}"
 
     @cached_property
+    def raised(self) -> tuple[tuple[FieldSpec, Raise], ...]:
+        """The fields whose grade a value may raise, each with what raises it."""
+        return tuple((spec, spec.raises) for spec in self.fields if spec.raises is not None)
+
+    @cached_property
     def topic(self) -> str:
         """The topic of the owner's record."""
         return self.topic_of(self.department)

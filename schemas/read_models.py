@@ -1,15 +1,17 @@
 """Read models: what each of their fields is made of, and the grade that follows.
 
 read_models.yaml declares, for each table, which fields of the contracts a fold makes its
-columns of, and for each read model, which columns its fields are made of and their grades.
-A grade is computed by following a field down to the contracts; only a statistical release
-could lower it.
+columns of, for each read model, which columns its fields are made of and their grades, and
+for each warning rule, which fields of its causes an event is made of. A grade is computed by
+following a field down to the contracts, through events that rules make, to those that
+departments publish; only a statistical release could lower it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -41,12 +43,22 @@ class Made(_Declared):
     of: tuple[str, ...] = ()
     by: tuple[str, ...] = ()
 
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (*self.of, *self.by)
+
 
 class Fold(_Declared):
     """What the events of one kind do to a table. Paths are those of the contracts."""
 
     rows: tuple[str, ...]
     columns: Mapping[str, Made] = {}
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All that is named, each once."""
+        named = (path for made in self.columns.values() for path in made.all)
+        return tuple(dict.fromkeys((*self.rows, *named)))
 
 
 class Table(_Declared):
@@ -61,6 +73,14 @@ class Table(_Declared):
     @property
     def columns(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(name for each in self.folds.values() for name in each.columns))
+
+
+class Reaction(_Declared):
+    """A rule that makes events of one type. causes: by event type, what they do to one made."""
+
+    doc: str
+    makes: str
+    causes: Mapping[str, Fold]
 
 
 class Field(Made):
@@ -82,7 +102,10 @@ class ReadModel(_Declared):
 
 @dataclass(frozen=True)
 class Input:
-    """A contract's field that a read model's field depends on; through: the table or column."""
+    """A contract's field that a field of a read model, or of a made event, depends on.
+
+    through: the table or column, or the rule or the field of the event that it makes.
+    """
 
     role: Role
     through: str
@@ -92,8 +115,9 @@ class Input:
 
 
 class ReadModels(_Declared):
-    """All tables and read models, as read_models.yaml declares them."""
+    """All reactions, tables and read models, as read_models.yaml declares them."""
 
+    reactions: Mapping[str, Reaction]
     tables: Mapping[str, Table]
     read_models: Mapping[str, ReadModel]
 
@@ -115,7 +139,8 @@ class ReadModels(_Declared):
         """Return every contract's field that a read model's field depends on, each once.
 
         What the value is made of comes first, then what decides it, then what decides which
-        rows there are; a field that does several of these stands with the first.
+        rows there are; a field that does several of these stands with the first. What an
+        event that a rule makes was made of follows the same way.
         Raises InputError if there is no such field.
         """
         self.field(model, path)
@@ -125,10 +150,46 @@ class ReadModels(_Declared):
             for role, through, named in self._reached(contract, model, path)
             if (name := _resolved(contract, named)) is not None
         ]
-        first: dict[tuple[str, str], Input] = {}
-        for each in sorted(found, key=lambda one: ROLES.index(one.role)):
-            first.setdefault((each.event_type, each.path), each)
-        return tuple(first.values())
+        for each in found.copy():
+            for cause in self.causes(catalogue, each.event_type, each.path):
+                found.append(replace(cause, role=max(each.role, cause.role, key=ROLES.index)))
+        return _each_once(found)
+
+    def causes(self, catalogue: Catalogue, event_type: str, path: str) -> tuple[Input, ...]:
+        """Return every field that a field of an event which a rule makes depends on, each once.
+
+        Empty for an event type that no rule makes.
+        """
+        found = []
+        for rule, reaction in self.reactions.items():
+            for cause, fold in reaction.causes.items() if reaction.makes == event_type else ():
+                fields = catalogue.get(cause).by_path
+                made = fold.columns.get(path, Made())
+                roles: dict[Role, tuple[str, ...]] = {
+                    "of": made.of,
+                    "by": made.by,
+                    "rows": fold.rows,
+                }
+                found += [
+                    Input(
+                        role,
+                        rule if role == "rows" else f"{event_type}.{path}",
+                        cause,
+                        name,
+                        fields[name].grade,
+                    )
+                    for role, names in roles.items()
+                    for name in names
+                ]
+        return _each_once(found)
+
+    def looked_at(self, contract: Contract) -> Mapping[str, tuple[str, ...]]:
+        """Return, by rule, the contract's fields that it looks at."""
+        found = {
+            rule: reaction.causes.get(contract.event_type, _NO_FOLD)
+            for rule, reaction in self.reactions.items()
+        }
+        return {rule: fold.rows for rule, fold in found.items() if fold.rows}
 
     def computed(self, catalogue: Catalogue, model: str, path: str) -> int:
         """Return the highest grade of all that the field depends on."""
@@ -178,12 +239,12 @@ class ReadModels(_Declared):
             yield from (("by", column, named) for named in made.by)
         for column in field.by:
             made = self._made(contract, column)
-            yield from (("by", column, named) for named in (*made.of, *made.by))
-        tables = dict.fromkeys(map(_table, (*field.of, *field.by)))
+            yield from (("by", column, named) for named in made.all)
+        tables = dict.fromkeys(map(_table, field.all))
         for column in declared.rows:
             if _table(column) in tables:
                 made = self._made(contract, column)
-                yield from (("rows", column, named) for named in (*made.of, *made.by))
+                yield from (("rows", column, named) for named in made.all)
         for table in tables:
             fold = self.tables[table].fold(contract)
             yield from (("rows", table, named) for named in fold.rows)
@@ -194,6 +255,13 @@ class ReadModels(_Declared):
 
 
 _NO_FOLD = Fold(rows=())
+
+
+def _each_once(inputs: Sequence[Input]) -> tuple[Input, ...]:
+    first: dict[tuple[str, str], Input] = {}
+    for each in sorted(inputs, key=lambda one: ROLES.index(one.role)):
+        first.setdefault((each.event_type, each.path), each)
+    return tuple(first.values())
 
 
 def _table(column: str) -> str:
@@ -220,6 +288,7 @@ def read_models_path() -> Path:
     return Path(str(files("maplebridge.schemas").joinpath("read_models.yaml")))
 
 
+@cache
 def load_read_models() -> ReadModels:
     """Raises InputError naming what is wrong in the file."""
     return parse_read_models(read_models_path().read_text("utf-8"))

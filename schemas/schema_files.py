@@ -18,6 +18,7 @@ PLUMBING = frozenset(
         "maplebridge.erasure.Ordered",
         "maplebridge.keys.master.Created",
         "maplebridge.keys.signing.Enrolled",
+        "maplebridge.access.Recorded",
         "maplebridge.out.View",
     }
 )

@@ -4,12 +4,6 @@ Writers (deliver, key broker, query) append leaves before they release anything;
 the service `audit` signs; anyone with the verifier key verifies. docs/audit-log.md.
 """
 
-from maplebridge.access_policy.audit.checkpoint import (
-    Checkpoint,
-    Verifier,
-    make_signing_key,
-    open_note,
-)
 from maplebridge.access_policy.audit.leaf import AuditedField, Cover, Leaf, cover
 from maplebridge.access_policy.audit.log import AuditLog, Found
 from maplebridge.access_policy.audit.proof import (
@@ -22,7 +16,10 @@ from maplebridge.access_policy.audit.proof import (
 from maplebridge.access_policy.audit.service import held_checkpoint_path, run, signing_key_path
 from maplebridge.access_policy.audit.source import verify_export, verify_log, write_export
 from maplebridge.access_policy.audit.store import DATABASE, migrate
-from maplebridge.access_policy.audit.verify import Damage, Report, verify
+from maplebridge.access_policy.audit.topic import write_topic_export
+from maplebridge.access_policy.audit.verify import Damage, Report, Witnesses, verify
+from maplebridge.access_policy.checkpoint import Checkpoint, open_note
+from maplebridge.access_policy.signed_note import Verifier, make_signing_key
 
 __all__ = [
     "DATABASE",
@@ -35,6 +32,7 @@ __all__ = [
     "Leaf",
     "Report",
     "Verifier",
+    "Witnesses",
     "check_extension",
     "check_leaf",
     "cover",
@@ -51,4 +49,5 @@ __all__ = [
     "verify_export",
     "verify_log",
     "write_export",
+    "write_topic_export",
 ]

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
@@ -29,6 +29,11 @@ from maplebridge.errors import InputError
 ROWS_MAX = 500
 SALT_BYTES = 16
 TEXT_MAX = 200
+_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+_TEXTS = (
+    "action", "decision", "decision_id", "grant", "legal_basis", "on_behalf_of",
+    "policy_version", "purpose", "resource", "rule", "who",
+)  # fmt: skip
 _PLAIN = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
 
 Action = Literal[
@@ -101,47 +106,52 @@ class Leaf:
             raise InputError(
                 f"an audit leaf covers at most {ROWS_MAX} rows.", todo="Append a leaf per part."
             )
-        content: dict[str, Any] = {
-            "v": 1,
-            "at": self.at,
-            "action": self.action,
-            "who": self.who,
-            "on_behalf_of": self.on_behalf_of,
-            "purpose": self.purpose,
-            "legal_basis": self.legal_basis,
-            "grant": self.grant,
-            "decision": self.decision,
-            "decision_id": self.decision_id,
-            "rule": self.rule,
-            "policy_version": self.policy_version,
-            "resource": self.resource,
-            "fields": [
-                {"path": seen.path, "grade": seen.grade, "form": seen.form} for seen in self.fields
-            ],
-            "rows": self.rows,
-            "communities": self.communities,
-            "cover": {
-                "count": len(self.cover.commitments) if self.cover else 0,
-                "root": (self.cover.root if self.cover else EMPTY_ROOT).hex(),
-            },
-        }
-        _check_texts(content)
-        return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        self._check_texts()
+        # in the order of the keys: sorting them would cost as much as writing them
+        return _JSON.encode(
+            {
+                "action": self.action,
+                "at": self.at,
+                "communities": self.communities,
+                "cover": {
+                    "count": len(self.cover.commitments) if self.cover else 0,
+                    "root": (self.cover.root if self.cover else EMPTY_ROOT).hex(),
+                },
+                "decision": self.decision,
+                "decision_id": self.decision_id,
+                "fields": [
+                    {"form": seen.form, "grade": seen.grade, "path": seen.path}
+                    for seen in self.fields
+                ],
+                "grant": self.grant,
+                "legal_basis": self.legal_basis,
+                "on_behalf_of": self.on_behalf_of,
+                "policy_version": self.policy_version,
+                "purpose": self.purpose,
+                "resource": self.resource,
+                "rows": self.rows,
+                "rule": self.rule,
+                "v": 1,
+                "who": self.who,
+            }
+        )
 
-
-def _check_texts(content: dict[str, Any]) -> None:
-    texts = {name: text for name, text in content.items() if isinstance(text, str)}
-    texts |= {f"fields.{at}": seen["path"] for at, seen in enumerate(content["fields"])}
-    # one match over all of them: a leaf is encoded before every release
-    if max(map(len, texts.values())) <= TEXT_MAX and _PLAIN.fullmatch("".join(texts.values())):
-        return
-    names = [
-        name for name, text in texts.items() if len(text) > TEXT_MAX or not _PLAIN.fullmatch(text)
-    ]
-    raise InputError(
-        f"the audit leaf's {names[0]} is over {TEXT_MAX} characters or not plain text.",
-        todo="Give names there, never contents.",
-    )
+    def _check_texts(self) -> None:
+        texts = [getattr(self, name) for name in _TEXTS]
+        texts += [seen.path for seen in self.fields]
+        # one match over all of them: a leaf is encoded before every release
+        if max(map(len, texts)) <= TEXT_MAX and _PLAIN.fullmatch("".join(texts)):
+            return
+        names = [*_TEXTS, *(f"fields.{at}" for at in range(len(self.fields)))]
+        unfit = [
+            name
+            for name, text in zip(names, texts, strict=True)
+            if len(text) > TEXT_MAX or not _PLAIN.fullmatch(text)
+        ]
+        raise InputError(
+            f"the audit leaf's {unfit[0]} is over {TEXT_MAX} characters or not plain text.",
+            todo="Give names there, never contents.",
+        )
 
 
 def decode_leaf(body: str, *, cover: Cover | None = None) -> Leaf:

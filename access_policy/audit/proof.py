@@ -8,19 +8,11 @@ https://c2sp.org/tlog-proof and https://c2sp.org/tlog-witness.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 
-from maplebridge.access_policy.audit.checkpoint import (
-    Checkpoint,
-    Verifier,
-    from_base64,
-    open_note,
-    to_base64,
-)
 from maplebridge.access_policy.audit.leaf import Leaf, decode_leaf
 from maplebridge.access_policy.audit.store import (
     DATABASE,
@@ -31,20 +23,27 @@ from maplebridge.access_policy.audit.store import (
     statement,
     translated,
 )
+from maplebridge.access_policy.checkpoint import Checkpoint, open_note
 from maplebridge.access_policy.merkle import (
-    HASH_BYTES,
     consistency_proof,
     inclusion_proof,
     leaf_hash,
     root_of,
-    verify_consistency,
     verify_inclusion,
 )
+from maplebridge.access_policy.proof_text import (
+    Extension,
+    join_proof,
+    proof_hashes,
+    read_number,
+    split_proof,
+    unreadable,
+)
+from maplebridge.access_policy.signed_note import Verifier, from_base64, to_base64
 from maplebridge.errors import AuditCorrupt, InputError
 from maplebridge.settings import Settings
 
 _HEADER = "c2sp.org/tlog-proof@v1"
-_HASHES_MAX = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,37 +53,6 @@ class Included:
     index: int
     leaf: Leaf
     checkpoint: Checkpoint
-
-
-@dataclass(frozen=True, slots=True)
-class Extension:
-    """What a consistency proof claims: the tree of `old_size` leaves is a prefix."""
-
-    old_size: int
-    proof: tuple[bytes, ...]
-    note: str
-
-    def text(self) -> str:
-        return _text([f"old {self.old_size}"], self.proof, self.note)
-
-    @classmethod
-    def parse(cls, text: str) -> Extension:
-        """Raises InputError if the text is no such request."""
-        (first, *hashes), note = _parts(text)
-        return cls(_number(first, "old"), _hashes(hashes), note)
-
-    def holds(self, old: Checkpoint, new: Checkpoint) -> bool:
-        return (
-            old.origin == new.origin
-            and old.size == self.old_size
-            and verify_consistency(
-                old_size=old.size,
-                new_size=new.size,
-                proof=self.proof,
-                old_root=old.root,
-                new_root=new.root,
-            )
-        )
 
 
 def prove_leaf(
@@ -108,7 +76,7 @@ def prove_leaf(
     if root_of(hashes) != newest.root or leaf_hash(body) != hashes[index]:
         raise AuditCorrupt("the audit log does not give the root that was signed.")
     lines = [_HEADER, f"extra {to_base64(body)}", f"index {index}"]
-    return _text(lines, inclusion_proof(index, hashes), note)
+    return join_proof(lines, inclusion_proof(index, hashes), note)
 
 
 def prove_extension(
@@ -126,12 +94,24 @@ def prove_extension(
                 f"the audit log signs {newest.size} leaves, and signed {old.size} before.",
                 index=newest.size,
             )
-        frontier = read_frontier(connection, old.size)
-        added = read_hashes(connection, start=old.size, limit=newest.size - old.size)
-    extension = Extension(old.size, tuple(consistency_proof(frontier, added)), note)
+        extension = extension_to(connection, note, old_size=old.size, size=newest.size)
     if not extension.holds(old, newest):
         raise AuditCorrupt(f"the audit log does not continue the checkpoint at {old.size}.")
     return extension.text()
+
+
+def extension_to(
+    connection: psycopg.Connection[Any], note: str, *, old_size: int, size: int
+) -> Extension:
+    """Return the claim that the tree of `size` leaves, signed by `note`, continues the old one.
+
+    Raises AuditCorrupt if leaves are missing.
+    """
+    if old_size in (0, size):
+        return Extension(old_size, (), note)
+    frontier = read_frontier(connection, old_size)
+    added = read_hashes(connection, start=old_size, limit=size - old_size)
+    return Extension(old_size, tuple(consistency_proof(frontier, added)), note)
 
 
 def check_leaf(text: str, *, verifier: Verifier) -> Included:
@@ -139,13 +119,17 @@ def check_leaf(text: str, *, verifier: Verifier) -> Included:
 
     Raises InputError if the text is no proof, AuditCorrupt if it does not hold.
     """
-    lines, note = _parts(text)
+    lines, note = split_proof(text)
     if len(lines) < 3 or lines[0] != _HEADER or not lines[1].startswith("extra "):
-        raise _unreadable()
-    body, index = from_base64(lines[1].removeprefix("extra ")), _number(lines[2], "index")
+        raise unreadable()
+    body, index = from_base64(lines[1].removeprefix("extra ")), read_number(lines[2], "index")
     signed = open_note(note, verifier)
     if not verify_inclusion(
-        leaf_hash(body), index=index, size=signed.size, proof=_hashes(lines[3:]), root=signed.root
+        leaf_hash(body),
+        index=index,
+        size=signed.size,
+        proof=proof_hashes(lines[3:]),
+        root=signed.root,
     ):
         raise AuditCorrupt(f"the proof does not lead from leaf {index} to the signed root.")
     try:
@@ -177,34 +161,3 @@ def _newest(connection: psycopg.Connection[Any], verifier: Verifier) -> tuple[st
     if stored is None:
         raise InputError("the audit log has no checkpoint yet.", todo="Start `audit`.")
     return stored.note, open_note(stored.note, verifier)
-
-
-def _text(lines: Sequence[str], proof: Sequence[bytes], note: str) -> str:
-    return "\n".join([*lines, *map(to_base64, proof), "", note])
-
-
-def _parts(text: str) -> tuple[list[str], str]:
-    head, blank, note = text.partition("\n\n")
-    if not blank:
-        raise _unreadable()
-    return head.split("\n"), note
-
-
-def _number(line: str, name: str) -> int:
-    word, _, digits = line.partition(" ")
-    if word != name or not (digits.isascii() and digits.isdigit()) or len(digits) > 19:
-        raise _unreadable()
-    if digits != str(int(digits)):
-        raise _unreadable()
-    return int(digits)
-
-
-def _hashes(lines: Sequence[str]) -> tuple[bytes, ...]:
-    hashes = tuple(map(from_base64, lines))
-    if len(hashes) > _HASHES_MAX or any(len(each) != HASH_BYTES for each in hashes):
-        raise _unreadable()
-    return hashes
-
-
-def _unreadable() -> InputError:
-    return InputError("this is no proof.", todo="Make one with `maplebridge audit prove`.")

@@ -11,12 +11,9 @@ from typing import Any
 
 import psycopg
 
-from maplebridge.access_policy.audit.checkpoint import (
-    Checkpoint,
-    Signer,
-    load_signing_key,
-    open_note,
-)
+from maplebridge.access_policy.acl import ACCESS_TOPIC
+from maplebridge.access_policy.audit.cosigning import Cosigning
+from maplebridge.access_policy.audit.relay import AuditRelay
 from maplebridge.access_policy.audit.store import (
     DATABASE,
     connect,
@@ -25,7 +22,9 @@ from maplebridge.access_policy.audit.store import (
     statement,
     translated,
 )
+from maplebridge.access_policy.checkpoint import Checkpoint, open_note
 from maplebridge.access_policy.merkle import Frontier
+from maplebridge.access_policy.signed_note import Signer, load_signing_key
 from maplebridge.errors import AuditCorrupt, AuditUnavailable
 from maplebridge.settings import Settings
 
@@ -68,7 +67,7 @@ class Checkpointer:
             return None
         grown = frontier.extended(hashes)
         checkpoint = Checkpoint(grown.size, grown.root())
-        note = self._signer.sign(checkpoint)
+        note = self._signer.sign(checkpoint.text())
         row = {
             "size": grown.size,
             "note": note,
@@ -115,9 +114,15 @@ class Checkpointer:
 
 
 def run(
-    settings: Settings, *, database: str = DATABASE, stop: threading.Event | None = None
+    settings: Settings,
+    *,
+    database: str = DATABASE,
+    topic: str = ACCESS_TOPIC,
+    stop: threading.Event | None = None,
 ) -> None:
-    """Sign checkpoints until SIGTERM, SIGINT or `stop`.
+    """Sign checkpoints until SIGTERM, SIGINT or `stop`, and have the witnesses co-sign them.
+
+    Both go to Kafka too.
 
     While the database is down it waits. Raises AuditCorrupt, and signs nothing
     more, if the log does not continue what was signed; InputError without a key.
@@ -128,6 +133,12 @@ def run(
             signal.signal(number, lambda *_: stop.set())
     signer = load_signing_key(signing_key_path(settings.home))
     checkpointer = Checkpointer(signer, held=held_checkpoint_path(settings.home))
+    cosigning = [Cosigning(settings, each, database=database) for each in settings.audit_witnesses]
+    for each in cosigning:
+        name = f"witness-{each.witness.name}"
+        threading.Thread(target=each.run, args=(stop,), name=name, daemon=True).start()
+    relay = AuditRelay(settings, database=database, topic=topic)
+    threading.Thread(target=relay.run, args=(stop,), name="audit-relay", daemon=True).start()
     while not stop.is_set():
         try:
             _serve(settings, database, checkpointer, stop)
@@ -152,5 +163,6 @@ def _serve(
 
 def _sign(checkpointer: Checkpointer, connection: psycopg.Connection[Any]) -> None:
     made = checkpointer.sign_new(connection)
+    connection.execute(statement("anchor"))
     if made is not None:
         _log.info("audit: signed a checkpoint of %d leaves", made.size)

@@ -15,7 +15,6 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from maplebridge.access_policy.audit.checkpoint import Verifier
 from maplebridge.access_policy.audit.leaf import Cover
 from maplebridge.access_policy.audit.store import (
     DATABASE,
@@ -27,7 +26,8 @@ from maplebridge.access_policy.audit.store import (
     to_cover,
     translated,
 )
-from maplebridge.access_policy.audit.verify import Report, verify
+from maplebridge.access_policy.audit.verify import UNWITNESSED, Report, Witnesses, verify
+from maplebridge.access_policy.signed_note import Verifier
 from maplebridge.errors import InputError
 from maplebridge.settings import Settings
 
@@ -121,6 +121,7 @@ def verify_log(
     *,
     verifier: Verifier,
     held: Iterable[str] = (),
+    witnesses: Witnesses = UNWITNESSED,
     database: str = DATABASE,
 ) -> Report:
     """Verify the log in the database; raises AuditUnavailable."""
@@ -128,17 +129,25 @@ def verify_log(
         # the checkpoints first: leaves appended since are then past the last one
         checkpoints = read_checkpoints(connection)
         with closing(read_leaves(connection)) as leaves:
-            return verify(leaves, checkpoints, verifier=verifier, held=held)
+            return verify(leaves, checkpoints, verifier=verifier, held=held, witnesses=witnesses)
 
 
-def verify_export(path: Path, *, verifier: Verifier, held: Iterable[str] = ()) -> Report:
+def verify_export(
+    path: Path,
+    *,
+    verifier: Verifier,
+    held: Iterable[str] = (),
+    witnesses: Witnesses = UNWITNESSED,
+) -> Report:
     """Verify an export; needs no server. Raises InputError if it is none.
 
     A checkpoint in `held` that is later than the export says nothing about it, so
     compare the report's size with what was asked for.
     """
     leaves, checkpoints = read_export(path)
-    return verify(leaves, checkpoints, verifier=verifier, held=held, whole=False)
+    return verify(
+        leaves, checkpoints, verifier=verifier, held=held, whole=False, witnesses=witnesses
+    )
 
 
 def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -13,12 +13,14 @@ import psycopg
 
 from maplebridge.access_policy.audit.leaf import Cover
 from maplebridge.access_policy.merkle import Frontier, leaf_hash, root_of, split_hashes
-from maplebridge.errors import AuditCorrupt, AuditUnavailable
+from maplebridge.errors import AuditCorrupt, AuditOverdue, AuditUnavailable
 from maplebridge.settings import Settings
 from maplebridge.sql import is_disk_full
 from maplebridge.tls import explained
 
 DATABASE = "maplebridge_audit"
+OVERDUE = "MB001"
+"""The SQLSTATE of an append that is refused because anchoring is overdue."""
 _FETCH = 1000
 
 
@@ -55,6 +57,15 @@ def migrate(connection: psycopg.Connection[Any]) -> None:
         connection.execute(statement("schema"))
 
 
+def require(connection: psycopg.Connection[Any], *, quorum: int, overdue_s: float) -> None:
+    """Set when a leaf counts as anchored, and how long one may wait for it; administrator only.
+
+    quorum: cosignatures that a checkpoint needs. overdue_s: 0 for ever, else the seconds after
+    which `append` is refused.
+    """
+    connection.execute(statement("require"), {"quorum": quorum, "overdue_s": overdue_s})
+
+
 @cache
 def statement(name: str) -> LiteralString:
     """Return the text of sql/<name>.sql."""
@@ -89,6 +100,8 @@ def translated(settings: Settings) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as exc:
+        if exc.sqlstate == OVERDUE:
+            raise AuditOverdue(waited_s=str(exc.diag.message_primary)) from exc
         detail = type(exc).__name__ if exc.sqlstate is None else f"SQLSTATE {exc.sqlstate}"
         address = f"{settings.postgres_host}:{settings.postgres_port}/{DATABASE}"
         error = AuditUnavailable(address, detail, full=is_disk_full(exc))
@@ -123,6 +136,45 @@ def read_hashes(connection: psycopg.Connection[Any], *, start: int, limit: int) 
         if index != at:
             raise AuditCorrupt(f"leaf {at} of the audit log is missing.", index=at)
     return [bytes(hashed) for _, hashed in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Unrelayed:
+    """What Kafka does not have yet: leaves with their indexes, checkpoints over those.
+
+    cosigned: the newest ones that it has, and that witnesses may have co-signed since.
+    """
+
+    leaves: list[tuple[int, str]]
+    checkpoints: list[StoredCheckpoint]
+    cosigned: list[StoredCheckpoint]
+    leaves_end: int
+    checkpoint_end: int
+
+
+def read_unrelayed(
+    connection: psycopg.Connection[Any], *, leaves: int, checkpoints: int
+) -> Unrelayed:
+    """Return at most so many of each, in order; raises AuditCorrupt if a leaf is missing."""
+    row = connection.execute(statement("relay_place")).fetchone()
+    start, last = row or (0, 0)
+    found = connection.execute(
+        statement("leaves_from"), {"index": start, "limit": leaves}
+    ).fetchall()
+    for at, (index, _) in enumerate(found, start=start):
+        if index != at:
+            raise AuditCorrupt(f"leaf {at} of the audit log is missing.", index=at)
+    end = start + len(found)
+    wanted = {"after": last, "until": end, "limit": checkpoints}
+    fresh = list(map(_to_checkpoint, connection.execute(statement("checkpoints_until"), wanted)))
+    cosigned = connection.execute(statement("cosigned"), {"until": last})
+    return Unrelayed(
+        leaves=found,
+        checkpoints=fresh,
+        cosigned=list(map(_to_checkpoint, cosigned)),
+        leaves_end=end,
+        checkpoint_end=fresh[-1].size if fresh else last,
+    )
 
 
 def read_frontier(connection: psycopg.Connection[Any], size: int) -> Frontier:

@@ -9,15 +9,17 @@ altered too, the first leaf after the last good checkpoint bounds the damage.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Literal
 
-from maplebridge.access_policy.audit.checkpoint import Checkpoint, Verifier, open_note
 from maplebridge.access_policy.audit.leaf import decode_leaf, is_leaf
 from maplebridge.access_policy.audit.store import StoredCheckpoint, StoredLeaf
+from maplebridge.access_policy.checkpoint import Checkpoint, open_note
+from maplebridge.access_policy.cosignature import cosigned_by
 from maplebridge.access_policy.merkle import Frontier, leaf_hash, split_hashes
+from maplebridge.access_policy.signed_note import Verifier
 from maplebridge.errors import AuditCorrupt
 
 _AT_ONCE_MAX = 100_000
@@ -42,14 +44,43 @@ class Damage:
 
 
 @dataclass(frozen=True, slots=True)
+class Witnesses:
+    """Whose cosignatures count, and how many of them a checkpoint needs."""
+
+    verifiers: tuple[Verifier, ...] = ()
+    quorum: int = 0
+
+    def told(self, names: Collection[str]) -> str:
+        """Return a phrase of who of them co-signed a checkpoint."""
+        if not self.verifiers:
+            return "unwitnessed"
+        count = f"{len(names)} of {len(self.verifiers)} witnesses"
+        by = f" ({', '.join(sorted(names))})" if names else ""
+        return f"co-signed by {count}{by}, quorum of {self.quorum} {_met(self, names)}"
+
+
+UNWITNESSED = Witnesses()
+
+
+def _met(witnesses: Witnesses, names: Collection[str]) -> str:
+    return "met" if len(names) >= witnesses.quorum else "NOT met"
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """The result: `size` leaves, of which `signed` stand behind a good checkpoint."""
+    """The result: `size` leaves, of which `signed` stand behind a good checkpoint.
+
+    cosigners: the witnesses below the newest of them. witnessed: the leaves behind the
+    newest one that a quorum co-signed, 0 without witnesses.
+    """
 
     size: int
     signed: int
     checkpoints: int
     root: bytes
-    witnesses: int = 0
+    witnesses: Witnesses = UNWITNESSED
+    cosigners: tuple[str, ...] = ()
+    witnessed: int = 0
     damage: Damage | None = None
 
     @property
@@ -58,14 +89,15 @@ class Report:
 
     def text(self) -> str:
         """Return the report for a person, one fact per line."""
-        witnessed = f"witnessed by {self.witnesses}" if self.witnesses else "unwitnessed"
         leaves = "leaf" if self.size == 1 else "leaves"
         checkpoints = "checkpoint" if self.checkpoints == 1 else "checkpoints"
         lines = [
             f"{self.size} {leaves}, {self.signed} behind {self.checkpoints} signed {checkpoints},"
-            f" {witnessed}",
+            f" the newest {self.witnesses.told(self.cosigners)}",
             f"root {self.root.hex()}",
         ]
+        if self.witnesses.verifiers:
+            lines.insert(1, f"{self.witnessed} behind a checkpoint with a quorum of witnesses")
         if self.damage is None:
             lines.append("verified: every leaf, checkpoint and signature holds")
         else:
@@ -81,10 +113,28 @@ class _State:
     frontier: Frontier = field(default_factory=Frontier)
     signed: int = 0
     checkpoints: int = 0
+    witnesses: Witnesses = UNWITNESSED
+    cosigners: tuple[str, ...] = ()
+    witnessed: int = 0
+
+    def holds(self, note: str, size: int) -> None:
+        """Count a checkpoint that the leaves lead to."""
+        self.signed, self.checkpoints = size, self.checkpoints + 1
+        self.cosigners = tuple(cosigned_by(note, self.witnesses.verifiers))
+        if self.cosigners and len(self.cosigners) >= self.witnesses.quorum:
+            self.witnessed = size
 
     def report(self, damage: Damage | None) -> Report:
-        size, root = self.frontier.size, self.frontier.root()
-        return Report(size, self.signed, self.checkpoints, root, damage=damage)
+        return Report(
+            size=self.frontier.size,
+            signed=self.signed,
+            checkpoints=self.checkpoints,
+            root=self.frontier.root(),
+            witnesses=self.witnesses,
+            cosigners=self.cosigners,
+            witnessed=self.witnessed,
+            damage=damage,
+        )
 
 
 def verify(
@@ -94,6 +144,7 @@ def verify(
     verifier: Verifier,
     held: Iterable[str] = (),
     whole: bool = True,
+    witnesses: Witnesses = UNWITNESSED,
 ) -> Report:
     """Check the whole log and stop at the first damage.
 
@@ -102,7 +153,7 @@ def verify(
     show that the end of the log was cut off together with its checkpoints.
     whole: false for a snapshot, which a later checkpoint may rightly go beyond.
     """
-    state = _State()
+    state = _State(witnesses=witnesses)
     rest = iter(leaves)
     try:
         elsewhere = {note.size: note for note in (open_note(text, verifier) for text in held)}
@@ -147,7 +198,7 @@ def _through_checkpoint(
         and all(_is_sound(leaf, at) for at, leaf in enumerate(given, start=start.size))
     ):
         state.frontier = grown
-        state.signed, state.checkpoints = signed.size, state.checkpoints + 1
+        state.holds(stored.note, signed.size)
         return None
     return _one_by_one(state, chain(given, leaves), stored, signed, elsewhere)
 
@@ -190,7 +241,7 @@ def _one_by_one(
     if expected is None or grown.to_bytes() != stored.frontier:
         message = f"the frontier or tail beside the checkpoint at {signed.size} was altered."
         return Damage("checkpoint", signed.size, message, exact=False, until=signed.size)
-    state.signed, state.checkpoints = signed.size, state.checkpoints + 1
+    state.holds(stored.note, signed.size)
     return None
 
 

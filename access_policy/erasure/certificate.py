@@ -10,7 +10,8 @@ import json
 from hashlib import sha256
 from typing import Any
 
-from maplebridge.access_policy.audit.checkpoint import Signer, Verifier, open_text, sign_text
+from maplebridge.access_policy.checkpoint import open_text
+from maplebridge.access_policy.signed_note import Signer, Verifier
 from maplebridge.errors import AuditCorrupt
 
 KIND = "maplebridge-erasure"
@@ -20,7 +21,7 @@ _KEY_LABEL = b"MBE1 key"
 def sign_certificate(content: dict[str, Any], signer: Signer) -> str:
     """Return the signed note; content: see docs/erasure.md."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return sign_text(f"{KIND}\n{text}\n", signer)
+    return signer.sign(f"{KIND}\n{text}\n")
 
 
 def check_certificate(note: str, verifier: Verifier) -> dict[str, Any]:

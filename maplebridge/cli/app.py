@@ -48,6 +48,7 @@ GROUPS = {
     "audit": "audit:commands",
     "erase": "erase:commands",
     "rights": "rights:commands",
+    "witness": "witness:commands",
     "projection": "projection:commands",
     "deadletter": "deadletter:commands",
     "entries": "entries:commands",

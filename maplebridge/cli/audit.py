@@ -10,16 +10,29 @@ import typer
 from maplebridge import city
 from maplebridge.access_policy.audit import (
     Verifier,
+    Witnesses,
     check_extension,
     check_leaf,
     is_leaf_proof,
     verify_export,
 )
+from maplebridge.access_policy.cosignature import cosigned_by
+from maplebridge.access_policy.proof_text import split_proof
+from maplebridge.access_policy.signed_note import COSIGNATURE
 from maplebridge.cli.options import HOME, App, Home, Json, Limit, Purpose
 from maplebridge.cli.output import console, counted, moment, print_json, print_table
 from maplebridge.errors import AuditCorrupt, InputError
-from maplebridge.reading import held_notes, make_reader, verify_running
+from maplebridge.reading import (
+    held_notes,
+    make_reader,
+    require_anchoring,
+    verify_running,
+    verify_topic,
+    witnesses_of,
+)
 from maplebridge.settings import Profile
+
+FromKafka = Annotated[bool, typer.Option("--from-kafka", help="As `mb.control.access` has it.")]
 
 OFFICER, AUDIT = "data-officer", "audit"
 
@@ -31,6 +44,7 @@ def commands() -> typer.Typer:
     app.command("export")(export)
     app.command("prove")(prove)
     app.command("check")(check)
+    app.command("require")(require)
     return app
 
 
@@ -106,14 +120,22 @@ def verify(
     file: Annotated[
         Path | None, typer.Argument(help="An export; the running log if not given.")
     ] = None,
+    from_kafka: FromKafka = False,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
     """Compute the whole log again. Exit code 7 names the first bad leaf."""
-    if file is not None:
+    if from_kafka:
+        if file is not None:
+            raise InputError("FILE and --from-kafka are two.", todo="Give one of them.")
+        report = verify_topic(city.running_profile(home, needs=(city.KAFKA,)))
+    elif file is not None:
         profile = Profile.load(home)
         report = verify_export(
-            file, verifier=Verifier.parse(profile.audit_public_key), held=held_notes(home)
+            file,
+            verifier=Verifier.parse(profile.audit_public_key),
+            held=held_notes(home),
+            witnesses=witnesses_of(profile),
         )
     else:
         report = verify_running(city.running_profile(home, needs=(city.POSTGRESQL,)))
@@ -124,7 +146,9 @@ def verify(
                 "leaves": report.size,
                 "signed": report.signed,
                 "checkpoints": report.checkpoints,
-                "witnesses": report.witnesses,
+                "cosigners": list(report.cosigners),
+                "quorum": report.witnesses.quorum,
+                "witnessed": report.witnessed,
                 "root": report.root.hex(),
                 "first_bad_leaf": report.damage.index if report.damage else None,
             }
@@ -137,15 +161,17 @@ def verify(
 
 def export(
     file: Annotated[Path, typer.Argument(help="Where to write it.")],
+    from_kafka: FromKafka = False,
     app: App = OFFICER,
     purpose: Purpose = AUDIT,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
     """Write the log to a file that `audit verify FILE` checks without a server."""
-    profile = city.running_profile(home, needs=(city.POSTGRESQL,))
-    with make_reader(profile) as reader:
-        count = reader.export_audit(file, app=app, purpose=purpose)
+    needs = (city.POSTGRESQL, city.KAFKA) if from_kafka else (city.POSTGRESQL,)
+    with make_reader(city.running_profile(home, needs=needs)) as reader:
+        write = reader.export_audit_topic if from_kafka else reader.export_audit
+        count = write(file, app=app, purpose=purpose)
     if as_json:
         print_json({"leaves": count, "file": str(file)})
     else:
@@ -190,12 +216,22 @@ def check(
     key: Annotated[
         str, typer.Option(help="The log's verifier key; the profile's if not given.")
     ] = "",
+    witness: Annotated[
+        list[str] | None,
+        typer.Option(help="A witness's verifier key; the profile's if --key is not given."),
+    ] = None,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
     """Check a proof without a server. Exit code 7 if it does not hold."""
-    verifier = Verifier.parse(key or Profile.load(home).audit_public_key)
+    if key:
+        keys = tuple(Verifier.parse(each, kind=COSIGNATURE) for each in witness or ())
+        verifier, witnesses = Verifier.parse(key), Witnesses(keys, len(keys))
+    else:
+        profile = Profile.load(home)
+        verifier, witnesses = Verifier.parse(profile.audit_public_key), witnesses_of(profile)
     text = _text(file)
+    told: dict[str, object]
     if is_leaf_proof(text):
         proven = check_leaf(text, verifier=verifier)
         told = {"leaf": proven.index, "leaves": proven.checkpoint.size}
@@ -212,10 +248,38 @@ def check(
         old, new = check_extension(text, since=_text(since), verifier=verifier)
         told = {"since": old.size, "leaves": new.size}
         said = f"the log of {new.size} leaves only adds to the checkpoint at {old.size}"
+    cosigners = cosigned_by(split_proof(text)[1], witnesses.verifiers)
     if as_json:
-        print_json({"holds": True, **told})
+        print_json({"holds": True, **told, "cosigners": cosigners, "quorum": witnesses.quorum})
     else:
         console.print(f"the proof holds: {said}", markup=False)
+        console.print(f"the checkpoint is {witnesses.told(cosigners)}", markup=False)
+
+
+def require(
+    quorum: Annotated[
+        int | None, typer.Option(min=0, help="How many witnesses must co-sign a checkpoint.")
+    ] = None,
+    overdue_s: Annotated[
+        float | None,
+        typer.Option("--overdue-s", min=0, help="How long a leaf may wait for it; 0: for ever."),
+    ] = None,
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """Say what anchors a leaf, and after how long without it nothing is released any more."""
+    profile = city.running_profile(home, needs=(city.POSTGRESQL,))
+    given = {"audit_quorum": quorum, "audit_overdue_s": overdue_s}
+    told = {name: value for name, value in given.items() if value is not None}
+    profile = profile.model_copy(update=told)
+    if told:
+        require_anchoring(profile)
+        profile.save()
+    if as_json:
+        print_json({"quorum": profile.audit_quorum, "overdue_s": profile.audit_overdue_s})
+        return
+    limit = f"{profile.audit_overdue_s:g} s" if profile.audit_overdue_s else "never"
+    console.print(f"quorum {profile.audit_quorum}; releases stop after: {limit}")
 
 
 def _text(path: Path) -> str:

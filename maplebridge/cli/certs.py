@@ -11,8 +11,8 @@ import typer
 from maplebridge.certs import (
     AUTHORITY,
     AUTHORITY_DAYS,
+    NAMES,
     SERVER_DAYS,
-    SERVERS,
     Issued,
     certificate_path,
     key_path,
@@ -56,7 +56,7 @@ def init(
 
 
 def issue(
-    server: Annotated[str, typer.Argument(help=f"One of: {', '.join(SERVERS)}.")],
+    server: Annotated[str, typer.Argument(help=f"One of: {', '.join(NAMES)}.")],
     host: Annotated[
         list[str] | None,
         typer.Option("--host", help="A name or address of the server; several times if several."),
@@ -74,8 +74,8 @@ def issue(
     as_json: Json = False,
 ) -> None:
     """Make or renew a server's key and certificate; without --host for the same names."""
-    if server not in SERVERS:
-        raise InputError(f"there is no server {server}.", todo=f"Servers: {', '.join(SERVERS)}.")
+    if server not in NAMES:
+        raise InputError(f"there is no server {server}.", todo=f"Servers: {', '.join(NAMES)}.")
     place = folder or home / FOLDER
     signer = open_authority(
         authority or certificate_path(place, AUTHORITY),

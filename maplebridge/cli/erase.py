@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from maplebridge.access_policy.audit.checkpoint import Verifier
 from maplebridge.access_policy.broker.vault import Subject
 from maplebridge.access_policy.erasure.certificate import certificate_hash, check_certificate
+from maplebridge.access_policy.signed_note import Verifier
 from maplebridge.cli.options import HOME, Home, Json, settings_of
 from maplebridge.cli.output import console, counted, print_json, print_table
 from maplebridge.cli.whom import DepartmentOf, KeyRef, Source, text_of_file, whom

@@ -12,7 +12,6 @@ from maplebridge.documents.city import City, strictest_grade
 from maplebridge.documents.life_cycle import BOX_HEIGHT, BOX_WIDTH, WIDTH, life_cycle
 from maplebridge.documents.plain_fields import plain_type
 from maplebridge.documents.words import LANGUAGES, WORDS
-from maplebridge.processors.lineage import reactions
 from maplebridge.schemas import Contract
 from maplebridge.schemas.contracts import SERVICES
 from maplebridge.schemas.read_models import ReadModels, load_read_models
@@ -75,7 +74,7 @@ def _place(owner: str) -> tuple[int, str]:
 
 def _page(contract: Contract, city: City, models: ReadModels) -> dict[str, Any]:
     used: dict[str, list[str]] = {}
-    for uses in (models.paths(contract), reactions(contract)):
+    for uses in (models.paths(contract), models.looked_at(contract)):
         for name, paths in uses.items():
             used[name] = sorted(paths)
     return {

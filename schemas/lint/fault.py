@@ -40,6 +40,7 @@ CODES: Mapping[str, str] = {
     "MB401": "a publisher that is no department",
     "MB501": "a read model's field graded below what it is made of",
     "MB502": "made of a field or a column that is not there",
+    "MB503": "a field of an event that a rule makes, graded below what it is made of",
 }
 """Every code; docs/contracts.md says the same."""
 

@@ -1,4 +1,5 @@
-"""Rules on read models: no field of one is graded below what it is made of."""
+"""Rules on what is made of events: no field of a read model, or of an event that a rule makes, is
+graded below what it is made of."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ def lint_read_models(text: str, catalogue: Catalogue) -> list[Finding]:
     lines = _lines(text)
     unknown = list(_unknown(declared, catalogue))
     # what names nothing cannot be followed down to the contracts
-    found = unknown or list(_lowered(declared, catalogue))
+    found = unknown or [*_lowered(declared, catalogue), *_reacted(declared, catalogue)]
     return [
         Finding(code, ".".join(where[1:]), lines[where], message, fix)
         for code, where, message, fix in found
@@ -33,15 +34,34 @@ _Found = tuple[str, tuple[str, ...], str, str]
 
 
 def _unknown(declared: ReadModels, catalogue: Catalogue) -> Iterator[_Found]:
+    contracts = {each.event_type: each for each in catalogue}
+    for rule, reaction in declared.reactions.items():
+        for event_type in (reaction.makes, *reaction.causes):
+            if event_type not in contracts:
+                yield (
+                    "MB502",
+                    ("reactions", rule),
+                    f"there is no event type {event_type}.",
+                    f"Event types: {', '.join(contracts)}.",
+                )
+                return
+        for cause, fold in reaction.causes.items():
+            named = [(reaction.makes, path) for path in fold.columns]
+            named += [(cause, path) for path in fold.paths]
+            for event_type, path in named:
+                if path not in contracts[event_type].by_path:
+                    yield (
+                        "MB502",
+                        ("reactions", rule),
+                        f"{event_type} has no field {path}.",
+                        "Name a field of the contract.",
+                    )
     for name, table in declared.tables.items():
         for kind, fold in table.folds.items():
             known = {
                 path for each in catalogue if kind_of(each) == kind for path in each.by_path
             } | {*ATTRIBUTES}
-            named = [*fold.rows]
-            for made in fold.columns.values():
-                named += (*made.of, *made.by)
-            for path in dict.fromkeys(named):
+            for path in fold.paths:
                 if path not in known:
                     yield (
                         "MB502",
@@ -56,10 +76,7 @@ def _unknown(declared: ReadModels, catalogue: Catalogue) -> Iterator[_Found]:
         places: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
             (("read_models", name), model.rows)
         ]
-        places += [
-            (("read_models", name, path), (*field.of, *field.by))
-            for path, field in model.fields.items()
-        ]
+        places += [(("read_models", name, path), field.all) for path, field in model.fields.items()]
         for where, named_columns in places:
             for column in dict.fromkeys(named_columns):
                 if column not in columns:
@@ -85,6 +102,28 @@ def _lowered(declared: ReadModels, catalogue: Catalogue) -> Iterator[_Found]:
                     f" by {due.through}.",
                     f"Grade it L{highest}; `maplebridge projection lineage {name}.{path}` tells"
                     " all it is made of.",
+                )
+
+
+def _reacted(declared: ReadModels, catalogue: Catalogue) -> Iterator[_Found]:
+    """Compare the content of what rules make; that it is there its envelope says, as of all."""
+    for rule, reaction in declared.reactions.items():
+        for spec in catalogue.get(reaction.makes).fields:
+            if spec.path.startswith("meta."):
+                continue
+            causes = [
+                each
+                for each in declared.causes(catalogue, reaction.makes, spec.path)
+                if each.role != "rows"
+            ]
+            due = max(causes, key=lambda each: each.grade, default=None)
+            if due is not None and spec.grade < due.grade:
+                yield (
+                    "MB503",
+                    ("reactions", rule),
+                    f"{reaction.makes} {spec.path} is graded L{spec.grade}, and made of"
+                    f" L{due.grade}: {due.event_type} {due.path}.",
+                    f"Grade it L{due.grade} in its contract.",
                 )
 
 

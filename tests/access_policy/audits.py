@@ -17,9 +17,9 @@ from maplebridge.access_policy.audit import (
     make_signing_key,
     signing_key_path,
 )
-from maplebridge.access_policy.audit.checkpoint import load_signing_key
 from maplebridge.access_policy.audit.service import Checkpointer
 from maplebridge.access_policy.audit.store import connect
+from maplebridge.access_policy.signed_note import load_signing_key
 from maplebridge.settings import Profile, Settings
 
 LEAF = Leaf(

@@ -17,8 +17,8 @@ from maplebridge.access_policy.audit import (
     make_signing_key,
     open_note,
 )
-from maplebridge.access_policy.audit.checkpoint import load_signing_key
 from maplebridge.access_policy.audit.leaf import decode_leaf
+from maplebridge.access_policy.signed_note import load_signing_key
 from maplebridge.errors import AuditCorrupt, InputError
 
 LEAF = Leaf(
@@ -69,7 +69,7 @@ def test_a_text_that_is_no_name_is_refused_and_not_repeated(text: str) -> None:
 def test_a_note_opens_with_its_key_and_is_refused_when_any_byte_changes(tmp_path: Path) -> None:
     verifier = Verifier.parse(make_signing_key(tmp_path / "signing.key"))
     signer = load_signing_key(tmp_path / "signing.key")
-    note = signer.sign(Checkpoint(7, b"r" * 32))
+    note = signer.sign(Checkpoint(7, b"r" * 32).text())
     assert open_note(note, verifier) == Checkpoint(7, b"r" * 32)
     assert note.splitlines()[:2] == ["maplebridge-audit", "7"]
     data = note.encode()
@@ -83,8 +83,8 @@ def test_a_witness_signature_is_passed_over(tmp_path: Path) -> None:
     verifier = Verifier.parse(make_signing_key(tmp_path / "a.key"))
     make_signing_key(tmp_path / "b.key", name="court-witness")
     checkpoint = Checkpoint(7, b"r" * 32)
-    mine = load_signing_key(tmp_path / "a.key").sign(checkpoint)
-    theirs = load_signing_key(tmp_path / "b.key").sign(checkpoint)
+    mine = load_signing_key(tmp_path / "a.key").sign(checkpoint.text())
+    theirs = load_signing_key(tmp_path / "b.key").sign(checkpoint.text())
     assert open_note(mine + theirs.splitlines()[-1] + "\n", verifier) == checkpoint
     with pytest.raises(AuditCorrupt, match="lacks the signature"):
         open_note(theirs, verifier)

@@ -16,6 +16,7 @@ from maplebridge.access_policy.audit import (
     cover,
     held_checkpoint_path,
     make_signing_key,
+    migrate,
     run,
     signing_key_path,
     verify_export,
@@ -127,6 +128,38 @@ def test_a_search_finds_by_consumer_resource_field_time_decision_and_event(audit
         assert found(until=LEAF.at + 10) == [0]
         assert found(identifier="event:7") == [1]
         assert found(identifier="event:8") == []
+
+
+def test_a_log_made_before_is_searched_as_before_and_goes_on(audit: Audit) -> None:
+    """Its leaves had all of the body as jsonb beside them."""
+    with audit.log("query") as log:
+        log.append([LEAF, replace(LEAF, who="query", decision="deny", at=LEAF.at + 1)])
+    verifier = sign(audit)
+    with audit.connect("admin") as admin:
+        admin.execute(
+            "ALTER TABLE audit.leaf DROP COLUMN at, DROP COLUMN who, DROP COLUMN on_behalf_of,"
+            " DROP COLUMN resource, DROP COLUMN decision,"
+            " ADD COLUMN content jsonb GENERATED ALWAYS AS (body::jsonb) STORED"
+        )
+        for _ in range(2):
+            migrate(admin)
+    with audit.log("query") as log:
+        assert log.append([LEAF]) == 2
+        assert [each.index for each in log.search(who="town-mediation")] == [2, 1, 0]
+        assert [each.index for each in log.search(decision="deny", since=LEAF.at + 1)] == [1]
+    report = verify_log(audit.settings("query"), verifier=verifier, database=audit.database)
+    assert (report.verified, report.size) == (True, 3)
+
+
+def test_what_is_no_leaf_is_not_appended(audit: Audit) -> None:
+    """Not even by a writer that goes past AuditLog."""
+    statement = "SELECT audit.append(ARRAY[%s]::text[], ARRAY[NULL]::bytea[], ARRAY[NULL]::bytea[])"
+    with audit.connect("deliver") as connection:
+        for body in ("no leaf", "[]", '{"at":1}', LEAF.encode().replace('"who"', '"whom"')):
+            with pytest.raises(psycopg.Error):
+                connection.execute(statement, [body])
+    with audit.log("query") as log:
+        assert log.size() == 0
 
 
 def test_the_service_signs_what_is_new_and_all_of_it_verifies(audit: Audit) -> None:

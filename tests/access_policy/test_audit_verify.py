@@ -15,11 +15,11 @@ from maplebridge.access_policy.audit import (
     make_signing_key,
     verify,
 )
-from maplebridge.access_policy.audit.checkpoint import Signer, load_signing_key
 from maplebridge.access_policy.audit.leaf import Leaf
 from maplebridge.access_policy.audit.source import export_lines, verify_export
 from maplebridge.access_policy.audit.store import StoredCheckpoint, StoredLeaf
 from maplebridge.access_policy.merkle import Frontier, leaf_hash
+from maplebridge.access_policy.signed_note import Signer, load_signing_key
 from maplebridge.errors import InputError
 
 SIZES = (1, 7, 8, 20)
@@ -42,7 +42,7 @@ class Log:
         for size in sizes:
             hashes = [leaf.leaf_hash for leaf in self.leaves[frontier.size : size]]
             frontier = frontier.extended(hashes)
-            note = self.signer.sign(Checkpoint(size, frontier.root()))
+            note = self.signer.sign(Checkpoint(size, frontier.root()).text())
             self.checkpoints.append(
                 StoredCheckpoint(size, note, frontier.to_bytes(), b"".join(hashes))
             )
@@ -179,7 +179,7 @@ def test_a_forked_log_is_found_with_a_checkpoint_kept_elsewhere(log: Log) -> Non
 
 
 def test_two_checkpoints_of_one_size_are_a_fork(log: Log) -> None:
-    note = log.signer.sign(Checkpoint(8, b"x" * 32))
+    note = log.signer.sign(Checkpoint(8, b"x" * 32).text())
     log.checkpoints.insert(3, StoredCheckpoint(8, note, b"", b""))
     damage = log.verify().damage
     assert damage is not None
@@ -191,7 +191,7 @@ def test_a_checkpoint_of_another_key_is_refused(log: Log, which: int, tmp_path: 
     make_signing_key(tmp_path / "other.key")
     other = load_signing_key(tmp_path / "other.key")
     root = Frontier().extended(leaf.leaf_hash for leaf in log.leaves[: SIZES[which]]).root()
-    note = other.sign(Checkpoint(SIZES[which], root))
+    note = other.sign(Checkpoint(SIZES[which], root).text())
     log.checkpoints[which] = replace(log.checkpoints[which], note=note)
     damage = log.verify().damage
     assert damage is not None

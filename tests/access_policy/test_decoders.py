@@ -11,10 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maplebridge.access_policy.audit.checkpoint import Verifier, open_note
+from maplebridge.access_policy.checkpoint import open_note
+from maplebridge.access_policy.cosignature import cosigned_by
 from maplebridge.access_policy.keytransport import BrokerPrivateKey, BrokerPublicKey, decode_batch
 from maplebridge.access_policy.merkle import Frontier
+from maplebridge.access_policy.proof_text import Extension
 from maplebridge.access_policy.signatures import SigningKey
+from maplebridge.access_policy.signed_note import COSIGNATURE, Verifier
 from maplebridge.errors import AuditCorrupt, InputError, TokenInvalid
 from maplebridge.schemas import SealSpec
 from maplebridge.schemas.values import value_reader
@@ -38,6 +41,14 @@ OF_BYTES: dict[str, tuple[Callable[[bytes], Any], type[Exception]]] = {
 OF_TEXT: dict[str, tuple[Callable[[str], Any], type[Exception]]] = {
     "a checkpoint": (lambda each: open_note(each, VERIFIER), AuditCorrupt),
     "a verifier key": (Verifier.parse, InputError),
+    "a witness's request": (Extension.parse, InputError),
+    "a witness's key": (lambda each: Verifier.parse(each, kind=COSIGNATURE), InputError),
+    "a witness's cosignature": (
+        lambda each: cosigned_by(
+            f"maplebridge-audit\n1\nAAAA\n\n{each}\n", [Verifier("w", bytes(32), COSIGNATURE)]
+        ),
+        AuditCorrupt,
+    ),
     "a signing key": (SigningKey.decode, InputError),
     "the broker's public key": (BrokerPublicKey.decode, InputError),
 }

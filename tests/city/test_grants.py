@@ -230,7 +230,9 @@ def test_a_purpose_and_rows_come_and_go_with_their_grant(
 
         await_true(comes)
         seen = next(app.of(each) for each in ids if each in app.seen)
-        assert seen.fields == {"kind": "gas", "site_code": "3-2-402"}
+        # what it sees opens with the event's id
+        named = {"meta": {"event_id": seen.event_id}}
+        assert seen.fields == {**named, "kind": "gas", "site_code": "3-2-402"}
         granting.decide(city.settings(CENTRE), made.grant_id, "revoked", reason="purpose_over")
         time.sleep(PROMISED_S)
         late = sent()
@@ -266,7 +268,8 @@ def test_an_emergency_opens_fields_at_once_and_its_notices_name_the_events(
 
         await_true(comes)
     view = next(app.of(each) for each in ids if each in app.seen)
-    assert view.fields == {"parties": [{"id_no": IDENTITY}]}
+    named = {"meta": {"event_id": view.event_id}}
+    assert view.fields == {**named, "parties": [{"id_no": IDENTITY}]}
     with pytest.raises(InputError, match="is open still"):
         notices.write(city, made.grant_id, tmp_path, now=datetime.now(UTC))
 

@@ -13,7 +13,7 @@ from tests.frame.repository import ROOT
 COMMANDS = commands()
 PAGE = (ROOT / "docs" / "cli.md").read_text("utf-8")
 # these run until they are stopped and print their log alone
-WITHOUT_RESULTS = {"agent", "serve"}
+WITHOUT_RESULTS = {"agent", "serve", "witness serve"}
 
 
 def sections() -> dict[str, str]:

@@ -108,6 +108,7 @@ def test_a_service_is_told_what_the_embedded_one_is(name: str) -> None:
     # what it may leave out has a default that holds for containers as well
     assert wanted - set(told) <= {
         "MAPLEBRIDGE_REGIONS", "MAPLEBRIDGE_KAFKA_LOG_LEVEL", "MAPLEBRIDGE_KAFKA_MECHANISM",
+        "MAPLEBRIDGE_AUDIT_WITNESSES", "MAPLEBRIDGE_AUDIT_QUORUM", "MAPLEBRIDGE_AUDIT_OVERDUE_S",
         "MAPLEBRIDGE_PSEUDONYM_ROUND_S",
     }  # fmt: skip
     assert told["MAPLEBRIDGE_PRINCIPAL"] == name
@@ -124,7 +125,13 @@ def test_a_service_gets_its_own_secret_alone(name: str) -> None:
 
 def test_provision_is_told_every_secret_and_every_setting() -> None:
     told = environment("provision")
-    optional = {"MAPLEBRIDGE_REGIONS", "MAPLEBRIDGE_TLS_CA"}
+    optional = {
+        "MAPLEBRIDGE_REGIONS",
+        "MAPLEBRIDGE_TLS_CA",
+        "MAPLEBRIDGE_AUDIT_WITNESSES",
+        "MAPLEBRIDGE_AUDIT_QUORUM",
+        "MAPLEBRIDGE_AUDIT_OVERDUE_S",
+    }
     known = {f"MAPLEBRIDGE_{field.upper()}" for field in Deployment.model_fields}
     assert known - optional <= set(told)
     assert set(json.loads(told["MAPLEBRIDGE_SECRETS"])) == set(NEEDED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from graphlib import TopologicalSorter
 
 from maplebridge.access_policy.acl import (
+    ACCESS_TOPIC,
     ANSWERS_TOPIC,
     ERASED_TOPIC,
     GRANTS_TOPIC,
@@ -67,6 +68,7 @@ def test_every_topic_of_the_graph_is_made_and_no_other() -> None:
     catalogue = load_catalogue()
     made = {topic.name for topic in wanted_topics(catalogue, APPS, record_max_bytes=1_000_000)}
     assert made == {topic for edge in edges(catalogue) for topic in edge} | {
+        ACCESS_TOPIC,
         KEYS_TOPIC,
         SIGNING_TOPIC,
         ERASED_TOPIC,

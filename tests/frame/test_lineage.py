@@ -1,15 +1,22 @@
-"""What is declared of warning rules is what their code looks at."""
+"""What is declared of warning rules is what their code looks at, and what it makes of it."""
 
 from __future__ import annotations
 
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import pytest
 
-from maplebridge.processors.lineage import reactions
-from maplebridge.processors.rules import order_of
-from maplebridge.schemas import Contract, load_catalogue, load_code_lists
+from maplebridge.processors.rules import EVENT_TYPE, RULE, Order, Place, order_of, windows
+from maplebridge.projections.standing import amendment_of
+from maplebridge.schemas import Contract, Event, load_catalogue, load_code_lists
+from maplebridge.schemas.read_models import load_read_models
 
+DECLARED = load_read_models()
+URGENT = load_code_lists().get("hotline_category")
 CONTRACTS = {each.event_type: each for each in load_catalogue()}
 
 
@@ -44,9 +51,94 @@ def made(contract: Contract, seen: set[str], **changes: Any) -> Watched:
 
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=list(CONTRACTS))
 def test_rules_look_at_the_fields_that_are_declared(contract: Contract) -> None:
-    declared = {path for paths in reactions(contract).values() for path in paths}
+    declared = {path for paths in DECLARED.looked_at(contract).values() for path in paths}
     if declared:
         seen: set[str] = set()
-        categories = load_code_lists().get("hotline_category")
-        assert order_of(made(contract, seen, category="gas"), categories) is not None
+        event = made(contract, seen, category="gas")
+        amendment_of(contract, event)
+        if contract.event_type == EVENT_TYPE:
+            assert order_of(event, URGENT) is not None
         assert seen == declared
+
+
+Warning_ = dict[str, Any]
+
+
+def warnings(events: list[Event]) -> list[Warning_]:
+    """Return what the rule says of the orders, by the paths of reaction.warning."""
+    found: dict[Place, list[Order]] = defaultdict(list)
+    for event in events:
+        counted = order_of(event, URGENT)
+        if counted is not None:
+            found[counted[0]].append(counted[1])
+    return [
+        {
+            "warning_id": window.warning_id(place),
+            "meta.community": place[0],
+            "category": place[1],
+            "severity": window.severity,
+            "window_from": window.window_from,
+            "window_to": window.window_to,
+            "meta.occurred_at": window.window_to,
+            "orders": window.orders,
+        }
+        for place in sorted(found)
+        for window in windows(found[place])
+    ]
+
+
+def orders(chance: random.Random) -> list[Event]:
+    """A few orders, close together and mostly of one place."""
+    return [
+        {
+            "meta": {
+                "event_id": f"E{chance.randrange(100):02}", "department": "hotline",
+                "community": chance.choice(("C1", "C1", "C1", "C2")), "backfill": False,
+                "transition": "received", "occurred_at": chance.randrange(24) * 240_000_000,
+            },
+            "category": "gas", "order_no": f"A{chance.randrange(100):02}",
+        }
+        for _ in range(chance.randrange(3, 11))
+    ]  # fmt: skip
+
+
+def moved() -> Iterator[tuple[str, str]]:
+    """Yield (field of the warning, path that was changed), where one warning stays one."""
+    chance = random.Random(20_261_128)
+    for _ in range(4_000):
+        before = orders(chance)
+        path = chance.choice(DECLARED.reactions[RULE].causes[EVENT_TYPE].rows)
+        after = deepcopy(before)
+        one = chance.randrange(len(before))
+        changed = chance.choice((after, after[one : one + 1]))
+        other = orders(chance)[0]
+        other["meta"]["backfill"] = True
+        other["meta"]["transition"] = "closed"
+        other["category"] = chance.choice(("fire", "parking"))
+        name = path.removeprefix("meta.")
+        for event in changed:
+            if name == path:
+                event[name] = other[name]
+            elif name in other["meta"]:
+                event["meta"][name] = other["meta"][name]
+        old, new = warnings(before), warnings(after)
+        if len(old) == len(new) == 1:
+            yield from ((field, path) for field in old[0] if old[0][field] != new[0][field])
+
+
+def test_what_a_rule_makes_moves_with_what_is_declared_and_with_nothing_else() -> None:
+    fold = DECLARED.reactions[RULE].causes[EVENT_TYPE]
+    found = set(moved())
+    declared = {(field, path) for field, made_of in fold.columns.items() for path in made_of.all}
+    assert declared <= found
+    # what decides which orders count moves counts and times as well: it is declared of all fields
+    assert {path for _, path in found - declared} <= set(fold.rows)
+    # which event it is, and the number it is known by, name the warning and no more
+    for path in ("order_no", "meta.event_id"):
+        assert {field for field, by in found if by == path} == {"warning_id"}
+
+
+def test_the_contract_of_what_a_rule_makes_has_the_fields_that_are_declared() -> None:
+    reaction = DECLARED.reactions[RULE]
+    content = {path for path in CONTRACTS[reaction.makes].by_path if not path.startswith("meta.")}
+    assert content == {each for each in reaction.causes[EVENT_TYPE].columns if "." not in each}

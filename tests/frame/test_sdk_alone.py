@@ -34,7 +34,7 @@ def test_the_public_api_imports_without_the_extras() -> None:
 
 
 def test_a_departments_commands_run_without_the_extras() -> None:
-    for command in (["publish"], ["import"], ["onboard", "open"]):
+    for command in (["publish"], ["import"], ["onboard", "open"], ["witness", "serve"]):
         done = run(f"from maplebridge.cli import main; main({[*command, '--help']})")
         assert done.returncode == 0, done.stderr
 

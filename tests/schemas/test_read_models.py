@@ -68,6 +68,38 @@ def test_what_decides_which_rows_there_are_raises_every_field() -> None:
     assert not any(each.path.startswith("warnings.") for each in found)
 
 
+def test_what_a_rule_looks_at_raises_what_is_made_of_its_warnings() -> None:
+    raised = graded("hotline.order", "order_no", 3)
+    found = lint_read_models(TEXT, raised)
+    models = load_read_models().read_models
+    graded_below = {each.path for each in found if each.code == "MB501"}
+    assert graded_below >= {f"warnings.{name}" for name in models["warnings"].fields}
+    # a warning is no event that is tallied
+    assert not any(path.startswith("community_hour_tallies.") for path in graded_below)
+    (of_contract,) = (each for each in found if each.code == "MB503")
+    assert "reaction.warning warning_id is graded L2, and made of L3" in of_contract.message
+    assert "hotline.order order_no" in of_contract.message
+    assert TEXT.splitlines()[of_contract.line - 1] == "  urgent-orders:"
+
+
+def test_a_warning_graded_below_what_its_rule_makes_it_of_is_refused() -> None:
+    for path in ("severity", "orders", "window_from", "window_to", "warning_id"):
+        (finding,) = lint_read_models(TEXT, graded("reaction.warning", path, 1))
+        assert finding.code == "MB503"
+        assert f"reaction.warning {path} is graded L1, and made of L2" in finding.message
+
+
+def test_a_warning_is_followed_to_the_orders_and_retractions_that_cause_it() -> None:
+    inputs = load_read_models().inputs(CATALOGUE, "warnings", "window_from")
+    held = {(each.role, each.event_type, each.path, each.through) for each in inputs}
+    assert held >= {
+        ("of", "reaction.warning", "window_from", "warnings.window_from"),
+        ("of", "hotline.order", "meta.occurred_at", "reaction.warning.window_from"),
+        ("rows", "hotline.order", "order_no", "urgent-orders"),
+        ("rows", "event.retraction", "retracts", "warnings"),
+    }
+
+
 def test_policies_judge_a_read_model_by_the_computed_grade_whatever_is_declared() -> None:
     regions = load_regions()
     assert max(Policies(CATALOGUE, regions).grades["cases"].values()) == 2
@@ -83,8 +115,14 @@ def test_policies_judge_a_read_model_by_the_computed_grade_whatever_is_declared(
         ("of: [case_parts.state]", "of: [case_parts.mood]", "MB502", "no column case_parts.mood"),
         ("rows: [warnings.community]", "rows: [alerts.community]", "MB502", "alerts.community"),
         ("state: {of: [state]}", "state: {of: [mood]}", "MB502", "of the kind cases has mood"),
+        ("makes: reaction.warning", "makes: reaction.offer", "MB502", "event type reaction.offer"),
+        ("hotline.order:", "hotline.call:", "MB502", "no event type hotline.call"),
+        ("retracts, retracts_type]\n\ntables", "takes_back]\n\ntables", "MB502",
+         "event.retraction has no field takes_back"),
+        ("revision: {}\n          orders: {by", "revision: {}\n          calls: {by", "MB502",
+         "reaction.warning has no field calls"),
     ],
-)
+)  # fmt: skip
 def test_what_is_not_there_is_named(old: str, new: str, code: str, told: str) -> None:
     found = lint_read_models(TEXT.replace(old, new, 1), CATALOGUE)
     assert [each.code for each in found] == [code]
@@ -158,11 +196,14 @@ def test_a_field_is_followed_in_text_too(capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit):
         main(["projection", "lineage", "warnings.severity"])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:3] == [
+    assert lines[:5] == [
         "warnings.severity: graded L2, computed L2",
         "  made of",
-        "    severity L1 by warnings.severity: reaction.warning",
+        "    severity L2 by warnings.severity: reaction.warning",
+        "  decided by",
+        "    meta.occurred_at L2 by reaction.warning.severity: hotline.order",
     ]
+    assert "    order_no L2 by urgent-orders: hotline.order" in lines
 
 
 @pytest.mark.parametrize("wanted", ["cases.mood", "mood", "alerts.state"])

@@ -1,1 +1,9 @@
-SELECT size, note, frontier, tail FROM audit.checkpoint ORDER BY size
+SELECT size,
+    note || coalesce(
+        (SELECT string_agg(line, '' ORDER BY witness)
+        FROM audit.cosignature WHERE cosignature.size = checkpoint.size),
+        ''
+    ),
+    frontier, tail
+FROM audit.checkpoint
+ORDER BY size

@@ -9,17 +9,53 @@ CREATE TABLE IF NOT EXISTS audit.log (
 );
 INSERT INTO audit.log DEFAULT VALUES ON CONFLICT DO NOTHING;
 
--- `body` is the leaf. What is searched is generated from it, so it cannot say
--- anything else; one column, because each would parse the body again.
+-- `anchored`: the leaves behind the newest checkpoint that a quorum of witnesses co-signed.
+-- `waiting_since`: no later than the oldest leaf that is not, NULL if all are.
+ALTER TABLE audit.log
+    ADD COLUMN IF NOT EXISTS anchored bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS waiting_since timestamptz,
+    ADD COLUMN IF NOT EXISTS quorum integer NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS overdue_s double precision NOT NULL DEFAULT 0;
+
+-- `body` is the leaf. What is searched stands beside it, read from it by audit.append, so no
+-- writer can have it say anything else.
 CREATE TABLE IF NOT EXISTS audit.leaf (
     index bigint PRIMARY KEY,
     leaf_hash bytea NOT NULL,
     body text NOT NULL,
-    content jsonb GENERATED ALWAYS AS (body::jsonb) STORED
+    at bigint NOT NULL,
+    who text NOT NULL,
+    on_behalf_of text NOT NULL,
+    resource text NOT NULL,
+    decision text NOT NULL
 );
-CREATE INDEX IF NOT EXISTS leaf_by_consumer
-    ON audit.leaf ((content ->> 'on_behalf_of'), index);
-CREATE INDEX IF NOT EXISTS leaf_by_time ON audit.leaf (((content ->> 'at')::bigint));
+-- A log of before had the whole body once more, as jsonb.
+DO $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM pg_attribute
+        WHERE attrelid = 'audit.leaf'::regclass AND attname = 'content' AND NOT attisdropped
+    ) THEN
+        ALTER TABLE audit.leaf
+            ADD COLUMN at bigint, ADD COLUMN who text, ADD COLUMN on_behalf_of text,
+            ADD COLUMN resource text, ADD COLUMN decision text;
+        UPDATE audit.leaf SET
+            at = (content ->> 'at')::bigint,
+            who = content ->> 'who',
+            on_behalf_of = content ->> 'on_behalf_of',
+            resource = content ->> 'resource',
+            decision = content ->> 'decision';
+        ALTER TABLE audit.leaf
+            DROP COLUMN content,
+            ALTER COLUMN at SET NOT NULL, ALTER COLUMN who SET NOT NULL,
+            ALTER COLUMN on_behalf_of SET NOT NULL, ALTER COLUMN resource SET NOT NULL,
+            ALTER COLUMN decision SET NOT NULL;
+    END IF;
+END
+$$;
+CREATE INDEX IF NOT EXISTS leaf_by_consumer ON audit.leaf (on_behalf_of, index);
+-- Leaves come nearly in the order of their times: a few pages tell where a time stands.
+CREATE INDEX IF NOT EXISTS leaf_by_time ON audit.leaf USING brin (at);
 
 -- Salted commitments to the rows a leaf covers. Beside the log, not in it: an
 -- erasure deletes salts here and breaks no hash.
@@ -37,9 +73,29 @@ CREATE TABLE IF NOT EXISTS audit.checkpoint (
     frontier bytea NOT NULL,
     tail bytea NOT NULL
 );
+ALTER TABLE audit.checkpoint
+    ADD COLUMN IF NOT EXISTS signed_at timestamptz NOT NULL DEFAULT clock_timestamp();
+
+-- What witnesses wrote below a checkpoint's note, a line each. Beside the note, because
+-- they come later than it, and nothing that was written is changed.
+CREATE TABLE IF NOT EXISTS audit.cosignature (
+    size bigint NOT NULL,
+    witness text NOT NULL,
+    line text NOT NULL,
+    PRIMARY KEY (size, witness)
+);
+
+-- How far the log has been brought to Kafka: the next leaf, the last checkpoint's size.
+CREATE TABLE IF NOT EXISTS audit.relayed (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    leaves bigint NOT NULL DEFAULT 0,
+    checkpoint bigint NOT NULL DEFAULT 0
+);
+INSERT INTO audit.relayed DEFAULT VALUES ON CONFLICT DO NOTHING;
 
 -- Appends leaves and returns the index of the first. The hash is computed here:
--- no writer can store one that is not its body's.
+-- no writer can store one that is not its body's. Every writer comes through here, so here
+-- stands that nothing is appended, and so nothing released, while anchoring is overdue.
 CREATE OR REPLACE FUNCTION audit.append(bodies text[], salts bytea[], commitments bytea[])
 RETURNS bigint
 LANGUAGE plpgsql
@@ -48,19 +104,36 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     first bigint;
+    since timestamptz;
+    limit_s double precision;
+    waited_s double precision;
 BEGIN
     IF coalesce(cardinality(bodies), 0) = 0
         OR cardinality(salts) <> cardinality(bodies)
         OR cardinality(commitments) <> cardinality(bodies) THEN
         RAISE EXCEPTION 'as many salts and commitments as bodies, and at least one';
     END IF;
-    UPDATE audit.log SET size = size + cardinality(bodies)
-        RETURNING size - cardinality(bodies) INTO STRICT first;
-    INSERT INTO audit.leaf (index, leaf_hash, body)
+    UPDATE audit.log SET
+        size = size + cardinality(bodies),
+        waiting_since = coalesce(waiting_since, clock_timestamp())
+        RETURNING size - cardinality(bodies), waiting_since, overdue_s
+        INTO STRICT first, since, limit_s;
+    IF limit_s > 0 THEN
+        waited_s := extract(epoch FROM clock_timestamp() - since);
+        -- below zero the clock went back: how long it has been is not known
+        IF waited_s NOT BETWEEN 0 AND limit_s THEN
+            RAISE EXCEPTION '%', round(waited_s) USING ERRCODE = 'MB001';
+        END IF;
+    END IF;
+    INSERT INTO audit.leaf (index, leaf_hash, body, at, who, on_behalf_of, resource, decision)
         SELECT first + given.nth - 1,
             sha256('\x00'::bytea || convert_to(given.body, 'UTF8')),
-            given.body
-        FROM unnest(bodies) WITH ORDINALITY AS given (body, nth);
+            given.body,
+            said.*
+        FROM unnest(bodies) WITH ORDINALITY AS given (body, nth),
+            LATERAL json_to_record(given.body::json) AS said (
+                at bigint, who text, on_behalf_of text, resource text, decision text
+            );
     INSERT INTO audit.cover (index, salt, commitments)
         SELECT first + given.nth - 1, given.salt, given.commitments
         FROM unnest(salts, commitments) WITH ORDINALITY AS given (salt, commitments, nth)
@@ -69,8 +142,35 @@ BEGIN
 END
 $$;
 
+-- Notes how far checkpoints reach that have their quorum. The signatures themselves were
+-- checked by whoever stored them, and are checked again by whoever verifies.
+CREATE OR REPLACE FUNCTION audit.anchor() RETURNS void
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    needed integer;
+    reached bigint;
+    newest record;
+BEGIN
+    SELECT quorum, anchored INTO STRICT needed, reached FROM audit.log;
+    SELECT checkpoint.size, checkpoint.signed_at INTO newest
+        FROM audit.checkpoint
+        WHERE checkpoint.size > reached AND needed <= (
+            SELECT count(*) FROM audit.cosignature WHERE cosignature.size = checkpoint.size
+        )
+        ORDER BY checkpoint.size DESC LIMIT 1;
+    IF FOUND THEN
+        UPDATE audit.log SET
+            anchored = newest.size,
+            waiting_since = CASE WHEN size > newest.size THEN newest.signed_at END;
+    END IF;
+END
+$$;
+
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
-REVOKE ALL ON FUNCTION audit.append(text[], bytea[], bytea[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION audit.append(text[], bytea[], bytea[]), audit.anchor() FROM PUBLIC;
 DO $$
 BEGIN
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
@@ -83,5 +183,8 @@ $$;
 GRANT USAGE ON SCHEMA audit TO mb_audit, mb_key_broker, mb_deliver, mb_query;
 GRANT EXECUTE ON FUNCTION audit.append(text[], bytea[], bytea[])
     TO mb_key_broker, mb_deliver, mb_query;
-GRANT SELECT ON audit.log, audit.leaf, audit.cover, audit.checkpoint TO mb_audit, mb_query;
-GRANT INSERT ON audit.checkpoint TO mb_audit;
+GRANT SELECT ON audit.log, audit.leaf, audit.cover, audit.checkpoint, audit.cosignature
+    TO mb_audit, mb_query;
+GRANT INSERT ON audit.checkpoint, audit.cosignature TO mb_audit;
+GRANT EXECUTE ON FUNCTION audit.anchor() TO mb_audit;
+GRANT SELECT, UPDATE ON audit.relayed TO mb_audit;

@@ -1,0 +1,1 @@
+SELECT leaves, checkpoint FROM audit.relayed

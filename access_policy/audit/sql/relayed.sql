@@ -1,0 +1,1 @@
+UPDATE audit.relayed SET leaves = %(leaves)s, checkpoint = %(checkpoint)s
