@@ -31,7 +31,7 @@ from maplebridge.errors import InputError, IntegrityError
 
 _FORMAT = "maplebridge key broker backup 1"
 _MANIFEST = "manifest.json"
-_TABLES: dict[str, LiteralString] = {
+TABLES: dict[str, LiteralString] = {
     "broker_secret": "name, wrapped",
     "principal": "name, secret_hash, older_hash, older_until",
     # without `share`: a bundle that was opened since must not open again
@@ -108,7 +108,7 @@ def write_backup(connection: Connection, files: EpochFiles, folder: Path) -> Man
         Epochs.load(connection, files)
         (made_at,) = connection.execute("SELECT now()").fetchone() or (None,)
         epochs = connection.execute(statement("epochs")).fetchall()
-        tables = {table: _copy_out(connection, folder, table) for table in _TABLES}
+        tables = {table: _copy_out(connection, folder, table) for table in TABLES}
     manifest = Manifest(made_at=made_at, epochs=tuple(epoch for epoch, _ in epochs), tables=tables)
     text = manifest.model_dump_json(indent=1)
     seal = files.root.wrap(hashlib.sha256(text.encode()).digest(), backup_binding())
@@ -144,7 +144,7 @@ def restore_backup(
                 todo="Restore into a new database; nothing was changed.",
             )
         connection.execute(statement("unprovision"))
-        for table in _TABLES:
+        for table in TABLES:
             _copy_in(connection, folder, table)
         ensure_principals(connection, principals)
         for name in revoked:
@@ -162,7 +162,7 @@ def restore_backup(
 
 
 def _copy_out(connection: Connection, folder: Path, table: str) -> TableCopy:
-    columns, digest = _TABLES[table], hashlib.sha256()
+    columns, digest = TABLES[table], hashlib.sha256()
     query = sql.SQL("COPY keys.{} ({}) TO STDOUT").format(sql.Identifier(table), sql.SQL(columns))
     with _create(folder / f"{table}.copy") as file, connection.cursor() as cursor:
         with cursor.copy(query) as copy:
@@ -176,7 +176,7 @@ def _copy_out(connection: Connection, folder: Path, table: str) -> TableCopy:
 
 def _copy_in(connection: Connection, folder: Path, table: str) -> None:
     query = sql.SQL("COPY keys.{} ({}) FROM STDIN").format(
-        sql.Identifier(table), sql.SQL(_TABLES[table])
+        sql.Identifier(table), sql.SQL(TABLES[table])
     )
     with connection.cursor() as cursor, cursor.copy(query) as copy:
         for data in _chunks(folder / f"{table}.copy"):
@@ -193,7 +193,7 @@ def _check(folder: Path, manifest: Manifest) -> None:
                 f"{table}.copy of the backup {folder} was altered or cut.",
                 todo="Take another backup; nothing was restored.",
             )
-    if {table: told.columns for table, told in manifest.tables.items()} != _TABLES:
+    if {table: told.columns for table, told in manifest.tables.items()} != TABLES:
         raise InputError(f"the backup {folder} is of another version of Maple Bridge.")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import cedarpy
 
 from maplebridge.access_policy.consumers import load_consumers
+from maplebridge.access_policy.plans import FORMS
 from maplebridge.access_policy.rules import BUILT_IN, Rules, parse_rules
 from maplebridge.schemas import load_catalogue
 from maplebridge.schemas.read_models import load_read_models
@@ -19,7 +20,7 @@ Expression = dict[str, Any]
 ASKED = {
     "Stream": ("subscribe",),
     "ReadModel": ("query",),
-    "Field": ("read_clear", "generalise", "mask", "pseudonym"),
+    "Field": tuple(action for action, _ in FORMS),
 }
 """The actions that anything asks for, by what they are asked of."""
 WORDS: dict[str, tuple[str, ...]] = {
@@ -33,8 +34,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "kind": ("time", "place", "amount", "age", "phone", "identity", "name", "number", "key",
              "other"),
     "part": ("meta", "content"),
-    "path": ("meta.corrects", "meta.key_refs", "meta.occurred_at", "retracts", "caller_name",
-             "parties[].name", "parties[].phone", "meta.case_ref"),
+    "path": tuple(sorted({path for contract in load_catalogue() for path in contract.by_path})),
     "name": tuple(load_read_models().read_models),
     "role": tuple(dict.fromkeys(each.role for each in load_consumers().consumers.values())),
 }  # fmt: skip
@@ -139,6 +139,10 @@ def _expressions(node: Expression) -> Iterator[tuple[str, Expression]]:
         case "contains" if "Set" in operands["left"]:
             for change, members in _sets(operands["right"], operands["left"]["Set"]):
                 yield f"{_text(node)}: {change}", {operator: operands | {"left": {"Set": members}}}
+        case "!":
+            yield f"{_text(node)}: not so", operands["arg"]
+            for change, part in _expressions(operands["arg"]):
+                yield f"not {change}", {operator: {"arg": part}}
         case "in" | "has" | "contains":
             yield f"{_text(node)} always", TRUE
             yield f"{_text(node)} never", {"!": {"arg": node}}
@@ -183,6 +187,8 @@ def _text(node: Any) -> str:
             return f"{_text(left)}.{name}"
         case {"Set": members}:
             return f"[{', '.join(map(_text, members))}]"
+        case {"!": {"arg": denied}}:
+            return f"not {_text(denied)}"
         case _:
             ((operator, operands),) = node.items()
             return f"({_text(operands['left'])} {operator} {_text(operands['right'])})"

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from maplebridge.access_policy.broker import SealedFileRoot, store
 from maplebridge.access_policy.broker.backup import (
+    TABLES,
     Manifest,
     Restored,
     RestoredEpoch,
@@ -70,6 +71,16 @@ def tables(site: Site) -> dict[str, list[tuple[object, ...]]]:
         name: site.admin.execute(f"SELECT * FROM keys.{name} ORDER BY 1, 2".encode()).fetchall()
         for name in names
     }
+
+
+def test_a_backup_has_every_column_but_the_shares_of_bundles(site: Site) -> None:
+    found = site.admin.execute(
+        "SELECT table_name, column_name FROM information_schema.columns"
+        " WHERE table_schema = 'keys' AND is_generated = 'NEVER'"
+    ).fetchall()
+    copied = {(table, each) for table, columns in TABLES.items() for each in columns.split(", ")}
+    assert set(found) - copied == {("bundle", "share")}
+    assert copied <= set(found)
 
 
 def test_with_its_epoch_files_a_restored_database_opens_everything(
@@ -164,14 +175,14 @@ def test_a_bundle_of_a_backup_does_not_open_again_and_who_was_revoked_stays_out(
     stack: HasProfile, site: Site, tmp_path: Path
 ) -> None:
     site.admin.execute(
-        "INSERT INTO keys.bundle (bundle_id, department, share, proof_hash, expires_at, grace)"
-        " VALUES (gen_random_uuid(), 'grid', 'half', '', now() + '1 day', '1 hour')"
+        "INSERT INTO keys.bundle (bundle_id, principal, share, proof_hash, expires_at, grace)"
+        " VALUES (gen_random_uuid(), 'dept-grid', 'half', '', now() + '1 day', '1 hour')"
     )
     site.admin.execute("INSERT INTO keys.principal VALUES ('dept-gone', 'hash'), ('dept-on', '')")
     write_backup(site.admin, site.files(), tmp_path / "backup")
     with restored(stack, site, tmp_path / "backup", revoked=("dept-gone",)) as (again, _):
-        found = again.admin.execute("SELECT department, share FROM keys.bundle").fetchall()
-        assert found == [("grid", None)]
+        found = again.admin.execute("SELECT principal, share FROM keys.bundle").fetchall()
+        assert found == [("dept-grid", None)]
         names = {name for (name,) in again.admin.execute("SELECT name FROM keys.principal")}
         assert names == {*SECRETS, "dept-on"}
         assert again.broker(print).authenticate(APP, SECRETS[APP])

@@ -36,7 +36,7 @@ CASES = load_cases()
 CONSUMERS = load_consumers()
 BASES: dict[str, dict[str, object]] = {"any purpose": {}, "no basis": {"legal_basis": "none"}}
 HERE = COMMUNITIES[0]
-SAMPLE = 40
+SAMPLE = 30
 CORES = 2
 
 Mutant = tuple[str, str]
