@@ -29,6 +29,7 @@ from maplebridge.tls import explained
 KEYS_TOPIC = "mb.control.keys"
 SIGNING_TOPIC = "mb.control.signing"
 ANSWERS_TOPIC = "mb.control.entry.recognised"
+ERASED_TOPIC = "mb.control.erasure.acknowledged"
 ACCESS_TOPIC = "mb.control.access"
 GRANTS_TOPIC = "mb.control.policy.grant"
 APP_PREFIX = "app-"
@@ -41,6 +42,11 @@ Rule = tuple[str, str, str, str, str]
 
 def out_topic(app: str) -> str:
     return f"mb.out.{app}"
+
+
+def orders_topic(department: str) -> str:
+    """Return where a department, and no other, is told what it is to erase."""
+    return f"mb.control.erasure.ordered.{department}"
 
 
 def app_principal(app: str) -> str:
@@ -69,6 +75,8 @@ def wanted_rules(
         principal = f"dept-{department}"
         rules |= _topic(principal, KEYS_TOPIC, "WRITE", "DESCRIBE")
         rules |= _topic(principal, ANSWERS_TOPIC, "READ", "DESCRIBE")
+        rules |= _topic(principal, orders_topic(department), "READ", "DESCRIBE")
+        rules |= _topic(principal, ERASED_TOPIC, "WRITE", "DESCRIBE")
         for operation in ("READ", "DESCRIBE"):
             rules.add((principal, "GROUP", principal, "LITERAL", operation))
             rules.add((principal, "GROUP", f"{principal}.", "PREFIXED", operation))

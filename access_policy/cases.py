@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -25,11 +26,22 @@ from maplebridge.errors import InputError
 _TODO = "Correct the case, or the policy."
 
 
+class Asking(BaseModel):
+    """What so many officers ask for of a person's fields of one grade at a department."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    action: Literal["erase", "hand_over"]
+    grade: int
+    officers: int
+
+
 class Expected(BaseModel):
     """One line of a group. resource: an event type or a read model. field: empty for rows.
 
     restricted: the record raised its own grade. granted: the grade up to which an active
-    grant names the field, or, of rows, some field of the event type; 0 for no grant.
+    grant names the field, or, of rows, some field of the event type; 0 for no grant. asking:
+    it is about a person, and the resource is a department; `clear` then stands for permitted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +49,7 @@ class Expected(BaseModel):
     resource: str
     field: str = ""
     restricted: bool = False
+    asking: Asking | None = None
     granted: int = PydanticField(default=0, ge=0, le=4)
     form: Form
     rule: str
@@ -115,16 +128,9 @@ def try_cases(policies: Policies, cases: Sequence[tuple[str, Group]]) -> Outcome
         for case in group.cases:
             count += 1
             asked = _under(differing, group, case) if case.granted else differing
-            told = asked.explain(
-                group.consumer,
-                group.purpose,
-                case.resource,
-                case.field,
-                group.community,
-                restricted=case.restricted,
-            )
-            expected, found = (case.form, case.rule), (told.form, told.rule)
-            tried |= {told.rule, *(step.rule for step in told.steps)}
+            found, rules = _found(asked, group, case)
+            expected = (case.form, case.rule)
+            tried |= rules
             if expected != found:
                 failures.append(
                     Failure(
@@ -140,6 +146,29 @@ def try_cases(policies: Policies, cases: Sequence[tuple[str, Group]]) -> Outcome
                 )
     untried = tuple(rule for rule in policies.rules.by_id if rule not in tried)
     return Outcome(count, tuple(failures), untried)
+
+
+def _found(policies: Policies, group: Group, case: Expected) -> tuple[tuple[str, str], set[str]]:
+    """Return the form and the rule that the policies decide, and every rule that had a part."""
+    if case.asking is not None:
+        verdict = policies.about_person(
+            case.asking.action,
+            group.consumer,
+            group.purpose,
+            department=case.resource,
+            grade=case.asking.grade,
+            officers=case.asking.officers,
+        )
+        return ("clear" if verdict.allowed else "absent", verdict.rule), {verdict.rule}
+    told = policies.explain(
+        group.consumer,
+        group.purpose,
+        case.resource,
+        case.field,
+        group.community,
+        restricted=case.restricted,
+    )
+    return (told.form, told.rule), {told.rule, *(step.rule for step in told.steps)}
 
 
 def _differing(policies: Policies, group: Group) -> Policies:

@@ -36,22 +36,27 @@ class Checkpoint:
 
 
 def open_note(note: str, verifier: Verifier) -> Checkpoint:
-    """Return the checkpoint a note holds.
+    """Return the checkpoint a note holds; raises AuditCorrupt as `open_text`, or if it is none."""
+    return read_checkpoint(open_text(note, verifier))
+
+
+def open_text(note: str, verifier: Verifier) -> str:
+    """Return the text of a note.
 
     Signatures of other keys (witnesses) are passed over. Raises AuditCorrupt if
-    the verifier's own is missing or wrong, or the text is no checkpoint.
+    the verifier's own is missing or wrong.
     """
     text, lines = split_note(note)
     mine = signatures_of(verifier, lines)
     if not mine:
-        raise AuditCorrupt(f"a checkpoint lacks the signature of {verifier.name}.")
+        raise AuditCorrupt(f"a signed note lacks the signature of {verifier.name}.")
     public_key = Ed25519PublicKey.from_public_bytes(verifier.public_key)
     for signature in mine:
         try:
             public_key.verify(signature, text.encode())
         except InvalidSignature:
-            raise AuditCorrupt(f"a checkpoint's signature by {verifier.name} is wrong.") from None
-    return read_checkpoint(text)
+            raise AuditCorrupt(f"a note's signature by {verifier.name} is wrong.") from None
+    return text
 
 
 def read_checkpoint(text: str) -> Checkpoint:

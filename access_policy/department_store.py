@@ -2,13 +2,15 @@
 
 `<department>.db` (WAL) holds the masters, the spool, what was imported, the
 life-cycles and what was looked up; `<department>.kek` (mode 0600) beside it the
-keys that masters are encrypted under; `<department>.lock` keeps a second process
-out. No value of a field of L3 or L4 is in plain in any of them.
+keys that masters are encrypted under, replaced when something is erased;
+`<department>.lock` keeps a second process out. No value of a field of L3 or L4 is
+in plain in any of them.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import sqlite3
 import threading
@@ -24,6 +26,13 @@ from maplebridge.errors import DepartmentStoreUnavailable, InputError, Integrity
 Sync = Literal["full", "normal"]
 
 _KEY_BYTES = 32
+_FINGERPRINT_LABEL = b"MBK1 key file"
+_KEY_FILE = """
+    CREATE TABLE IF NOT EXISTS key_file (
+        only_one    INTEGER PRIMARY KEY CHECK (only_one = 1),
+        fingerprint BLOB NOT NULL       -- of the key file that opens what is encrypted here
+    );
+"""
 _SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 _CHECKPOINT_PAGES = 4_000
 # enough to overwrite the largest event while it is removed
@@ -58,9 +67,11 @@ class DepartmentStore:
         self._lock = _lock(path.with_suffix(".lock"), department, lock_timeout_s)
         self._wal = -1
         try:
-            self.kek, self.index_key = _read_or_make_keys(path.with_suffix(".kek"), path)
+            _make_keys_once(path.with_suffix(".kek"), path)
             with self._translated():
                 self.db = _open(path, sync)
+                self.db.executescript(_KEY_FILE)
+                self.kek, self.index_key = self._settled_keys()
             self._wal = os.open(f"{path}-wal", os.O_RDONLY)
         except BaseException:
             os.close(self._lock)
@@ -138,6 +149,45 @@ class DepartmentStore:
     def make_durable(self) -> None:
         """Have all that was committed outlast a power failure, without holding the lock."""
         os.fsync(self._wal)
+
+    def replace_kek(self, reencrypt: Callable[[sqlite3.Connection, bytes], None]) -> None:
+        """Have all that is encrypted here be so under another key, and destroy the one before.
+
+        reencrypt: gets the transaction and the new key of 32 bytes. A stop anywhere leaves
+        the rows with the key file that opens them. Raises DepartmentStoreUnavailable.
+        """
+        file, coming = self.path.with_suffix(".kek"), self.path.with_suffix(".next")
+        with self.mutex:
+            keys = os.urandom(_KEY_BYTES) + self.index_key
+            _write_keys(coming, keys)
+            with self.transaction() as db:
+                reencrypt(db, keys[:_KEY_BYTES])
+                db.execute("INSERT OR REPLACE INTO key_file VALUES (1, ?)", (_fingerprint(keys),))
+            self.kek = keys[:_KEY_BYTES]
+            # a power failure may not bring back rows whose key is gone
+            self.make_durable()
+            coming.replace(file)
+            _sync_folder(file.parent)
+
+    def _settled_keys(self) -> tuple[bytes, bytes]:
+        """Return the keys of the file that the rows are under, and finish a replacement."""
+        file, coming = self.path.with_suffix(".kek"), self.path.with_suffix(".next")
+        row = self.db.execute("SELECT fingerprint FROM key_file").fetchone()
+        if coming.exists():
+            if row is not None and row[0] == _fingerprint(coming.read_bytes()):
+                coming.replace(file)
+            else:
+                coming.unlink()
+            _sync_folder(file.parent)
+        keys = file.read_bytes()
+        if len(keys) != 2 * _KEY_BYTES or (row is not None and row[0] != _fingerprint(keys)):
+            raise foreign_key_file(self.department)
+        return keys[:_KEY_BYTES], keys[_KEY_BYTES:]
+
+    def scrub(self) -> None:
+        """Empty the write-ahead log, which still holds pages from before what was deleted."""
+        with self.mutex, self._translated():
+            self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Let go of the file; harmless to repeat."""
@@ -230,8 +280,8 @@ def _lock(path: Path, department: str, timeout_s: float) -> int:
             return handle
 
 
-def _read_or_make_keys(path: Path, database: Path) -> tuple[bytes, bytes]:
-    """Return the key-encrypting key and the index key."""
+def _make_keys_once(path: Path, database: Path) -> None:
+    """Make the key-encrypting key and the index key of a new store."""
     if not path.exists():
         if database.exists() and _has_masters(database):
             raise IntegrityError(
@@ -239,17 +289,29 @@ def _read_or_make_keys(path: Path, database: Path) -> tuple[bytes, bytes]:
                 todo="Put it back from the department's own backup.",
             )
         partial = path.with_suffix(".partial")
-        partial.unlink(missing_ok=True)
-        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(os.urandom(2 * _KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
+        _write_keys(partial, os.urandom(2 * _KEY_BYTES))
         partial.replace(path)
-    both = path.read_bytes()
-    if len(both) != 2 * _KEY_BYTES:
-        raise foreign_key_file(path.stem)
-    return both[:_KEY_BYTES], both[_KEY_BYTES:]
+
+
+def _write_keys(path: Path, keys: bytes) -> None:
+    path.unlink(missing_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(keys)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _fingerprint(keys: bytes) -> bytes:
+    return hashlib.sha256(_FINGERPRINT_LABEL + keys).digest()[:16]
 
 
 def _has_masters(path: Path) -> bool:

@@ -66,7 +66,7 @@ def _uid(uid: Uid) -> dict[str, str]:
 
 
 def scene(
-    entities: Sequence[Mapping[str, Any]], *, principal: Uid, context: Mapping[str, str]
+    entities: Sequence[Mapping[str, Any]], *, principal: Uid, context: Mapping[str, str | int]
 ) -> Scene | None:
     """Return the scene, or None if Cedar does not take the entities."""
     try:

@@ -17,6 +17,28 @@ def app_uid(app: str) -> Uid:
     return "App", app
 
 
+def officer_uid(app: str) -> Uid:
+    return "Officer", app
+
+
+def officer_entity(app: str, consumer: Consumer) -> Entity:
+    """Return an officer who acts in the office that `app` names."""
+    return entity(
+        officer_uid(app),
+        parents=[("Role", consumer.role)],
+        region=reference(("Region", consumer.region)),
+        purposes=list(consumer.purposes),
+    )
+
+
+def subject_uid(department: str, grade: int) -> Uid:
+    return "Subject", f"{department}/L{grade}"
+
+
+def subject_entity(department: str, grade: int) -> Entity:
+    return entity(subject_uid(department, grade), department=department, grade=grade)
+
+
 def app_entity(app: str, consumer: Consumer) -> Entity:
     return entity(
         app_uid(app),

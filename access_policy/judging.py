@@ -112,6 +112,24 @@ class Judge:
         where = self._scene(app, purpose, community, [model], None)
         return self._ask(where, [("query", entities.read_model_uid(name))])[0]
 
+    def about_person(
+        self, action: str, office: str, purpose: str, *, department: str, grade: int, officers: int
+    ) -> Verdict:
+        """Tell what officers may do with a person's fields of one grade at a department."""
+        consumer = self._consumers.get(office)
+        if consumer is None:
+            return UNKNOWN_CONSUMER
+        where = scene(
+            [
+                *entities.places(self._regions, consumer.region),
+                entities.officer_entity(office, consumer),
+                entities.subject_entity(department, grade),
+            ],
+            principal=entities.officer_uid(office),
+            context={"purpose": purpose, "officers": officers},
+        )
+        return ask(self._rules, where, [(action, entities.subject_uid(department, grade))])[0]
+
     def _row(self, reading: Reading) -> Verdict:
         stream = entities.stream_entity(reading.contract, reading.community)
         where = self._scene(

@@ -124,7 +124,7 @@ class KeyClient:
     def pseudonyms(
         self, purpose: str, consumer: str, items: Iterable[PseudonymRequest]
     ) -> dict[PseudonymRequest, str | None]:
-        """Return the token of each item, None where the subject is unknown.
+        """Return the token of each item, None where the subject is unknown or erased.
 
         Raises as `release`.
         """
@@ -135,7 +135,9 @@ class KeyClient:
             content = self._send("POST", "/v1/keys/pseudonyms", body)
             return self._understood(lambda: _tokens(wanted, content["tokens"]))
 
-        return self._complete(self._tokens, (purpose, consumer), items, ask)
+        given = self._complete(self._tokens, (purpose, consumer), items, ask)
+        # empty where it was erased, which asking again does not change
+        return {item: token or None for item, token in given.items()}
 
     def public_key(self) -> BrokerPublicKey:
         """Return the transport key of the epoch.

@@ -10,11 +10,12 @@ that takes the event sealed with it; `pending` hands out what is to go to
 from __future__ import annotations
 
 import hmac
+import json
 import os
+import sqlite3
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
@@ -26,17 +27,20 @@ from maplebridge.access_policy.keytransport import (
     BATCH_MAX_MASTERS,
     BrokerPublicKey,
     NewMaster,
+    decode_batch,
     encode_batch,
     join_batches,
 )
 from maplebridge.errors import InputError
+from maplebridge.sql import load_queries
 
-_SQL = Path(__file__).with_name("keystore.sql")
+SQL = load_queries("maplebridge.access_policy", "keystore.sql")
 _NONCE_BYTES = 12
 _REF_BYTES = 16
 _MAC_BYTES = 16
 _UNWRITTEN_MAX_MASTERS = 4_000
 _CACHE_MASTERS = 20_000
+_MOVED_ROWS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ class DepartmentKeys:
         self._mutex = store.mutex
         self._aead = AESGCM(store.kek)
         self._index_key = store.index_key
-        store.make_tables(_SQL.read_text())
+        store.make_tables(SQL["schema"])
         self._db = store.db
         self._check_key_file()
         self._recent: dict[tuple[str, str, int, str], Master] = {}
@@ -76,6 +80,8 @@ class DepartmentKeys:
         self._new_subjects: list[_Subject] = []
         self._new: list[tuple[_Subject, NewMaster]] = []
         self._stored_subjects = self._max("subject", "key_subjects")
+        self.erasures = 0
+        """How often masters were destroyed; keys remembered from before may be of one of them."""
         self.last_pending = self._max("number", "key_pending")
         """The number of the newest batch in the store."""
 
@@ -149,19 +155,19 @@ class DepartmentKeys:
 
         after: only rows numbered higher. batches: at most so many, of up to 1,000 masters.
         """
+        found: list[KeyBatch] = []
         with self._store.reading() as db:
             rows = db.execute(
                 "SELECT number, masters, sealed FROM key_pending WHERE number > ?"
                 " ORDER BY number LIMIT ?",
                 (after, batches * BATCH_MAX_MASTERS),
             ).fetchall()
-        found: list[KeyBatch] = []
-        for group in _grouped(rows):
-            if len(found) == batches:
-                break
-            plains = [self._decrypt(sealed, b"pending") for _, _, sealed in group]
-            masters = sum(count for _, count, _ in group)
-            found.append(KeyBatch(group[0][0], group[-1][0], masters, join_batches(plains)))
+            for group in _grouped(rows):
+                if len(found) == batches:
+                    break
+                plains = [self._decrypt(sealed, b"pending") for _, _, sealed in group]
+                masters = sum(count for _, count, _ in group)
+                found.append(KeyBatch(group[0][0], group[-1][0], masters, join_batches(plains)))
         return found
 
     def announcement(
@@ -186,6 +192,62 @@ class DepartmentKeys:
             db.execute(
                 "DELETE FROM key_pending WHERE number BETWEEN ? AND ?", (batch.first, batch.last)
             )
+
+    def destroy(self, key_refs: Collection[str]) -> int:
+        """Destroy every master of these references and all that tells whose they are.
+
+        Whoever they belonged to gets another reference and other masters if it comes again.
+        Return how many masters there were. Raises DepartmentStoreUnavailable, IntegrityError.
+        """
+        wanted = json.dumps(sorted(key_refs))
+        with self._store.transaction() as db:
+            # what is made and not written would be written after, for nobody
+            self.write_new()
+            gone = {key_id for (key_id,) in db.execute(SQL["masters_of"], (wanted,))}
+            db.execute(SQL["destroy_masters"], (wanted,))
+            db.execute(SQL["forget_subjects"], (wanted,))
+            self._withdraw(db, gone)
+            self._store.after_commit(self._forget)
+        return len(gone)
+
+    def reencrypt(self) -> None:
+        """Put every master under a new key and destroy the one before: no copy opens any more.
+
+        Raises DepartmentStoreUnavailable, IntegrityError.
+        """
+        with self._mutex:
+            try:
+                self._store.replace_kek(self._move)
+            finally:
+                self._aead = AESGCM(self._store.kek)
+
+    def _move(self, db: sqlite3.Connection, kek: bytes) -> None:
+        aead, after = AESGCM(kek), (0, 0, "")
+        while rows := db.execute(SQL["masters_after"], (*after, _MOVED_ROWS)).fetchall():
+            moved = [
+                (_encrypt(aead, self._decrypt(sealed, key_id), key_id), *place)
+                for *place, key_id, sealed in rows
+            ]
+            db.executemany(SQL["move_master"], moved)
+            after = rows[-1][:3]
+        for number, masters, sealed in db.execute(SQL["every_pending"]).fetchall():
+            anew = _encrypt(aead, self._decrypt(sealed, b"pending"), b"pending")
+            db.execute(SQL["replace_pending"], (masters, anew, number))
+
+    def _withdraw(self, db: sqlite3.Connection, gone: Collection[bytes]) -> None:
+        """Take destroyed masters out of what is still to be announced."""
+        for number, _, sealed in db.execute(SQL["every_pending"]).fetchall():
+            batch = decode_batch(self._decrypt(sealed, b"pending"), department=self.department)
+            left = [new for new in batch if new.master.key_id not in gone]
+            if not left:
+                db.execute(SQL["drop_pending"], (number,))
+            elif len(left) < len(batch):
+                anew = self._encrypt(encode_batch(left), b"pending")
+                db.execute(SQL["replace_pending"], (len(left), anew, number))
+
+    def _forget(self) -> None:
+        self._recent, self._older, self._subjects = {}, {}, {}
+        self.erasures += 1
 
     def _find_or_make(
         self, scope_kind: ScopeKind, identifier: str, grade_domain: GradeDomain, community: str
@@ -256,8 +318,7 @@ class DepartmentKeys:
         return int(row[0])
 
     def _encrypt(self, plain: bytes, binding: bytes) -> bytes:
-        nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._aead.encrypt(nonce, plain, binding)
+        return _encrypt(self._aead, plain, binding)
 
     def _decrypt(self, sealed: bytes, binding: bytes) -> bytes:
         try:
@@ -269,6 +330,11 @@ class DepartmentKeys:
         row = self._db.execute("SELECT key_id, sealed FROM key_masters LIMIT 1").fetchone()
         if row:
             self._decrypt(row[1], row[0])
+
+
+def _encrypt(aead: AESGCM, plain: bytes, binding: bytes) -> bytes:
+    nonce = os.urandom(_NONCE_BYTES)
+    return nonce + aead.encrypt(nonce, plain, binding)
 
 
 def _grouped(rows: Sequence[tuple[int, int, bytes]]) -> Iterator[list[tuple[int, int, bytes]]]:

@@ -1,6 +1,7 @@
 -- The masters of one department, in its own store. No identifier and no
 -- secret is in plain: see keystore.py.
 
+-- name: schema
 CREATE TABLE IF NOT EXISTS key_subjects (
     subject_mac BLOB PRIMARY KEY,   -- HMAC-SHA-256 of scope kind and identifier, 16 bytes of it
     subject     INTEGER NOT NULL,
@@ -24,3 +25,36 @@ CREATE TABLE IF NOT EXISTS key_pending (
     masters  INTEGER NOT NULL,
     sealed   BLOB NOT NULL          -- nonce 12 || AES-256-GCM of the batch
 );
+
+-- name: masters_of
+-- ? holds references as JSON, in hexadecimal
+SELECT key_id FROM key_masters WHERE subject IN (
+    SELECT subject FROM key_subjects
+    WHERE lower(hex(key_ref)) IN (SELECT value FROM json_each(?))
+);
+
+-- name: destroy_masters
+DELETE FROM key_masters WHERE subject IN (
+    SELECT subject FROM key_subjects
+    WHERE lower(hex(key_ref)) IN (SELECT value FROM json_each(?))
+);
+
+-- name: forget_subjects
+DELETE FROM key_subjects WHERE lower(hex(key_ref)) IN (SELECT value FROM json_each(?));
+
+-- name: every_pending
+SELECT number, masters, sealed FROM key_pending ORDER BY number;
+
+-- name: drop_pending
+DELETE FROM key_pending WHERE number = ?;
+
+-- name: replace_pending
+UPDATE key_pending SET masters = ?, sealed = ? WHERE number = ?;
+
+-- name: masters_after
+SELECT subject, grade_domain, community, key_id, sealed FROM key_masters
+WHERE (subject, grade_domain, community) > (?, ?, ?)
+ORDER BY subject, grade_domain, community LIMIT ?;
+
+-- name: move_master
+UPDATE key_masters SET sealed = ? WHERE subject = ? AND grade_domain = ? AND community = ?;

@@ -34,7 +34,6 @@ from maplebridge.errors import InputError, TokenInvalid
 
 TOPIC = "mb.control.keys"
 BATCH_MAX_MASTERS = 1000
-_EPOCH_BYTES = 8
 _MLKEM_PUBLIC_BYTES = 1184
 _MLKEM_SEED_BYTES = 64
 _X25519_BYTES = 32
@@ -42,6 +41,8 @@ _X25519_BYTES = 32
 _VERSION_MAX = 0xFFFFFFFF
 _IDENTIFIER_MAX_CHARS = 512
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_EPOCH = re.compile(rb"\d{4}-W\d{2}(\.\d{2})?")
+_WEEK_CHARS = 8
 
 _BATCH_SCHEMA = fastavro.parse_schema(
     {
@@ -97,14 +98,18 @@ class NewMaster:
 
 @dataclass(frozen=True)
 class BrokerPublicKey:
-    """The key broker's transport key of one epoch (ISO week, `2026-W47`)."""
+    """The key broker's transport key of one epoch.
+
+    epoch: an ISO week, `2026-W47`, or one that was begun within it, `2026-W47.01`: a later
+    epoch has the greater name.
+    """
 
     epoch: str
     mlkem: bytes = field(repr=False)
     x25519: bytes = field(repr=False)
 
     def encode(self) -> str:
-        """Return base64 of epoch (8 bytes) || ML-KEM-768 (1,184) || X25519 (32)."""
+        """Return base64 of epoch (8 or 11 bytes) || ML-KEM-768 (1,184) || X25519 (32)."""
         return base64.b64encode(self.epoch.encode() + self.mlkem + self.x25519).decode()
 
     @classmethod
@@ -112,13 +117,11 @@ class BrokerPublicKey:
         """Raises InputError if `text` is no such key."""
         try:
             raw = base64.b64decode(text, validate=True)
-            if len(raw) != _EPOCH_BYTES + _MLKEM_PUBLIC_BYTES + _X25519_BYTES:
+            halves = raw[-_MLKEM_PUBLIC_BYTES - _X25519_BYTES :]
+            epoch = raw.removesuffix(halves)
+            if not _EPOCH.fullmatch(epoch):
                 raise ValueError("length")
-            key = cls(
-                raw[:_EPOCH_BYTES].decode("ascii"),
-                raw[_EPOCH_BYTES:-_X25519_BYTES],
-                raw[-_X25519_BYTES:],
-            )
+            key = cls(epoch.decode(), halves[:-_X25519_BYTES], halves[-_X25519_BYTES:])
             key._hybrid()
         except ValueError as exc:
             raise InputError(
@@ -126,6 +129,9 @@ class BrokerPublicKey:
                 todo="Set MAPLEBRIDGE_KEY_BROKER_PUBLIC_KEY to what /v1/keys/public answers.",
             ) from exc
         return key
+
+    def is_of(self, week: str) -> bool:
+        return self.epoch[:_WEEK_CHARS] == week
 
     def wrap(self, plain: bytes, *, department: str) -> bytes:
         """Return `plain` (see `encode_batch`) so that only the broker opens it."""

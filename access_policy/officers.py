@@ -1,8 +1,8 @@
-"""Who decides on grants: the file officers.yaml."""
+"""Who decides on grants and on persons' rights: the file officers.yaml."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -38,6 +38,18 @@ class Officers(BaseModel):
         """Return the officer who acts as `principal`, None if nobody does."""
         name = principal.removeprefix(PREFIX)
         return self.officers.get(name) if name != principal else None
+
+    def known(self, name: str) -> Officer:
+        """Raises InputError, which names those there are, if there is none of this name."""
+        if name not in self.officers:
+            raise InputError(
+                f"there is no officer {name}.", todo=f"Officers: {', '.join(self.officers)}."
+            )
+        return self.officers[name]
+
+    def answering(self, names: Collection[str], department: str) -> int:
+        """Return how many different ones of these officers answer for a department."""
+        return sum(self.known(name).answers_for(department) for name in set(names))
 
     @property
     def principals(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import Literal
 
 from maplebridge.access_policy.consumers import Consumers, load_consumers
 from maplebridge.access_policy.engine import Verdict
@@ -118,6 +119,25 @@ class Policies:
         contact = self.whom_to_ask(verdict.rule, app=app, department="")
         return ReadPlan(
             app, purpose, name, community, self.version, verdict.allowed, verdict.rule, contact
+        )
+
+    def about_person(
+        self,
+        action: Literal["erase", "hand_over"],
+        office: str,
+        purpose: str,
+        *,
+        department: str,
+        grade: int,
+        officers: int,
+    ) -> Verdict:
+        """Tell whether officers may erase a person, or hand a person a copy of its own.
+
+        office: a consumer's name. grade: of the person's fields at the department, 3 or 4.
+        officers: how many different ones ask.
+        """
+        return self._judge.about_person(
+            action, office, purpose, department=department, grade=grade, officers=officers
         )
 
     def subscriptions(self, app: str) -> tuple[tuple[str, str], ...]:

@@ -72,6 +72,7 @@ _NO_POLICY = {
     "unknown-community": "No such community is known.",
     "not-in-contract": "The contract has no such field of this grade.",
     "principal": "Only the delivery service asks for pseudonyms, by the plan of its consumer.",
+    "erased": "The key was destroyed by an erasure.",
     "needs-plaintext": "This form is made from the plain value, which a stream does not have.",
     "needs-event-id": "A sealed field opens only with its event's id, which this view replaces.",
 }

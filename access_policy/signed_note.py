@@ -87,7 +87,7 @@ def split_note(note: str) -> tuple[str, list[str]]:
     text, blank, below = note.rpartition("\n\n")
     lines = below.split("\n")[:-1]
     if not blank or not below.endswith("\n") or len(lines) > _SIGNATURES_MAX:
-        raise AuditCorrupt("a checkpoint is not a signed note.")
+        raise AuditCorrupt("this is no signed note.")
     return text + "\n", lines
 
 
@@ -110,7 +110,7 @@ def _signature_line(line: str) -> tuple[str, bytes, bytes]:
     name, _, encoded = rest.partition(" ")
     data = from_base64(encoded)
     if dash != _DASH or not name or len(data) < 5:
-        raise AuditCorrupt("a checkpoint's signature line cannot be read.")
+        raise AuditCorrupt("a note's signature line cannot be read.")
     return name, data[:4], data[4:]
 
 

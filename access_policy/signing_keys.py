@@ -10,11 +10,12 @@ import threading
 import time
 from collections.abc import Iterable
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from maplebridge.access_policy.acl import SIGNING_TOPIC
 from maplebridge.access_policy.signatures import Enrolment
 from maplebridge.errors import KafkaUnavailable
+from maplebridge.kafka_topics import Record, send
 from maplebridge.schemas import AvroCodec, RegistryClient, load_schema
 from maplebridge.settings import Settings
 
@@ -110,15 +111,15 @@ def enrol(settings: Settings, enrolments: Iterable[Enrolment]) -> None:
     schema = load_schema(SCHEMA)
     codec = AvroCodec(schema, registry.id_of(f"{SIGNING_TOPIC}-value", schema))
     registry.close()
-    producer = Producer(settings.kafka_config(**{"enable.idempotence": True}))
-    failed: list[str] = []
-    for each in enrolments:
-        value = codec.encode({name: getattr(each, name) for name in Enrolment.__dataclass_fields__})
-        producer.produce(
-            SIGNING_TOPIC,
-            value,
-            each.key_id,
-            on_delivery=lambda error, _: failed.append(error.name()) if error else None,
-        )
-    if producer.flush(TIMEOUT_S) or failed:
-        raise KafkaUnavailable(settings.kafka_bootstrap, failed[0] if failed else "no answer")
+    names = Enrolment.__dataclass_fields__
+    send(
+        settings,
+        [
+            Record(
+                SIGNING_TOPIC,
+                each.key_id,
+                codec.encode({name: getattr(each, name) for name in names}),
+            )
+            for each in enrolments
+        ],
+    )

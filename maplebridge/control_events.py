@@ -6,13 +6,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer
-
 from maplebridge.access_policy.signatures import BatchSigner, SigningKey, event_leaf
-from maplebridge.errors import KafkaUnavailable
+from maplebridge.errors import ContractRefused, EventInvalid
+from maplebridge.kafka_topics import Record, read_to_end, send
 from maplebridge.producers.ids import uuid7
 from maplebridge.schemas import (
     Codec,
+    Event,
     RegistryClient,
     Validator,
     load_catalogue,
@@ -21,9 +21,6 @@ from maplebridge.schemas import (
 )
 from maplebridge.schemas.codec import ProofWriter
 from maplebridge.settings import Settings
-from maplebridge.tls import explained
-
-TIMEOUT_S = 10.0
 
 
 def publish(
@@ -43,9 +40,31 @@ def publish(
         value = Codec(catalogue, registry).encode(contract, event)
     finally:
         registry.close()
-    _produce(settings, contract.topic, key.encode(), _signed(settings, contract.topic, key, value))
+    signed = _signed(settings, contract.topic, key, value)
+    send(settings, [Record(contract.topic, key.encode(), signed)])
     event_id: str = event["meta"]["event_id"]
     return event_id
+
+
+def read_events(settings: Settings, event_type: str) -> list[Event]:
+    """Return every event of one type, in order; none if there is no such topic yet.
+
+    What is not an event of the pinned contract is passed.
+    Raises KafkaUnavailable, RegistryUnavailable.
+    """
+    registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
+    codec = Codec(load_catalogue(), registry)
+    group, topic = f"{settings.principal}.control", f"mb.control.{event_type}"
+    events = []
+    try:
+        for record in read_to_end(settings, [topic], group=group):
+            try:
+                events.append(codec.decode(record.value).event)
+            except (EventInvalid, ContractRefused):
+                continue
+    finally:
+        registry.close()
+    return events
 
 
 def _meta(event_type: str, version: int, transition: str) -> dict[str, Any]:
@@ -80,21 +99,3 @@ def _signed(settings: Settings, topic: str, key: str, value: bytes) -> bytes:
     signer = BatchSigner(settings.principal, SigningKey.decode(text))
     proof = signer.prove([event_leaf(topic, key.encode(), unproven)])[0]
     return unproven + ProofWriter().encode(proof)
-
-
-def _produce(settings: Settings, topic: str, key: bytes, value: bytes) -> None:
-    failed: list[str] = []
-    try:
-        producer = Producer(settings.kafka_config(**{"enable.idempotence": True}))
-        producer.produce(
-            topic,
-            value,
-            key,
-            on_delivery=lambda error, _: failed.append(error.name()) if error else None,
-        )
-        unsent = producer.flush(TIMEOUT_S)
-    except KafkaException as exc:
-        unsent, failed = 0, [exc.args[0].name()]
-    if unsent or failed:
-        error = KafkaUnavailable(settings.kafka_bootstrap, failed[0] if failed else "no answer")
-        raise explained(error, tls_ca=settings.tls_ca)

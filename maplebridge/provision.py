@@ -15,10 +15,12 @@ from maplebridge.access import end_overlaps
 from maplebridge.access_policy.acl import (
     ACCESS_TOPIC,
     ANSWERS_TOPIC,
+    ERASED_TOPIC,
     GRANTS_TOPIC,
     KEYS_TOPIC,
     SIGNING_TOPIC,
     app_principal,
+    orders_topic,
     out_topic,
     sync_rules,
 )
@@ -31,6 +33,7 @@ from maplebridge.access_policy.audit.topic import SCHEMA as ACCESS_SCHEMA
 from maplebridge.access_policy.broker.service import provision as provision_key_broker
 from maplebridge.access_policy.broker.store import administer
 from maplebridge.access_policy.consumers import load_consumers
+from maplebridge.access_policy.erasure.orders import ACKNOWLEDGED, ORDERED
 from maplebridge.access_policy.grant_log import FixedGrants
 from maplebridge.access_policy.officers import load_officers
 from maplebridge.access_policy.signatures import Enrolment, SigningKey
@@ -97,8 +100,10 @@ def wanted_topics(
         TopicSpec(KEYS_TOPIC, 1, EPOCH_MS),
         TopicSpec(SIGNING_TOPIC, 1),
         TopicSpec(ANSWERS_TOPIC),
+        TopicSpec(ERASED_TOPIC, 1),
         TopicSpec(ACCESS_TOPIC, 1),
     ]
+    topics += [TopicSpec(orders_topic(each), 1) for each in catalogue.departments]
     for contract in catalogue:
         for topic in contract.topics:
             topics.append(TopicSpec(topic))
@@ -139,6 +144,9 @@ def register_schemas(settings: Settings, catalogue: Catalogue, apps: Iterable[st
         f"{ANSWERS_TOPIC}-value": load_schema(RECOGNISED),
         f"{ACCESS_TOPIC}-value": load_schema(ACCESS_SCHEMA),
     }
+    ordered = load_schema(ORDERED)
+    plumbing |= {f"{orders_topic(each)}-value": ordered for each in catalogue.departments}
+    plumbing[f"{ERASED_TOPIC}-value"] = load_schema(ACKNOWLEDGED)
     plumbing |= {f"{out_topic(app)}-value": load_schema("out/view.v1") for app in apps}
     registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
     try:

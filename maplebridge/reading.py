@@ -127,6 +127,20 @@ class Reader:
         self._audit.append([replace(leaf, rows=len(found))])
         return found
 
+    def who_read(
+        self, identifiers: Collection[str], *, about: Collection[str], app: str, purpose: str
+    ) -> list[tuple[Found, frozenset[str]]]:
+        """Return the audit entries that cover some of these ids, with those they cover.
+
+        about: the references of the person who is asked about; the question is an entry that
+        covers them, on disk before anything is returned. Raises AccessDenied with the rule,
+        AuditUnavailable.
+        """
+        consumer = self._policies.consumers.known(app)
+        leaf = self._permitted(app, purpose, "audit", consumer.region)
+        self._audit.append([replace(leaf, cover=cover(about))])
+        return list(self._audit.covering(identifiers))
+
     def export_audit(self, path: Path, *, app: str, purpose: str) -> int:
         """Write the whole log to `path` and return how many leaves; asked and audited before."""
         consumer = self._policies.consumers.known(app)

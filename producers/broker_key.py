@@ -1,4 +1,4 @@
-"""The key broker's public key of this week, to which new masters are wrapped."""
+"""The key broker's public key of this epoch, to which new masters are wrapped."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from maplebridge.producers.spool import Spool
 from maplebridge.settings import Settings
 
 _REMEMBERED = "key broker's public key"
+_NOT_BEFORE = "key broker's oldest epoch in use"
 
 
 def _now() -> datetime:
@@ -29,6 +30,15 @@ class BrokerKey:
         self._spool = spool
         self._now = now
         self._known: BrokerPublicKey | None = None
+        self._not_before = spool.recall(_NOT_BEFORE) or ""
+
+    def use_no_older(self, epoch: str) -> None:
+        """Wrap to no key of an epoch before this one from now on.
+
+        Raises DepartmentStoreUnavailable.
+        """
+        self._not_before = max(epoch, self._not_before)
+        self._spool.remember(_NOT_BEFORE, self._not_before)
 
     def current(self) -> BrokerPublicKey:
         """Return the key of the settings while its week lasts, and then the broker's own.
@@ -40,9 +50,12 @@ class BrokerKey:
         week = epoch_of(self._now())
         if self._known is None and self._settings.key_broker_public_key:
             self._known = BrokerPublicKey.decode(self._settings.key_broker_public_key)
-        if self._known is None or self._known.epoch != week:
+        if self._known is None or not self._serves(self._known, week):
             self._known = self._asked(week)
         return self._known
+
+    def _serves(self, key: BrokerPublicKey, week: str) -> bool:
+        return key.is_of(week) and key.epoch >= self._not_before
 
     def _asked(self, week: str) -> BrokerPublicKey:
         """Ask the broker; while it is away, use what it gave before in the same week."""
@@ -53,7 +66,7 @@ class BrokerKey:
             remembered = self._spool.recall(_REMEMBERED)
             if remembered is not None:
                 key = BrokerPublicKey.decode(remembered)
-                if key.epoch == week:
+                if self._serves(key, week):
                     return key
             raise
         with suppress(DepartmentStoreUnavailable):  # the broker is asked again after a restart

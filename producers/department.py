@@ -15,6 +15,7 @@ from maplebridge.errors import EventInvalid, InputError, MapleBridgeError
 from maplebridge.producers.amendments import Amendments
 from maplebridge.producers.batch import RETRACTION, Batch
 from maplebridge.producers.delivery import Delivery
+from maplebridge.producers.erasures import Erasures
 from maplebridge.producers.import_state import ImportState
 from maplebridge.producers.parts import Parts, make_parts
 from maplebridge.producers.preparation import Envelope
@@ -89,6 +90,7 @@ class Department:
             self._release()
             raise
         self._parts.sender.start()
+        self._parts.erasures.start()
         return self
 
     def contract(self, event_type: str) -> Contract:
@@ -258,6 +260,11 @@ class Department:
     def imports(self) -> ImportState:
         """What was imported; it is committed with the events that `Batch.publish` takes."""
         return self._open_parts.imports
+
+    @property
+    def erasures(self) -> Erasures:
+        """What the department was ordered to erase; an open department does it by itself."""
+        return self._open_parts.erasures
 
     @property
     def amendments(self) -> Amendments:

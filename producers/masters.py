@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -41,6 +42,18 @@ class MasterAnnouncer:
         self._under_way: list[KeyBatch] = []
         self._reached = 0
         self._failed: KafkaError | None = None
+        self._turning = threading.Lock()
+
+    def use_no_older(self, epoch: str) -> None:
+        """Wrap to no older epoch's key, once what is under way is acknowledged."""
+        with self._turning:
+            self._broker_key.use_no_older(epoch)
+
+    @property
+    def is_under_way(self) -> bool:
+        """True while announcements are on their way, perhaps wrapped to an older key."""
+        with self._turning:
+            return bool(self._under_way)
 
     @property
     def acknowledged(self) -> int:
@@ -68,6 +81,10 @@ class MasterAnnouncer:
         Raises RegistryUnavailable, KeyBrokerUnavailable, KeyWithheld, ContractRefused,
         DepartmentStoreUnavailable.
         """
+        with self._turning:
+            self._advance(kafka)
+
+    def _advance(self, kafka: KafkaLine) -> None:
         if self._under_way or self._reached >= self._keys.last_pending:
             return
         batches = self._keys.pending(after=self._reached)

@@ -11,6 +11,7 @@ from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.signatures import BatchSigner, SigningKey
 from maplebridge.producers.amendments import Amendments
 from maplebridge.producers.broker_key import BrokerKey
+from maplebridge.producers.erasures import Erasures
 from maplebridge.producers.framing import Framer
 from maplebridge.producers.import_state import ImportState
 from maplebridge.producers.intake import Intake
@@ -39,6 +40,7 @@ class Parts:
     refusals: Refusals
     intake: Intake
     sender: Sender
+    erasures: Erasures
 
 
 def make_parts(
@@ -66,14 +68,17 @@ def make_parts(
     refusals = Refusals(store, spool, lifecycles, imports, amendments)
     ids = SchemaIds(registry, spool)
     signer = BatchSigner(department, key)
+    announcer = MasterAnnouncer(store, keys, BrokerKey(settings, spool), ids, signer)
     sender = Sender(
         KafkaLine(settings),
         spool,
         refusals,
-        MasterAnnouncer(store, keys, BrokerKey(settings, spool), ids, signer),
+        announcer,
         Framer(department, spool, ids, signer),
     )
     held.callback(sender.close)
+    erasures = Erasures(settings, store, keys, announcer, ids, signer)
+    held.callback(erasures.close)
     preparation = Preparation(
         department,
         settings,
@@ -94,5 +99,14 @@ def make_parts(
         sender=sender,
     )
     return Parts(
-        store, spool, preparation, lifecycles, imports, amendments, refusals, intake, sender
+        store,
+        spool,
+        preparation,
+        lifecycles,
+        imports,
+        amendments,
+        refusals,
+        intake,
+        sender,
+        erasures,
     )

@@ -96,12 +96,15 @@ class EventSealer:
         self._top = [self._place(each, each.scope, "") for each in _groups(contract, "")]
         self._items = {name: _groups(contract, f"{name}[].") for name in _arrays(contract)}
         self._item_places: dict[tuple[str, int], list[_Place]] = {}
+        self._erasures = keys.erasures
 
     def seal(self, event: Event) -> None:
         """Seal `event`, which the contract's validator has passed, and fill meta.key_refs.
 
         Raises EventInvalid if a value is too long to be sealed, or to identify a person.
         """
+        if self._erasures != self._keys.erasures:
+            self._forget()
         _apply(self._raises, event)
         meta = event["meta"]
         event_id = prefixed(meta["event_id"])
@@ -112,6 +115,13 @@ class EventSealer:
                 _apply(self._item_raises[name], item)
                 for place in self._item_places.get((name, index)) or self._places(name, index):
                     self._seal(item, place, meta, event_id)
+
+    def _forget(self) -> None:
+        """Keep no key of what was destroyed."""
+        self._erasures = self._keys.erasures
+        of_arrays = (group for groups in self._items.values() for group in groups)
+        for group in (*(place.group for place in self._top), *of_arrays):
+            group.known.clear()
 
     def _seal(
         self, record: dict[str, Any], place: _Place, meta: dict[str, Any], event_id: bytes

@@ -14,6 +14,8 @@ PLUMBING = frozenset(
     {
         *INLINED,
         "maplebridge.entry.Recognised",
+        "maplebridge.erasure.Acknowledged",
+        "maplebridge.erasure.Ordered",
         "maplebridge.keys.master.Created",
         "maplebridge.keys.signing.Enrolled",
         "maplebridge.access.Recorded",

@@ -37,7 +37,15 @@ _TEXTS = (
 _PLAIN = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
 
 Action = Literal[
-    "access.delivered", "access.queried", "access.decrypted", "access.denied", "access.explained"
+    "access.delivered",
+    "access.queried",
+    "access.decrypted",
+    "access.denied",
+    "access.explained",
+    "erasure.requested",
+    "erasure.completed",
+    "hold.added",
+    "hold.lifted",
 ]
 
 

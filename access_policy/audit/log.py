@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -11,8 +11,9 @@ from typing import Any, Self
 
 import psycopg
 
-from maplebridge.access_policy.audit.leaf import Leaf, decode_leaf
+from maplebridge.access_policy.audit.leaf import Leaf, commit, decode_leaf
 from maplebridge.access_policy.audit.store import DATABASE, connect, statement, to_cover, translated
+from maplebridge.access_policy.merkle import split_hashes
 from maplebridge.errors import InputError
 from maplebridge.settings import Settings
 
@@ -104,6 +105,25 @@ class AuditLog:
                 if len(found) >= limit:
                     break
         return found
+
+    def covering(self, identifiers: Collection[str]) -> Iterator[tuple[Found, frozenset[str]]]:
+        """Yield every leaf that covers some of these ids, oldest first, with those it covers.
+
+        It computes a commitment for each leaf and id. Raises AuditUnavailable.
+        """
+        with (
+            self._connected() as connection,
+            connection.transaction(),
+            connection.cursor(name="covering") as cursor,
+        ):
+            cursor.execute(statement("covered"))
+            for index, body, salt, commitments in cursor:
+                held = frozenset(split_hashes(bytes(commitments)))
+                met = frozenset(
+                    each for each in identifiers if commit(each, salt=bytes(salt)) in held
+                )
+                if met:
+                    yield Found(index, decode_leaf(body)), met
 
     def size(self) -> int:
         """Return the number of leaves; raises AuditUnavailable."""

@@ -42,6 +42,13 @@ TABLES: dict[str, LiteralString] = {
     "subject": "department, key_ref, scope_kind, epoch, wrapped",
     "master": "key_id, version, department, key_ref, scope_kind, grade_domain, community,"
     " epoch, wrapped, received_at",
+    "erasure": "erasure_id, ground, officers, requested_at, due_at, at_once, announced, number,"
+    " executed_at, epochs, report, certificate, completed",
+    "erasure_subject": "erasure_id, department, key_ref",
+    "erased_ref": "department, key_ref, erasure_id",
+    "erased_master": "key_id",
+    "hold": "hold_id, case_ref, basis, reason, until, officer, added_at, lifted_at, lifted_by",
+    "held_subject": "hold_id, department, key_ref",
 }
 """In the order in which they refer to each other."""
 _CHUNK_BYTES = 1 << 20

@@ -18,7 +18,7 @@ from maplebridge.access_policy.keytransport import BrokerPrivateKey
 from maplebridge.errors import IntegrityError
 
 _SUFFIX = ".sealed"
-_NAME = re.compile(r"\d{4}-W\d{2}")
+_NAME = re.compile(r"\d{4}-W\d{2}(\.\d{2})?")
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def ensure_epoch(connection: Connection, files: EpochFiles, *, now: datetime) ->
 
 
 def this_epoch(connection: Connection) -> str:
-    """Return the week by the database's clock."""
+    """Return the newest epoch of this week by the database's clock, begun or to be begun."""
     (epoch,) = connection.execute(statement("this_epoch")).fetchone() or ("",)
     return str(epoch)
 
@@ -59,6 +59,20 @@ def begin_epoch(connection: Connection, files: EpochFiles, epoch: str) -> None:
     """
     with connection.transaction():
         _begin(connection, files, epoch, "begin_epoch")
+
+
+def begin_another(connection: Connection, files: EpochFiles) -> str:
+    """Begin a further epoch within the week, such as 2026-W47.01; return its name.
+
+    connection: the administrator's. It is used from then on, and older ones stay until their
+    turn. Raises as `begin_epoch`.
+    """
+    with connection.transaction():
+        connection.execute(statement("lock_epochs"))
+        week, _, number = this_epoch(connection).partition(".")
+        epoch = f"{week}.{int(number or 0) + 1:02}"
+        _begin(connection, files, epoch, "insert_epoch")
+    return epoch
 
 
 def destroy_epoch(connection: Connection, files: EpochFiles, epoch: str) -> bool:

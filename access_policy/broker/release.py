@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
@@ -35,6 +35,8 @@ from maplebridge.access_policy.suites import SUITES
 from maplebridge.errors import AccessDenied, AuditUnavailable, InputError, Unavailable
 
 PSEUDONYM_PRINCIPAL = "deliver"
+ERASED = "erased"
+"""The rule that withholds a key that an erasure has destroyed."""
 IDS = "ids"
 """Stands in an audit entry for the paths of ids: which field one is from the broker is not told."""
 _log = logging.getLogger(__name__)
@@ -123,7 +125,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A token per item, None where the subject is unknown."""
+    """A token per item, empty where the subject was erased, None where it is unknown."""
 
     decision_id: str
     tokens: tuple[str | None, ...]
@@ -168,7 +170,8 @@ class Broker:
         app = _app_of(principal)
         _check_count(len(items))
         masters = self.vault.masters(item.key_id for item in items)
-        judge = _Judge(self._decider, app, purpose)
+        erased = self.vault.erased(i.key_id for i in items if i.key_id not in masters)
+        judge = _Judge(self._decider, app, purpose, erased)
         judged = [judge(item, masters.get(item.key_id)) for item in items]
         decided = tuple(each for each in judged if each is not None)
         decision_id = self._record("keys", principal, app, purpose, judge.version, decided)
@@ -192,12 +195,11 @@ class Broker:
         joined = [item for item in items if isinstance(item, SubjectRef) and item.joined]
         subjects = [(item.department, item.key_ref) for item in joined]
         known = self.vault.identifiers(subjects) if subjects else {}
+        erased = self.vault.erased_subjects(each for each in subjects if each not in known)
         root = self.vault.epochs.pseudonym_root
         made = Pseudonyms(root, purpose=purpose, consumer=consumer)
-        tokens = [_token(made, item, known) for item in items]
-        decided = tuple(
-            _given(item) for item, token in zip(items, tokens, strict=True) if token is not None
-        )
+        tokens = [_token(made, item, known, erased) for item in items]
+        decided = tuple(_given(item) for item, token in zip(items, tokens, strict=True) if token)
         decision_id = self._record("pseudonyms", principal, consumer, purpose, "", decided)
         return Tokens(decision_id, tuple(tokens))
 
@@ -229,14 +231,18 @@ class Broker:
 class _Judge:
     """Decides each item of one request; the policy is asked once for equal questions."""
 
-    def __init__(self, decider: Decider, app: str, purpose: str) -> None:
+    def __init__(self, decider: Decider, app: str, purpose: str, erased: Collection[bytes]) -> None:
         self._decider = decider
         self._app = app
         self._purpose = purpose
+        self._erased = erased
         self._known: dict[tuple[str, str, int, str, str], Ruling] = {}
         self.version = ""
 
     def __call__(self, item: KeyRequest, master: Master | None) -> Decided | None:
+        if item.key_id in self._erased:
+            asked = (item.event_type, item.path, item.grade)
+            return Decided(False, ERASED, "", "", *asked, "absent", key_id=item.key_id.hex())
         if master is None or master.version != item.key_version:
             return None
         if item.grade != master.grade_domain or item.suite not in SUITES:
@@ -274,14 +280,19 @@ class _Judge:
 
 
 def _token(
-    made: Pseudonyms, item: PseudonymRequest, known: Mapping[Subject, tuple[str, str]]
+    made: Pseudonyms,
+    item: PseudonymRequest,
+    known: Mapping[Subject, tuple[str, str]],
+    erased: Collection[Subject],
 ) -> str | None:
     if isinstance(item, IdRef):
         return made.id(item.id)
     if not item.joined:
         return made.in_department(item.department, item.key_ref)
-    subject = known.get((item.department, item.key_ref))
-    return made.joined(*subject) if subject else None
+    whose = (item.department, item.key_ref)
+    if whose in erased:
+        return ""
+    return made.joined(*known[whose]) if whose in known else None
 
 
 def _given(item: PseudonymRequest) -> Decided:
@@ -295,9 +306,9 @@ def _given(item: PseudonymRequest) -> Decided:
 
 
 def _answer(item: KeyRequest, master: Master | None, decided: Decided | None) -> Answer:
-    if master is None or decided is None:
+    if decided is None:
         return Unknown()
-    if not decided.allowed:
+    if master is None or not decided.allowed:
         return Withheld(decided.rule, _reason(item, decided))
     return derive_field_key(
         master, suite=item.suite, event_type=item.event_type, path=item.path, grade=item.grade
@@ -305,6 +316,8 @@ def _answer(item: KeyRequest, master: Master | None, decided: Decided | None) ->
 
 
 def _reason(item: KeyRequest, decided: Decided) -> str:
+    if decided.rule == ERASED:
+        return "the key was destroyed by an erasure"
     if decided.rule == "grade-domain":
         return f"the key is not one of grade L{item.grade} and suite {item.suite}"
     if decided.rule == "default-deny":

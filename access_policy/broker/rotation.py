@@ -61,13 +61,15 @@ def rotate(
     *,
     is_taken_in: Callable[[], bool],
     overlap: timedelta = OVERLAP,
+    unused: Collection[str] = (),
     drop_lost: Sequence[str] = (),
 ) -> Iterator[Step]:
     """Begin this week's epoch, rewrap what survives, and destroy the epochs that are over.
 
     connection: in autocommit; the administrator's if something is to be dropped. is_taken_in:
     whether the broker has taken in every announcement; while it has not, no private half is
-    destroyed. drop_lost: epochs whose files are lost for good, to be deleted with the masters
+    destroyed. unused: epochs that are over sooner, since no department wraps to
+    them any more. drop_lost: epochs whose files are lost for good, to be deleted with the masters
     under them. Raises IntegrityError if the root is another or a row was altered, InputError
     if an epoch to drop is not lost; what was committed stays.
     """
@@ -79,7 +81,7 @@ def rotate(
         yield Step("destroyed", old)
     epochs = Epochs.load(connection, files)
     yield from _rewrap(connection, epochs, epoch)
-    where = {"epoch": epoch, "overlap": overlap}
+    where = {"epoch": epoch, "overlap": overlap, "unused": list(unused)}
     for old, until, is_over in connection.execute(statement("older_epochs"), where).fetchall():
         if old in epochs.lost:
             yield Step("lost", old)
@@ -99,7 +101,7 @@ def is_due(
 ) -> bool:
     """Return whether a turn would rewrap or destroy something."""
     epoch = this_epoch(connection)
-    where = {"epoch": epoch, "overlap": overlap, "lost": list(lost)}
+    where = {"epoch": epoch, "overlap": overlap, "unused": [], "lost": list(lost)}
     over = connection.execute(statement("older_epochs"), where).fetchall()
     return (
         any(is_over for old, _, is_over in over if old not in lost)

@@ -83,6 +83,7 @@ class Vault:
                     epochs.make_department_keys(connection, epoch=epochs.newest, department=each)
 
         def insert(connection: Connection, epochs: Epochs) -> int:
+            connection.execute(statement("share_erasures"))
             subjects = _subject_rows(connection, epochs, epochs.newest, masters)
             rows = _master_rows(connection, epochs, epochs.newest, [new.master for new in masters])
             with _while_epoch_lasts(epochs.newest):
@@ -99,7 +100,8 @@ class Vault:
         Raises IntegrityError if a row was altered, StoreUnavailable.
         """
         wanted = set(key_ids)
-        found = self._cache.known(wanted)
+        number = self._last_erasure()
+        found = self._cache.known(wanted, number)
         missing = sorted(wanted - found.keys())
         if missing:
 
@@ -111,20 +113,35 @@ class Vault:
                 }
 
             read = self._under(read_rows)
-            self._cache.add(read)
+            self._cache.add(read, number)
             found |= read
         return found
+
+    def erased(self, key_ids: Iterable[bytes]) -> set[bytes]:
+        """Return those of these masters that an erasure has destroyed. Raises StoreUnavailable."""
+        wanted = {"key_ids": sorted(set(key_ids))}
+        if not wanted["key_ids"]:
+            return set()
+        with self._connections.use() as connection:
+            return {
+                bytes(row[0]) for row in connection.execute(statement("erased_masters"), wanted)
+            }
+
+    def erased_subjects(self, subjects: Iterable[Subject]) -> set[Subject]:
+        """Return those of these subjects that were erased. Raises StoreUnavailable."""
+        wanted = sorted(set(subjects))
+        if not wanted:
+            return set()
+        with self._connections.use() as connection:
+            found = connection.execute(statement("erased_refs"), columns_of(wanted))
+            return {(department, key_ref) for department, key_ref in found}
 
     def identifiers(self, subjects: Sequence[Subject]) -> dict[Subject, tuple[str, str]]:
         """Return (scope kind, identifier) of the known ones of these subjects.
 
         Raises IntegrityError if a row was altered, StoreUnavailable.
         """
-        wanted = sorted(set(subjects))
-        columns = {
-            "departments": [department for department, _ in wanted],
-            "key_refs": [key_ref for _, key_ref in wanted],
-        }
+        columns = columns_of(sorted(set(subjects)))
 
         def read(connection: Connection, epochs: Epochs) -> dict[Subject, tuple[str, str]]:
             rows = connection.execute(statement("subjects"), columns).fetchall()
@@ -139,6 +156,11 @@ class Vault:
         """Raises StoreUnavailable if the database does not answer."""
         with self._connections.use() as connection:
             connection.execute("SELECT 1")
+
+    def _last_erasure(self) -> int:
+        with self._connections.use() as connection:
+            (number,) = connection.execute(statement("last_erasure")).fetchone() or (0,)
+        return int(number)
 
     def refresh(self) -> None:
         """Read the epochs anew, and forget those that are destroyed. Raises as the class does."""
@@ -165,22 +187,30 @@ class Vault:
 
 
 class _MasterCache:
-    """Masters lately read, forgotten after at most twice `_CACHED_S`."""
+    """Masters lately read, forgotten at an erasure and after at most twice `_CACHED_S`.
+
+    erasure: the number of the last one by the time at which the masters were, or are, read.
+    """
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
+        self._erasure = 0
         self._recent: dict[bytes, Master] = {}
         self._older: dict[bytes, Master] = {}
         self._turned = time.monotonic()
 
-    def known(self, key_ids: Iterable[bytes]) -> dict[bytes, Master]:
+    def known(self, key_ids: Iterable[bytes], erasure: int) -> dict[bytes, Master]:
         with self._mutex:
+            if erasure > self._erasure:
+                self._recent, self._older, self._erasure = {}, {}, erasure
             self._turn(0)
             both = self._older | self._recent if self._older else self._recent
             return {key_id: both[key_id] for key_id in key_ids if key_id in both}
 
-    def add(self, masters: dict[bytes, Master]) -> None:
+    def add(self, masters: dict[bytes, Master], erasure: int) -> None:
         with self._mutex:
+            if erasure < self._erasure:
+                return  # one of them may have been erased since it was read
             self._turn(len(masters))
             self._recent |= masters
 
@@ -191,6 +221,15 @@ class _MasterCache:
             self._older = {} if now - self._turned > 2 * _CACHED_S else self._recent
             self._recent = {}
             self._turned = now
+
+
+def columns_of(subjects: Iterable[Subject]) -> dict[str, list[str]]:
+    """Return subjects as the parameters `departments` and `key_refs` of a statement."""
+    listed = list(subjects)
+    return {
+        "departments": [department for department, _ in listed],
+        "key_refs": [key_ref for _, key_ref in listed],
+    }
 
 
 def read_master(connection: Connection, epochs: Epochs, row: Sequence[Any]) -> Master:

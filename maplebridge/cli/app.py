@@ -46,6 +46,8 @@ GROUPS = {
     "breakglass": "breakglass:commands",
     "keys": "keys:commands",
     "audit": "audit:commands",
+    "erase": "erase:commands",
+    "rights": "rights:commands",
     "witness": "witness:commands",
     "projection": "projection:commands",
     "deadletter": "deadletter:commands",

@@ -107,6 +107,9 @@ class MemoryVault:
     def masters(self, key_ids: Iterable[bytes]) -> dict[bytes, Master]:
         return {key_id: self.kept[key_id] for key_id in key_ids if key_id in self.kept}
 
+    def erased(self, key_ids: Iterable[bytes]) -> set[bytes]:
+        return set()
+
     def check(self) -> None:
         pass
 

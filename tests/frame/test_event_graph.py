@@ -7,10 +7,12 @@ from graphlib import TopologicalSorter
 from maplebridge.access_policy.acl import (
     ACCESS_TOPIC,
     ANSWERS_TOPIC,
+    ERASED_TOPIC,
     GRANTS_TOPIC,
     KEYS_TOPIC,
     SIGNING_TOPIC,
     Rule,
+    orders_topic,
     out_topic,
     wanted_rules,
 )
@@ -69,6 +71,8 @@ def test_every_topic_of_the_graph_is_made_and_no_other() -> None:
         ACCESS_TOPIC,
         KEYS_TOPIC,
         SIGNING_TOPIC,
+        ERASED_TOPIC,
+        *map(orders_topic, catalogue.departments),
         *(contract.topic for contract in catalogue.control),
     }
 
@@ -107,6 +111,20 @@ def test_kafka_lets_each_stage_do_its_part() -> None:
     for department in catalogue.departments:
         assert rights(rules, f"dept-{department}", "READ", ANSWERS_TOPIC)
         assert not rights(rules, f"dept-{department}", "WRITE", ANSWERS_TOPIC)
+
+
+def test_a_department_alone_reads_what_it_is_to_erase_and_each_may_answer() -> None:
+    catalogue = load_catalogue()
+    rules = wanted_rules(catalogue, APPS)
+    principals = {rule[0] for rule in rules}
+    departments = {f"dept-{each}" for each in catalogue.departments}
+    for department in catalogue.departments:
+        topic = orders_topic(department)
+        readers = {who for who in principals if rights(rules, who, "READ", topic)}
+        assert readers == {f"dept-{department}"}
+        assert not [who for who in principals if rights(rules, who, "WRITE", topic)]
+    assert {who for who in principals if rights(rules, who, "WRITE", ERASED_TOPIC)} == departments
+    assert not [who for who in principals if rights(rules, who, "READ", ERASED_TOPIC)]
 
 
 def test_only_departments_write_the_record_and_only_combine_reads_it() -> None:

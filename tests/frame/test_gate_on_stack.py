@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from maplebridge.approvals import TOPIC, approved_gradings
+from maplebridge.approvals import EVENT_TYPE, approved_gradings
 from maplebridge.cli import main
 from maplebridge.schemas import RegistryClient, load_catalogue
 from maplebridge.schemas.ratchet import Weakening
@@ -44,7 +44,7 @@ def test_what_officers_approved_on_kafka_lets_a_version_pass_beside_the_registry
     code, told = run(capsys, "schema", "diff", "registry", new, "--home", home)
     assert (code, told["compatible"], told["ratchet"]) == (3, True, False)
     producer = Producer(provisioned.settings("admin").kafka_config())
-    producer.produce(TOPIC, b"not an event")
+    producer.produce(f"mb.control.{EVENT_TYPE}", b"not an event")
     assert producer.flush(20) == 0
     approval = ("schema", "approve", new, "--reason", "Case numbers are public", "--home", home)
     assert run(capsys, *approval, "--by", "S001", "--by", "s001")[0] == 3

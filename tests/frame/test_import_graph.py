@@ -8,12 +8,23 @@ import grimp
 import pytest
 
 BASE = frozenset(
-    {"errors", "kafka_log", "problems", "request_body", "settings", "sql", "tls", "certs"}
+    {
+        "errors",
+        "kafka_log",
+        "kafka_topics",
+        "problems",
+        "request_body",
+        "settings",
+        "sql",
+        "tls",
+        "certs",
+    }
 )
 LOWER = BASE | {"schemas", "access_policy"}
 ALLOWED = {
     "errors": frozenset[str](),
     "kafka_log": frozenset[str](),
+    "kafka_topics": frozenset({"errors", "settings", "tls"}),
     "problems": frozenset({"errors"}),
     "request_body": frozenset[str](),
     "sql": frozenset[str](),

@@ -106,10 +106,12 @@ DO $$ BEGIN
 END $$;
 
 -- What else it may do for one: destroy it when its week is over, if nothing needs its keys.
+-- The administrator may do so sooner.
 CREATE OR REPLACE FUNCTION keys.destroy_epoch(week text)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog
 AS $$ BEGIN
-    IF (to_date(week, 'IYYY"-W"IW') + 7)::timestamp AT TIME ZONE 'UTC' > now() THEN
+    IF session_user = 'mb_key_broker'
+        AND (to_date(left(week, 8), 'IYYY"-W"IW') + 7)::timestamp AT TIME ZONE 'UTC' > now() THEN
         RAISE EXCEPTION 'epoch % is not over', week USING ERRCODE = 'insufficient_privilege';
     END IF;
     -- whoever stores under its keys ends first: each of its rows locks one of them
@@ -117,11 +119,66 @@ AS $$ BEGIN
     DELETE FROM keys.department_key WHERE epoch = week;
     DELETE FROM keys.epoch WHERE epoch = week;
 END $$;
+-- An erasure from its request to its certificate. report: what was destroyed and what was left.
+CREATE TABLE IF NOT EXISTS keys.erasure (
+    erasure_id   uuid PRIMARY KEY,
+    ground       text NOT NULL,
+    officers     text[] NOT NULL,
+    requested_at timestamptz NOT NULL,
+    due_at       timestamptz NOT NULL,
+    at_once      boolean NOT NULL,      -- the epoch is turned for it
+    announced    boolean NOT NULL DEFAULT false, -- the request is an event and an audit leaf
+    number       bigint UNIQUE,         -- in the order of execution; null before
+    executed_at  timestamptz,
+    epochs       text[],                -- under whose keys a copy of what was destroyed may lie
+    report       jsonb,
+    certificate  text,
+    completed    boolean NOT NULL DEFAULT false  -- the certificate is an event and an audit leaf
+);
+
+-- Whose: only until it is executed, since it says that subjects of several departments are one.
+CREATE TABLE IF NOT EXISTS keys.erasure_subject (
+    erasure_id uuid NOT NULL REFERENCES keys.erasure,
+    department text NOT NULL,
+    key_ref    text NOT NULL,
+    PRIMARY KEY (erasure_id, department, key_ref)
+);
+
+-- References of which no master is taken in any more. erasure_id: until its certificate.
+CREATE TABLE IF NOT EXISTS keys.erased_ref (
+    department text NOT NULL,
+    key_ref    text NOT NULL,
+    erasure_id uuid REFERENCES keys.erasure,
+    PRIMARY KEY (department, key_ref)
+);
+CREATE INDEX IF NOT EXISTS erased_ref_by_erasure ON keys.erased_ref (erasure_id);
+
+-- Keys that are gone for good: who asks for one need not ask again.
+CREATE TABLE IF NOT EXISTS keys.erased_master (key_id bytea PRIMARY KEY);
+
+-- What may not be erased: a case (case_ref), or a subject (held_subject).
+CREATE TABLE IF NOT EXISTS keys.hold (
+    hold_id   uuid PRIMARY KEY,
+    case_ref  text,
+    basis     text NOT NULL,
+    reason    text NOT NULL,
+    until     timestamptz NOT NULL,
+    officer   text NOT NULL,
+    added_at  timestamptz NOT NULL DEFAULT now(),
+    lifted_at timestamptz,
+    lifted_by text
+);
+CREATE TABLE IF NOT EXISTS keys.held_subject (
+    hold_id    uuid NOT NULL REFERENCES keys.hold,
+    department text NOT NULL,
+    key_ref    text NOT NULL,
+    PRIMARY KEY (hold_id, department, key_ref)
+);
 
 REVOKE ALL ON SCHEMA keys FROM PUBLIC;
 GRANT USAGE ON SCHEMA keys TO mb_key_broker;
 GRANT SELECT ON ALL TABLES IN SCHEMA keys TO mb_key_broker;
-GRANT INSERT ON keys.department_key, keys.master, keys.subject TO mb_key_broker;
+GRANT INSERT ON keys.department_key, keys.master, keys.subject, keys.erased_master TO mb_key_broker;
 GRANT UPDATE (epoch, wrapped) ON keys.master, keys.subject TO mb_key_broker;
 GRANT UPDATE (share, attempts, opened_at) ON keys.bundle TO mb_key_broker;
 GRANT UPDATE (older_until) ON keys.principal TO mb_key_broker;

@@ -1,0 +1,1 @@
+UPDATE keys.erasure SET announced = true WHERE erasure_id = %(erasure_id)s

@@ -1,0 +1,9 @@
+WITH unlinked AS (
+    DELETE FROM keys.erasure_subject WHERE erasure_id = %(erasure_id)s
+)
+UPDATE keys.erasure
+SET number = (SELECT coalesce(max(number), 0) + 1 FROM keys.erasure),
+    executed_at = now(),
+    epochs = (SELECT coalesce(array_agg(epoch ORDER BY epoch), '{}') FROM keys.epoch),
+    report = %(report)s::jsonb
+WHERE erasure_id = %(erasure_id)s AND executed_at IS NULL
