@@ -19,6 +19,8 @@ LONGEST_SENSITIVE_S = 92 * 24 * 3600
 LONGEST_EMERGENCY_S = 4 * 3600
 EMERGENCY_PURPOSE, EMERGENCY_BASIS = "safety_response", "emergency_life"
 ANY_DEPARTMENT = "any department"
+AT_ONCE = 16
+"""Grants of one app that are not over: all that one row rests on are named in its audit leaf."""
 
 
 class GrantBook:
@@ -176,6 +178,7 @@ class GrantBook:
                 todo="The consumer itself asks, or an officer for it.",
             )
         self.check_terms(step.terms)
+        self._check_count(step)
         if step.terms.emergency:
             self._check_reviews(step)
         return Grant(step.terms, (step,), self._needed(step.terms, ()))
@@ -239,6 +242,19 @@ class GrantBook:
             raise InputError(
                 f"an emergency opens fields for at most {LONGEST_EMERGENCY_S // 3600} hours.",
                 todo="Open them again if it lasts.",
+            )
+
+    def _check_count(self, step: Step) -> None:
+        """Raises InputError if the consumer has as many grants as it may have at once."""
+        held = sum(
+            each.terms.consumer == step.terms.consumer
+            and each.status(step.at) not in ("expired", "revoked")
+            for each in self._grants.values()
+        )
+        if held >= AT_ONCE:
+            raise InputError(
+                f"{step.terms.consumer} has {held} grants that are not over.",
+                todo="Name more fields in one, or revoke what is not needed.",
             )
 
     def _check_reviews(self, step: Step) -> None:

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Literal, NamedTuple, Protocol
 
 from maplebridge.access_policy.acl import APP_PREFIX
@@ -37,6 +38,8 @@ from maplebridge.errors import AccessDenied, AuditUnavailable, InputError, Unava
 PSEUDONYM_PRINCIPAL = "deliver"
 ERASED = "erased"
 """The rule that withholds a key that an erasure has destroyed."""
+DECIDED_S = 1.5
+"""How long after it was decided by a grant a key may still leave."""
 IDS = "ids"
 """Stands in an audit entry for the paths of ids: which field one is from the broker is not told."""
 _log = logging.getLogger(__name__)
@@ -172,9 +175,12 @@ class Broker:
         masters = self.vault.masters(item.key_id for item in items)
         erased = self.vault.erased(i.key_id for i in items if i.key_id not in masters)
         judge = _Judge(self._decider, app, purpose, erased)
+        decided_at = monotonic()
         judged = [judge(item, masters.get(item.key_id)) for item in items]
         decided = tuple(each for each in judged if each is not None)
         decision_id = self._record("keys", principal, app, purpose, judge.version, decided)
+        if monotonic() - decided_at > DECIDED_S and any(each.grant for each in decided):
+            raise AuditUnavailable("the audit log", "so slow that a grant may be over by now")
         answers = tuple(
             _answer(item, masters.get(item.key_id), each)
             for item, each in zip(items, judged, strict=True)

@@ -26,7 +26,7 @@ from maplebridge.access_policy.broker.audited import audit_into, leaves_of
 from maplebridge.access_policy.broker.bundles import Bundles, add_bundle_routes
 from maplebridge.access_policy.broker.http import BODY_MAX_BYTES, create_app
 from maplebridge.access_policy.broker.keywrap import WrappingKey, master_binding
-from maplebridge.access_policy.broker.release import Ruling, Unknown
+from maplebridge.access_policy.broker.release import DECIDED_S, Ruling, Unknown
 from maplebridge.access_policy.broker.store import Connections
 from maplebridge.access_policy.broker.vault import Vault
 from maplebridge.access_policy.envelope import FieldContext, open_field, seal_field
@@ -45,6 +45,7 @@ from maplebridge.errors import (
     AuditUnavailable,
     InputError,
     IntegrityError,
+    KafkaUnavailable,
     KeyBrokerUnavailable,
     KeyWithheld,
 )
@@ -308,9 +309,41 @@ def test_an_error_of_the_policy_is_a_denial_and_is_audited(bench: Bench) -> None
 
 
 def test_a_truthy_answer_of_the_policy_is_not_a_permit(bench: Bench) -> None:
-    bench.rules.decide = lambda *asked: ("yes", "odd", "v1")  # type: ignore[method-assign, assignment]
+    bench.rules.decide = lambda *asked: Ruling("yes", "odd", "v1")  # type: ignore[method-assign, arg-type]
     (answer,) = bench.broker.release(APP, PURPOSE, [ask(OURS)]).answers
     assert isinstance(answer, Withheld)
+
+
+@pytest.mark.parametrize("error", [KafkaUnavailable("kafka"), AuditUnavailable("audit")])
+def test_where_nothing_can_be_decided_nothing_is_released_or_refused(
+    bench: Bench, error: Exception
+) -> None:
+    """T8: grants that are not confirmed are no denial, and no permit: 503, ask again."""
+
+    def decide(*asked: object) -> Ruling:
+        raise error
+
+    bench.rules.decide = decide  # type: ignore[method-assign, assignment]
+    with bench.http() as http:
+        answer = http.post("/v1/keys/release", json=body([ask(OURS)]), auth=(APP, SECRET))
+    assert answer.status_code == 503
+    assert bench.records == []
+
+
+@pytest.mark.parametrize("grant", ["", "G-1"])
+def test_a_key_under_a_grant_does_not_wait_for_a_slow_audit(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, grant: str
+) -> None:
+    """T6: the grant may be revoked meanwhile, so it is decided anew."""
+    bench.rules.decide = lambda *asked: Ruling(True, "r", "v1", grant)  # type: ignore[method-assign]
+    moments = iter([0.0, DECIDED_S + 0.1])
+    monkeypatch.setattr("maplebridge.access_policy.broker.release.monotonic", moments.__next__)
+    if grant:
+        with pytest.raises(AuditUnavailable, match="a grant may be over"):
+            bench.broker.release(APP, PURPOSE, [ask(OURS)])
+    else:
+        assert bench.broker.release(APP, PURPOSE, [ask(OURS)]).answers
+    assert [each.grant for each in bench.records[0].decided] == [grant]
 
 
 def test_only_apps_get_field_keys_and_only_deliver_gets_pseudonyms(bench: Bench) -> None:

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maplebridge import granting
+from maplebridge.access_policy.audit.leaf import TEXT_MAX
 from maplebridge.access_policy.consumers import load_consumers
-from maplebridge.access_policy.grant_book import GrantBook
+from maplebridge.access_policy.grant_book import AT_ONCE, GrantBook
 from maplebridge.access_policy.grants import CLIMBS, Grant, GrantedField, Step, Terms
 from maplebridge.access_policy.officers import load_officers
 from maplebridge.errors import ContractRefused, InputError
@@ -210,6 +212,20 @@ def test_a_clock_that_goes_back_revives_nothing() -> None:
     told.take(step("expired", "acl-sync", at=TERMS.valid_to))
     assert told.over(TERMS.valid_to) == []
     assert told.get("G-1").status(AT) == "expired"
+
+
+def test_an_app_has_at_most_sixteen_grants_at_once() -> None:
+    """An audit leaf names all that a row rests on, and would not hold more."""
+    grants = book()
+    for number in range(AT_ONCE):
+        grants.take(step("requested", APP, replace(TERMS, grant_id=f"G-{number}")))
+    more = step("requested", APP, replace(TERMS, grant_id="G-more"))
+    with pytest.raises(InputError, match="has 16 grants that are not over"):
+        grants.take(more)
+    first = replace(TERMS, grant_id="G-0")
+    grants.take(step("revoked", APP, first, reason="requested"))
+    assert grants.take(more)
+    assert len(",".join(granting.new_grant_id() for _ in range(AT_ONCE))) <= TEXT_MAX
 
 
 def test_a_step_that_comes_twice_counts_once() -> None:
