@@ -23,6 +23,7 @@ from maplebridge.access_policy.grants import Grant, Terms
 from maplebridge.access_policy.logins import principals_with_logins
 from maplebridge.access_policy.officers import load_officers
 from maplebridge.access_policy.policy import Policies
+from maplebridge.errors import MapleBridgeError, Unavailable
 from maplebridge.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -84,8 +85,17 @@ class AclSync:
                     log.info("acl-sync is ready")
                 held, synced_at = active, time.monotonic()
             for grant in self._grants.book.over(clock):
-                self._on_expired(grant)
+                self._tell(grant)
             stop.wait(INTERVAL_S)
+
+    def _tell(self, grant: Grant) -> None:
+        try:
+            self._on_expired(grant)
+        except Unavailable:
+            raise
+        except MapleBridgeError as error:
+            # that it is over holds all the same
+            log.error("%s is over, which cannot be told: %s", grant.terms.grant_id, error)
 
     def _sync(self, active: dict[str, tuple[Terms, ...]]) -> None:
         grants = FixedGrants(*(terms for each in active.values() for terms in each))

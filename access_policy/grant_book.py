@@ -9,7 +9,7 @@ from dataclasses import replace
 from maplebridge.access_policy.acl import app_principal
 from maplebridge.access_policy.consumers import Consumers
 from maplebridge.access_policy.grants import Grant, Status, Step, Terms
-from maplebridge.access_policy.officers import Officers
+from maplebridge.access_policy.officers import PREFIX, Officers
 from maplebridge.errors import InputError
 from maplebridge.schemas import Catalogue, Regions
 
@@ -19,8 +19,12 @@ LONGEST_SENSITIVE_S = 92 * 24 * 3600
 LONGEST_EMERGENCY_S = 4 * 3600
 EMERGENCY_PURPOSE, EMERGENCY_BASIS = "safety_response", "emergency_life"
 ANY_DEPARTMENT = "any department"
-AT_ONCE = 16
-"""Grants of one app that are not over: all that one row rests on are named in its audit leaf."""
+AT_ONCE = 12
+"""Grants that one app holds: all that a row rests on are named in its audit leaf."""
+UNREVIEWED = 3
+"""Openings of one app in emergencies: a further one waits for a review."""
+AT_ONCE_US = 300 * 1_000_000
+"""How far the clock of who opens in an emergency may be from the broker's."""
 
 
 class GrantBook:
@@ -34,6 +38,8 @@ class GrantBook:
         self._consumers = consumers
         self._officers = officers
         self._grants: dict[str, Grant] = {}
+        self._held: dict[str, dict[str, Grant]] = {}
+        self._unreviewed: dict[str, dict[str, Grant]] = {}
         self._latest = 0
 
     def __len__(self) -> int:
@@ -86,8 +92,21 @@ class GrantBook:
         known = self._grants.get(step.terms.grant_id)
         if known is not None and step.event_id in {each.event_id for each in known.steps}:
             return False
-        self._grants[step.terms.grant_id] = self.judge(step)
+        self._keep(self.judge(step))
         return True
+
+    def _keep(self, grant: Grant) -> None:
+        grant_id, consumer = grant.terms.grant_id, grant.terms.consumer
+        self._grants[grant_id] = grant
+        unreviewed = self._unreviewed.setdefault(consumer, {})
+        unreviewed.pop(grant_id, None)
+        if grant.review_due_at is not None:
+            unreviewed[grant_id] = grant
+        if grant.steps[-1].transition in ("accepted", "revoked", "expired"):
+            held = self._held.setdefault(consumer, {})
+            held.pop(grant_id, None)
+            if grant.steps[-1].transition == "accepted":
+                held[grant_id] = grant
 
     def judge(self, step: Step) -> Grant:
         """Return the grant as it would be after the step; raises InputError if it may not be."""
@@ -120,9 +139,13 @@ class GrantBook:
         after = replace(known, steps=(*known.steps, step))
         return replace(after, needed=self._needed(after.terms, after.approved_by))
 
-    def check_terms(self, terms: Terms) -> None:
-        """Raises InputError or ContractRefused if nobody could be granted these terms."""
-        self._consumers.known(terms.consumer)
+    def check_terms(self, terms: Terms, at: int) -> None:
+        """Raises InputError or ContractRefused if nobody could be granted these terms at `at`."""
+        if not self._consumers.known(terms.consumer).topic:
+            raise InputError(
+                f"{terms.consumer} has no topic of its own: nothing could be delivered to it.",
+                todo="Ask for an app that has one; see consumers.yaml.",
+            )
         self._regions.get(terms.region)
         if not terms.fields:
             raise InputError("a grant names at least one field.", todo="Name it: --field.")
@@ -140,8 +163,10 @@ class GrantBook:
                 todo="Ask for a table's release; no grant opens events for it.",
             )
         if terms.emergency:
-            self._check_emergency(terms)
+            self._check_emergency(terms, at)
             return
+        if terms.valid_from > at + LONGEST_S * 1_000_000:
+            raise InputError("a grant begins within a year.", todo="Ask for it later.")
         is_sensitive = any(each.grade >= SENSITIVE for each in terms.fields)
         longest = LONGEST_SENSITIVE_S if is_sensitive else LONGEST_S
         if not 0 < terms.valid_to - terms.valid_from <= longest * 1_000_000:
@@ -172,13 +197,18 @@ class GrantBook:
     def _requested(self, known: Grant | None, step: Step) -> Grant:
         if known is not None:
             raise InputError(f"{step.terms.grant_id} is there already.", todo="Take another id.")
-        if step.by != app_principal(step.terms.consumer) and self._officers.get(step.by) is None:
+        if step.by != app_principal(step.terms.consumer) and not _is_officer(step.by):
             raise InputError(
                 f"{step.by} may not ask for {step.terms.consumer}.",
                 todo="The consumer itself asks, or an officer for it.",
             )
-        self.check_terms(step.terms)
-        self._check_count(step)
+        self.check_terms(step.terms, step.at)
+        renewed = self._grants.get(step.terms.renews or "")
+        if step.terms.renews and (renewed is None or renewed.terms.consumer != step.terms.consumer):
+            raise InputError(
+                f"there is no grant {step.terms.renews} of {step.terms.consumer} to renew.",
+                todo="Leave it out, or name its own.",
+            )
         if step.terms.emergency:
             self._check_reviews(step)
         return Grant(step.terms, (step,), self._needed(step.terms, ()))
@@ -186,6 +216,8 @@ class GrantBook:
     def _check_approval(self, known: Grant, step: Step, status: Status) -> None:
         grant_id, departments = known.terms.grant_id, sorted(self.departments(known.terms))
         officer = self._officers.get(step.by)
+        if officer is not None and not officer.is_in_office(step.at):
+            officer = None
         may = bool(known.terms.emergency) or any(
             officer.answers_for(each) for each in departments if officer
         )
@@ -214,24 +246,20 @@ class GrantBook:
                 f"{known.terms.grant_id} is {status}.",
                 todo=f"Approvals missing: {missing}." if missing else "Leave it.",
             )
+        self._check_count(step)
         if not step.terms_ref:
             raise InputError("the accepted terms have no reference.", todo="Name them: --terms.")
 
     def _check_revocation(self, known: Grant, step: Step) -> None:
-        officer = self._officers.get(step.by)
-        answers = officer is not None and (
-            bool(known.terms.emergency)
-            or any(map(officer.answers_for, self.departments(known.terms)))
-        )
-        if not answers and step.by != app_principal(known.terms.consumer):
+        if not _is_officer(step.by) and step.by != app_principal(known.terms.consumer):
             raise InputError(
                 f"{step.by} may not revoke {known.terms.grant_id}.",
-                todo="Its consumer can, and officers of the departments whose fields it names.",
+                todo="Its consumer can, and any officer.",
             )
         if not step.reason:
             raise InputError("a revocation has a reason.", todo="Name it: --reason.")
 
-    def _check_emergency(self, terms: Terms) -> None:
+    def _check_emergency(self, terms: Terms, at: int) -> None:
         """Raises InputError if terms are not those of an emergency."""
         if (terms.purpose, terms.legal_basis) != (EMERGENCY_PURPOSE, EMERGENCY_BASIS):
             raise InputError(
@@ -243,29 +271,32 @@ class GrantBook:
                 f"an emergency opens fields for at most {LONGEST_EMERGENCY_S // 3600} hours.",
                 todo="Open them again if it lasts.",
             )
+        if abs(terms.valid_from - at) > AT_ONCE_US:
+            raise InputError(
+                "what is opened in an emergency is open at once, or not at all.",
+                todo="Ask when it is needed; check the clock of this machine.",
+            )
 
     def _check_count(self, step: Step) -> None:
-        """Raises InputError if the consumer has as many grants as it may have at once."""
-        held = sum(
-            each.terms.consumer == step.terms.consumer
-            and each.status(step.at) not in ("expired", "revoked")
-            for each in self._grants.values()
-        )
-        if held >= AT_ONCE:
+        """Raises InputError if the consumer holds as many grants as it may at once."""
+        held = self._held.get(step.terms.consumer, {}).values()
+        count = sum(each.status(step.at) not in ("expired", "revoked") for each in held)
+        if count >= AT_ONCE:
             raise InputError(
-                f"{step.terms.consumer} has {held} grants that are not over.",
+                f"{step.terms.consumer} has {count} grants that are not over.",
                 todo="Name more fields in one, or revoke what is not needed.",
             )
 
     def _check_reviews(self, step: Step) -> None:
-        """Raises InputError if an earlier opening of the consumer should have been reviewed."""
-        for each in self._grants.values():
-            due = each.review_due_at
-            if each.terms.consumer == step.terms.consumer and due is not None and step.at >= due:
-                raise InputError(
-                    f"{each.terms.grant_id} of {each.terms.consumer} is not reviewed.",
-                    todo="Review it first: `maplebridge breakglass review`.",
-                )
+        """Raises InputError if earlier openings of the consumer must be reviewed first."""
+        waiting = self._unreviewed.get(step.terms.consumer, {}).values()
+        overdue = [each for each in waiting if step.at >= (each.review_due_at or step.at)]
+        if overdue or len(waiting) >= UNREVIEWED:
+            first = next(iter(overdue or waiting)).terms.grant_id
+            raise InputError(
+                f"{first} of {step.terms.consumer} is not reviewed.",
+                todo="Review it first: `maplebridge breakglass review`.",
+            )
 
     def _check_review(self, known: Grant, step: Step) -> None:
         grant_id = known.terms.grant_id
@@ -274,10 +305,11 @@ class GrantBook:
                 f"{grant_id} has nothing to review.",
                 todo="What was opened in an emergency is reviewed, once.",
             )
-        if self._officers.get(step.by) is None or step.by in (
-            known.requested_by,
-            *known.approved_by,
-        ):
+        if known.status(step.at) == "active":
+            raise InputError(
+                f"{grant_id} is open still.", todo="Review it when it has ended, or close it."
+            )
+        if not _is_officer(step.by) or step.by in (known.requested_by, *known.approved_by):
             raise InputError(
                 f"{step.by} cannot review {grant_id}.",
                 todo="An officer who neither opened nor approved it does.",
@@ -296,3 +328,8 @@ class GrantBook:
             for department, count in self.departments(terms).items()
         }
         return {department: count for department, count in needed.items() if count > 0}
+
+
+def _is_officer(principal: str) -> bool:
+    """Tell whether a signer was enrolled as an officer, who may have left by now."""
+    return principal.startswith(PREFIX)

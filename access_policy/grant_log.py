@@ -1,7 +1,7 @@
 """The topic of grants as one process knows it, confirmed again and again.
 
 Who decides by grants must know that none was revoked meanwhile. So the topic's end is asked
-for every half second, and what was not confirmed for three seconds is not told any more:
+for every half second, and what was not confirmed for 2.5 seconds is not told any more:
 nothing is released then, until Kafka answers.
 """
 
@@ -18,18 +18,24 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from maplebridge.access_policy.acl import GRANTS_TOPIC
 from maplebridge.access_policy.consumers import Consumers
 from maplebridge.access_policy.grant_book import GrantBook
-from maplebridge.access_policy.grants import Step, Terms
+from maplebridge.access_policy.grants import EVENT_TYPE, Step, Terms
 from maplebridge.access_policy.officers import load_officers
 from maplebridge.access_policy.signatures import SignatureVerifier
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory
 from maplebridge.errors import (
     ContractRefused,
-    EventInvalid,
-    InputError,
     KafkaUnavailable,
+    MapleBridgeError,
     Unavailable,
 )
-from maplebridge.schemas import Catalogue, Codec, Regions, RegistryClient
+from maplebridge.schemas import (
+    Catalogue,
+    Codec,
+    Regions,
+    RegistryClient,
+    Validator,
+    load_code_lists,
+)
 from maplebridge.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -37,7 +43,7 @@ log = logging.getLogger(__name__)
 TIMEOUT_S = 10.0
 POLL_S = 0.05
 CONFIRM_S = 0.5
-STALE_S = 3.0
+STALE_S = 2.5
 """With what comes after a decision, at most 5 s from a revocation to the last release."""
 
 
@@ -79,6 +85,7 @@ class GrantLog:
         self._codec = Codec(catalogue, self._registry)
         self._directory = SigningKeyDirectory(settings)
         self._verifier = SignatureVerifier(self._directory)
+        self._validator = Validator(catalogue.get(EVENT_TYPE), load_code_lists(), regions)
         self._consumer: Consumer | None = None
         self._next_offset = 0
 
@@ -102,6 +109,7 @@ class GrantLog:
                         raise KafkaException(message.error())
                     changed += self._take(message)
                     self._next_offset = (message.offset() or 0) + 1
+                    deadline = time.monotonic() + TIMEOUT_S
         except KafkaException as exc:
             self._disconnect()
             raise KafkaUnavailable(self.bootstrap, exc.args[0].name()) from exc
@@ -119,19 +127,32 @@ class GrantLog:
     def _take(self, message: Message) -> bool:
         try:
             return self.book.take(self._step(message))
-        except (EventInvalid, ContractRefused, InputError) as error:
+        except Unavailable:
+            raise
+        except MapleBridgeError as error:
             log.warning("%s offset %s changes no grant: %s", GRANTS_TOPIC, message.offset(), error)
-            return False
+        except Exception:
+            # whatever was written there: it stops nobody
+            log.exception("%s offset %s changes no grant", GRANTS_TOPIC, message.offset())
+        return False
 
     def _step(self, message: Message) -> Step:
-        """Return what a record says; raises EventInvalid if its signer did not say it."""
+        """Return what a record says.
+
+        Raises EventInvalid if its signer did not say it or its contract does not take it,
+        ContractRefused if it is of another contract.
+        """
         value, at = message.value() or b"", message.timestamp()[1] * 1000
-        event = self._codec.decode(value).event
+        decoded = self._codec.decode(value)
+        if decoded.contract.event_type != EVENT_TYPE:
+            raise ContractRefused(f"an event of {decoded.contract.event_type}.")
+        event = decoded.event
         by, transition = event["acted_by"], event["meta"]["transition"]
         # that time is over the record's timestamp proves by itself
         if transition != "expired":
             key = message.key() or b""
             self._verifier.check_record(by, GRANTS_TOPIC, key, value, event["proof"], at)
+        self._validator.check(event)
         return Step(
             event["meta"]["event_id"],
             at,
@@ -190,7 +211,7 @@ class GrantsView:
         return self._revision
 
     def active(self, app: str) -> tuple[Terms, ...]:
-        """Raises KafkaUnavailable if no answer of Kafka's is younger than three seconds."""
+        """Raises KafkaUnavailable if no answer of Kafka's is younger than that."""
         with self._mutex:
             if time.monotonic() - self._confirmed_at > STALE_S:
                 raise KafkaUnavailable(

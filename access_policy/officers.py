@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,12 +17,20 @@ PREFIX = "officer-"
 
 
 class Officer(BaseModel):
-    """One officer. departments: whose fields it answers for; "*" for all."""
+    """One officer. departments: whose fields it answers for; "*" for all.
+
+    until: when an officer left, who stays in the file for what was approved before.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: str
     departments: tuple[str, ...] = Field(min_length=1)
+    until: datetime | None = None
+
+    def is_in_office(self, at: int) -> bool:
+        """at: microseconds since 1970."""
+        return self.until is None or at < self.until.timestamp() * 1_000_000
 
     def answers_for(self, department: str) -> bool:
         return not {EVERY_DEPARTMENT, department}.isdisjoint(self.departments)

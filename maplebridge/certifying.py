@@ -47,6 +47,11 @@ class Certifier:
         awaited = {*orders, *(self._users(epochs) if erasure.at_once else ())}
         answers = self._answers(erasure, orders, awaited, deadline)
         waiting = [f"department {each}" for each in sorted(awaited - answers.keys())]
+        if not waiting and not erasure.at_once:
+            # until its order a department seals for the person, under the epoch of that day
+            last = max((each.done_at for each in answers.values()), default=0)
+            begun = store.epochs_begun_by(self._connection, last)
+            epochs = tuple(sorted({*epochs, *begun}))
         while erasure.at_once and not waiting and self._live(epochs):
             self._turn(epochs)
             if time.monotonic() > deadline:

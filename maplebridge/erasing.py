@@ -98,7 +98,8 @@ class Eraser:
         rule = self._permitted(subjects, officers=officers)
         erasure_id = str(uuid.uuid4())
         now = datetime.now(UTC)
-        self._log("erasure.requested", rule, erasure_id, covered=[ref for _, ref in subjects])
+        refs, named = [ref for _, ref in subjects], ",".join(sorted(set(officers)))
+        self._log("erasure.requested", rule, erasure_id, covered=refs, named=named)
         store.insert_erasure(
             self._connection,
             erasure_id=erasure_id,
@@ -270,8 +271,15 @@ class Eraser:
         store.mark_completed(self._connection, erasure.erasure_id)
 
     def _log(
-        self, action: Action, rule: str, decision_id: str, *, covered: Sequence[str] = ()
+        self,
+        action: Action,
+        rule: str,
+        decision_id: str,
+        *,
+        covered: Sequence[str] = (),
+        named: str = "",
     ) -> None:
+        """Append a leaf; named: the officers who are said to stand behind it."""
         leaf = Leaf(
             at=time.time_ns() // 1000,
             action=action,
@@ -283,6 +291,7 @@ class Eraser:
             policy_version=self._policies.version,
             resource="erasure",
             decision_id=decision_id,
+            grant=named,
             cover=cover(covered),
         )
         self._audit.append([leaf])

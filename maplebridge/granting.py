@@ -65,13 +65,18 @@ def decide(
     reason: str | None = None,
     outcome: str | None = None,
     notified: bool | None = None,
+    emergency: bool = False,
 ) -> Grant:
     """Approve, accept, revoke or review a grant as `settings.principal`; return it then.
 
-    Raises InputError if that principal may not, or not now; Unavailable.
+    emergency: whether it is one that was opened in an emergency. Raises InputError if it is
+    not, or if that principal may not, or not now; Unavailable.
     """
     with _read(settings) as grants:
         terms = grants.book.get(grant_id).terms
+        if bool(terms.emergency) is not emergency:
+            kind, group = ("an opening", "breakglass") if terms.emergency else ("a grant", "grant")
+            raise InputError(f"{grant_id} is {kind}.", todo=f"Use `maplebridge {group}`.")
         step = Step(
             "",
             _now(grants),
@@ -95,6 +100,10 @@ def renew(
     """
     with _read(settings) as grants:
         old = grants.book.get(grant_id).terms
+        if old.emergency:
+            raise InputError(
+                f"{grant_id} was opened in an emergency.", todo="Open it again: `breakglass open`."
+            )
         begin = max(old.valid_to, time.time_ns() // 1000)
         terms = replace(
             old,
@@ -113,11 +122,23 @@ def _requested(settings: Settings, grants: GrantLog, terms: Terms) -> Grant:
 
 
 def _take(settings: Settings, grants: GrantLog, step: Step) -> Grant:
+    grant_id = step.terms.grant_id
     # a step that would be passed by everybody is not written
     grants.book.judge(step)
-    publish(settings, EVENT_TYPE, step.transition, step.to_event(), key=step.terms.grant_id)
+    if not settings.signing_key.get_secret_value():
+        raise InputError(
+            f"{settings.principal} has no signing key here, and an unsigned step counts nothing.",
+            todo="Use the home folder that its bundle was opened into.",
+        )
+    event_id = publish(settings, EVENT_TYPE, step.transition, step.to_event(), key=grant_id)
     grants.read()
-    return grants.book.get(step.terms.grant_id)
+    grant = grants.book.get(grant_id)
+    if event_id not in {each.event_id for each in grant.steps}:
+        raise InputError(
+            f"the step was written and does not count: {grant_id} is {grant.status(_now(grants))}.",
+            todo="Look at the grant again; if nothing changed it, the signing key may have ended.",
+        )
+    return grant
 
 
 def _now(grants: GrantLog) -> int:

@@ -42,7 +42,9 @@ log = logging.getLogger(__name__)
 POLL_S = 0.1
 TRANSACTION_S = 30
 STEP_S = 10
-DECIDED_S = 1.5
+COMMIT_S = 1.5
+"""How long the commit of what rests on a grant may take; then it is given up and done anew."""
+DECIDED_S = 1.0
 """How long after it was decided a batch is committed without asking again what grants hold."""
 
 
@@ -189,7 +191,8 @@ class Deliver:
         if time.monotonic() - decided_at > DECIDED_S:
             # a round takes its time, and a grant may have been revoked meanwhile
             self._check_grants(granted)
-        producer.commit_transaction(TRANSACTION_S)
+        rests = any(each.plan.grants for each in granted)
+        producer.commit_transaction(COMMIT_S if rests else TRANSACTION_S)
 
     def _check_grants(self, granted: Sequence[Granted]) -> None:
         """Raise KafkaException if a grant that a row rests on holds no longer.

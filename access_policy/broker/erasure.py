@@ -192,6 +192,11 @@ def live_epochs(connection: Connection, files: EpochFiles, epochs: Collection[st
     return sorted({*known, *files.names()} & set(epochs))
 
 
+def epochs_begun_by(connection: Connection, at: int) -> list[str]:
+    """Return the epochs that began by then and are not destroyed; at: microseconds since 1970."""
+    return [row[0] for row in connection.execute(statement("epochs_begun_by"), {"at": at})]
+
+
 def departments_under(connection: Connection, epochs: Collection[str]) -> list[str]:
     """Return the departments that have masters, or had, under the keys of these epochs."""
     rows = connection.execute(statement("departments_under"), {"epochs": list(epochs)})

@@ -38,7 +38,7 @@ from maplebridge.errors import AccessDenied, AuditUnavailable, InputError, Unava
 PSEUDONYM_PRINCIPAL = "deliver"
 ERASED = "erased"
 """The rule that withholds a key that an erasure has destroyed."""
-DECIDED_S = 1.5
+DECIDED_S = 1.0
 """How long after it was decided by a grant a key may still leave."""
 IDS = "ids"
 """Stands in an audit entry for the paths of ids: which field one is from the broker is not told."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from maplebridge.access_policy.broker import SealedFileRoot
 from maplebridge.access_policy.broker.epoch_files import EpochFiles
 from maplebridge.access_policy.broker.epochs import begin_epoch, ensure_epoch
+from maplebridge.access_policy.broker.erasure import epochs_begun_by
 from maplebridge.access_policy.broker.rotation import Step, rotate
 from maplebridge.access_policy.keys import Master
 from maplebridge.access_policy.keystore import DepartmentKeys
@@ -245,3 +246,10 @@ def _now(site: Site) -> Any:
     row = site.admin.execute("SELECT now()").fetchone()
     assert row
     return row[0]
+
+
+def test_which_epochs_had_begun_by_a_moment(site: Site) -> None:
+    """T14: what a department wraps before it has its order is under one of these."""
+    assert epochs_begun_by(site.admin, 0) == []
+    now = round(datetime.now(UTC).timestamp() * 1_000_000)
+    assert epochs_begun_by(site.admin, now + 60_000_000) == [site.public_key.epoch]

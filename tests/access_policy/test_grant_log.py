@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
+from confluent_kafka import Producer
+from pydantic import SecretStr
 
 from maplebridge import granting
+from maplebridge.access_policy.acl import GRANTS_TOPIC
 from maplebridge.access_policy.consumers import load_consumers
 from maplebridge.access_policy.grant_log import STALE_S, FixedGrants, GrantLog, GrantsView
 from maplebridge.access_policy.grants import EVENT_TYPE, GrantedField, Step, Terms
+from maplebridge.access_policy.signatures import SigningKey
 from maplebridge.control_events import publish
 from maplebridge.errors import EventInvalid, InputError, KafkaUnavailable
 from maplebridge.schemas import load_catalogue, load_regions
 from maplebridge.settings import Profile, Settings
-from maplebridge.wiring import grants_now, make_grant_log
+from maplebridge.wiring import grants_now, make_codec, make_grant_log
+from tests.producers.every_event import whole
 
 DAY = 86_400_000_000
 APP = "app-town-mediation"
@@ -111,6 +118,53 @@ def test_an_app_that_may_write_cannot_sign_for_an_officer(
     write(provisioned.settings("officer-bureau-1"), "approved", made, "officer-bureau-1")
     log.read()
     assert log.book.get(made.grant_id).approved_by == ("officer-bureau-1",)
+
+
+def test_whatever_is_written_to_the_topic_stops_nobody(provisioned: Profile, log: GrantLog) -> None:
+    """T6: events of every other contract, broken ones, and terms that no contract takes."""
+    app = provisioned.settings(APP)
+    made = terms()
+    odd = {
+        "purpose": "no-such-purpose",
+        "legal_basis": "zzz",
+        "grant_id": "G-\x1b[2J",
+        "emergency": "zzz",
+        "valid_from": 2**62,
+    }
+    codec = make_codec(app, load_catalogue())
+    contract = codec.catalogue.get(EVENT_TYPE)
+    producer = Producer(app.kafka_config())
+    others = 0
+    for other in (*codec.catalogue.published, *codec.catalogue.control):
+        with suppress(EventInvalid):  # what travels sealed cannot be written in plain
+            producer.produce(GRANTS_TOPIC, codec.encode(other, whole(other)), b"k")
+            others += 1
+    assert others > 5
+    for name, value in odd.items():
+        bad = replace(made, **{name: value})  # type: ignore[arg-type]
+        step = Step("", 0, "expired", APP, bad).to_event()
+        event = {**whole(contract), **step}
+        event["meta"]["transition"] = "expired"
+        producer.produce(GRANTS_TOPIC, codec.encode(contract, event), b"k")
+    for junk in (b"", b"\x00", b"\x00\x00\x00\x00\x01", os.urandom(200)):
+        producer.produce(GRANTS_TOPIC, junk, b"k")
+    assert producer.flush(30) == 0
+    granting.request(app, made)
+    log.read()
+    assert log.book.get(made.grant_id).requested_by == APP
+
+
+def test_a_step_without_a_signing_key_is_not_written(provisioned: Profile) -> None:
+    """An unsigned step would be passed by everybody, and be taken for done."""
+    made = granted(provisioned, terms())
+    keyless = provisioned.settings(APP).model_copy(update={"signing_key": SecretStr("")})
+    with pytest.raises(InputError, match="no signing key"):
+        granting.decide(keyless, made.grant_id, "revoked", reason="requested")
+    stranger = SecretStr(SigningKey.generate().encode())
+    other = provisioned.settings(APP).model_copy(update={"signing_key": stranger})
+    with pytest.raises(InputError, match="does not count"):
+        granting.decide(other, made.grant_id, "revoked", reason="requested")
+    assert made in held(provisioned)
 
 
 def test_that_time_is_over_is_told_by_the_records_own_timestamp(

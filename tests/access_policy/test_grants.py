@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,9 +13,9 @@ from hypothesis import strategies as st
 from maplebridge import granting
 from maplebridge.access_policy.audit.leaf import TEXT_MAX
 from maplebridge.access_policy.consumers import load_consumers
-from maplebridge.access_policy.grant_book import AT_ONCE, GrantBook
+from maplebridge.access_policy.grant_book import AT_ONCE, UNREVIEWED, GrantBook
 from maplebridge.access_policy.grants import CLIMBS, Grant, GrantedField, Step, Terms
-from maplebridge.access_policy.officers import load_officers
+from maplebridge.access_policy.officers import Officer, Officers, load_officers
 from maplebridge.errors import ContractRefused, InputError
 from maplebridge.schemas import load_catalogue, load_regions
 
@@ -141,7 +142,7 @@ def test_l4_needs_two_officers_of_its_department_and_each_other_department_one()
         ),
         (
             [step("requested", APP)],
-            step("revoked", "officer-justice-1", reason="misuse"),
+            step("revoked", "dept-justice", reason="misuse"),
             "may not",
         ),
         ([step("requested", APP)], step("revoked", "officer-bureau-1"), "has a reason"),
@@ -174,6 +175,9 @@ def test_a_step_that_does_not_fit_is_told_and_changes_nothing(
     ("changed", "says"),
     [
         ({"consumer": "nobody"}, "there is no app nobody"),
+        ({"consumer": "emergency-duty"}, "no topic of its own"),
+        ({"valid_from": AT + 367 * DAY, "valid_to": AT + 368 * DAY}, "within a year"),
+        ({"renews": "G-0"}, "no grant G-0 of town-mediation"),
         ({"region": "999999"}, "region code"),
         ({"fields": ()}, "names at least one field"),
         ({"fields": (NAME, replace(NAME, grade=4))}, "named twice"),
@@ -214,18 +218,44 @@ def test_a_clock_that_goes_back_revives_nothing() -> None:
     assert told.get("G-1").status(AT) == "expired"
 
 
-def test_an_app_has_at_most_sixteen_grants_at_once() -> None:
-    """An audit leaf names all that a row rests on, and would not hold more."""
+def test_an_app_holds_at_most_twelve_grants_at_once() -> None:
+    """An audit leaf names all that a row rests on; what was only asked for counts nothing."""
     grants = book()
-    for number in range(AT_ONCE):
-        grants.take(step("requested", APP, replace(TERMS, grant_id=f"G-{number}")))
-    more = step("requested", APP, replace(TERMS, grant_id="G-more"))
-    with pytest.raises(InputError, match="has 16 grants that are not over"):
-        grants.take(more)
-    first = replace(TERMS, grant_id="G-0")
-    grants.take(step("revoked", APP, first, reason="requested"))
-    assert grants.take(more)
-    assert len(",".join(granting.new_grant_id() for _ in range(AT_ONCE))) <= TEXT_MAX
+    for number in range(AT_ONCE + 1):
+        terms = replace(TERMS, grant_id=f"G-{number}")
+        for each in ACCEPTED[:2]:
+            grants.take(replace(each, event_id=f"{number} {each.transition}", terms=terms))
+        accept = replace(ACCEPTED[2], event_id=f"{number}", terms=terms)
+        if number < AT_ONCE:
+            grants.take(accept)
+    with pytest.raises(InputError, match="has 12 grants that are not over"):
+        grants.take(accept)
+    grants.take(step("revoked", APP, replace(TERMS, grant_id="G-0"), reason="requested"))
+    assert grants.take(accept)
+    most = AT_ONCE + UNREVIEWED + 1
+    assert len(",".join(granting.new_grant_id() for _ in range(most))) <= TEXT_MAX
+
+
+def test_what_an_officer_decided_stands_when_the_officer_has_left() -> None:
+    """A revocation always; an approval by what the file says of the officer's time."""
+    left = Officer(
+        title="left", departments=("*",), until=datetime.fromtimestamp(AT / 1e6 + 60, UTC)
+    )
+    officers = Officers(officers={"gone": left})
+    grants = GrantBook(CATALOGUE, REGIONS, CONSUMERS, officers)
+    for each in (
+        step("requested", APP),
+        step("approved", "officer-gone"),
+        step("accepted", APP, terms_ref="T-1"),
+    ):
+        grants.take(each)
+    assert grants.active(AT)
+    grants.take(step("revoked", "officer-nobody-any-more", reason="misuse", at=AT + 1))
+    assert grants.active(AT + 1) == {}
+    late = replace(TERMS, grant_id="G-2")
+    grants.take(step("requested", APP, late, at=AT + 60_000_000))
+    with pytest.raises(InputError, match="does not answer for"):
+        grants.take(step("approved", "officer-gone", late, at=AT + 60_000_000))
 
 
 def test_a_step_that_comes_twice_counts_once() -> None:
@@ -270,6 +300,7 @@ def test_an_emergency_is_open_at_once_when_a_second_person_approves() -> None:
         ({"valid_to": AT}, "at most 4 hours"),
         ({"purpose": "dispute_resolution"}, "the purpose is safety_response"),
         ({"legal_basis": "consent"}, "the purpose is safety_response"),
+        ({"valid_from": AT + HOUR, "valid_to": AT + 2 * HOUR}, "open at once"),
     ],
 )
 def test_an_emergency_is_short_and_for_safety(changed: dict[str, Any], says: str) -> None:
@@ -296,6 +327,8 @@ def test_an_opening_is_reviewed_by_a_third_officer_within_72_hours() -> None:
     ):
         with pytest.raises(InputError, match=says):
             grants.take(step("reviewed", by, EMERGENCY, at=AT + 2 * HOUR, **told))
+    with pytest.raises(InputError, match="is open still"):
+        grants.take(step("reviewed", "officer-bureau-2", EMERGENCY, at=AT + 1, **more))
     review = step("reviewed", "officer-bureau-2", EMERGENCY, at=AT + 2 * HOUR, **more)
     grants.take(step("expired", "acl-sync", EMERGENCY, at=AT + HOUR))
     grants.take(review)
@@ -332,6 +365,20 @@ def test_an_overdue_review_climbs_and_stops_the_next_opening() -> None:
         )
     )
     grants.take(next_at(due + 2))
+
+
+def test_a_fourth_opening_waits_for_a_review() -> None:
+    grants = book()
+    for number in range(UNREVIEWED + 1):
+        at = AT + number * HOUR
+        terms = replace(EMERGENCY, grant_id=f"B-{number}", valid_from=at, valid_to=at + HOUR)
+        asked = step("requested", APP, terms, at=at)
+        if number == UNREVIEWED:
+            with pytest.raises(InputError, match="B-0 of town-mediation is not reviewed"):
+                grants.take(asked)
+            continue
+        grants.take(asked)
+        grants.take(step("approved", "officer-hotline-1", terms, at=at))
 
 
 def test_a_grant_is_not_reviewed() -> None:

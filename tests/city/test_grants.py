@@ -256,7 +256,9 @@ def test_an_emergency_opens_fields_at_once_and_its_notices_name_the_events(
     )
     app = reading("safety_response")
     granting.request(city.settings(CENTRE), made)
-    opened = granting.decide(city.settings("officer-hotline-1"), made.grant_id, "approved")
+    opened = granting.decide(
+        city.settings("officer-hotline-1"), made.grant_id, "approved", emergency=True
+    )
     assert opened.review_due_at is not None
     with Department("justice", settings=city.settings("dept-justice")) as justice:
         ids: list[str] = []
@@ -273,7 +275,9 @@ def test_an_emergency_opens_fields_at_once_and_its_notices_name_the_events(
     with pytest.raises(InputError, match="is open still"):
         notices.write(city, made.grant_id, tmp_path, now=datetime.now(UTC))
 
-    granting.decide(city.settings(CENTRE), made.grant_id, "revoked", reason="purpose_over")
+    granting.decide(
+        city.settings(CENTRE), made.grant_id, "revoked", reason="purpose_over", emergency=True
+    )
     time.sleep(PROMISED_S)
     (notice,) = notices.write(city, made.grant_id, tmp_path, now=datetime.now(UTC))
     text = notice.path.read_text("utf-8")
@@ -289,4 +293,5 @@ def test_an_emergency_opens_fields_at_once_and_its_notices_name_the_events(
         "reviewed",
         outcome="justified",
         notified=True,
+        emergency=True,
     )
