@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -57,9 +58,10 @@ class Listen:
 
 
 class WitnessServer(ThreadingHTTPServer):
-    """One witness at one place; a request that comes while 32 are answered waits."""
+    """One witness at one place: 32 connections at once, ten seconds each; a further is closed."""
 
     daemon_threads = True
+    life_s = 10.0
 
     def __init__(self, witness: Witness, listen: Listen) -> None:
         self.witness = witness
@@ -70,13 +72,20 @@ class WitnessServer(ThreadingHTTPServer):
             self.socket = _secured(self.socket, listen)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        self._places.acquire()
-        super().process_request(request, client_address)
+        if self._places.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        # whoever sends a byte now and then is not idle
+        ending = threading.Timer(self.life_s, _end, [request])
+        ending.daemon = True
+        ending.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            ending.cancel()
             self._places.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -121,6 +130,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
+
+
+def _end(request: socket.socket) -> None:
+    with suppress(OSError):
+        request.shutdown(socket.SHUT_RDWR)
 
 
 def _secured(plain: socket.socket, listen: Listen) -> ssl.SSLSocket:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import base64
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
@@ -27,6 +31,8 @@ from maplebridge.access_policy.signed_note import (
     to_base64,
 )
 from maplebridge.access_policy.witness import Listen, WitnessState, init_witness
+from maplebridge.access_policy.witness.server import CONNECTIONS_MAX, WitnessServer
+from maplebridge.access_policy.witness.witness import Witness
 from maplebridge.certs import issue, make_authority, open_authority
 from maplebridge.errors import InputError
 from maplebridge.settings import Settings, WitnessAddress
@@ -172,6 +178,37 @@ def test_bodies_that_are_no_request_are_refused_and_the_next_is_answered(
     with socket.create_connection(("127.0.0.1", witness.port)) as cut:
         cut.sendall(b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: 900\r\n\r\nold 0")
         assert post(witness, request(signer, 0, 3)).status_code == 200
+
+
+def test_who_sends_a_byte_now_and_then_holds_up_nobody_for_long(tmp_path: Path) -> None:
+    """Every place taken by connections that are never idle: a further is closed, not kept."""
+    server = WitnessServer(cast("Witness", None), Listen.parse("127.0.0.1:0"))
+    server.life_s = 1.0
+    place = ("127.0.0.1", server.server_address[1])
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    held = [socket.create_connection(place) for _ in range(CONNECTIONS_MAX)]
+    try:
+        for each in held:
+            each.sendall(b"GET /healthz HTTP/1.1\r\n")
+        with socket.create_connection(place, timeout=5) as further:
+            assert further.recv(1) == b"", "closed at once"
+        deadline = time.monotonic() + 30
+        while True:
+            with suppress(OSError):
+                for each in held:
+                    each.sendall(b"X")
+            with suppress(httpx.HTTPError):
+                answer = httpx.get(f"http://{place[0]}:{place[1]}/healthz", timeout=5)
+                assert answer.status_code == 200
+                break
+            assert time.monotonic() < deadline
+    finally:
+        for each in held:
+            each.close()
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def test_a_witness_without_its_state_is_not_served(tmp_path: Path) -> None:
