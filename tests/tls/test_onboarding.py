@@ -168,39 +168,39 @@ def test_an_app_reads_and_asks_with_its_bundle_and_nothing_else(
     tls_user: User, tmp_path: Path
 ) -> None:
     """Its topic, its keys, a request for a grant and what became of it, by commands alone."""
-    bundle, code = tmp_path / "centre.bundle", tmp_path / "code"
-    wrong = tls_user.run("onboard", "department", "town-mediation", "--out", bundle)
+    bundle, code = tmp_path / "dashboard.bundle", tmp_path / "code"
+    wrong = tls_user.run("onboard", "department", "city-dashboard", "--out", bundle)
     assert wrong.code == 3
-    assert "onboard app town-mediation" in wrong.err
-    made = tls_user.run("onboard", "app", "town-mediation", "--out", bundle, "--json")
+    assert "onboard app city-dashboard" in wrong.err
+    made = tls_user.run("onboard", "app", "city-dashboard", "--out", bundle, "--json")
     assert made.code == 0, made.said
     code.write_text(made.last["code"])
     app = User(tmp_path / "app")
     opened = app.run("onboard", "open", bundle, "--code-file", code)
     assert opened.code == 0, opened.said
-    assert "acts as app-town-mediation now" in opened.said
+    assert "acts as app-city-dashboard now" in opened.said
     assert "maplebridge watch --home" in opened.said
 
-    centre = ("--as", "town-mediation", "--purpose", "dispute_resolution")
-    watched = app.run("watch", "grid.case", *centre, "--no-follow", "--json")
+    dashboard = ("--as", "city-dashboard", "--purpose", "service_improvement")
+    watched = app.run("watch", "grid.case", *dashboard, "--no-follow", "--json")
     assert watched.code == 0, watched.said
-    asked = app.run("grant", "request", "grid.case:latlon", *centre, "--json")
+    asked = app.run("grant", "request", "grid.case:latlon", *dashboard, "--json")
     assert asked.code == 0, asked.said
     grant_id = asked.last["grant_id"]
     approved = tls_user.run("grant", "approve", grant_id, "--as", "bureau-1", "--json")
     assert approved.last["status"] == "approved"
-    seen = app.run("grant", "show", grant_id, "--as", "town-mediation", "--json")
+    seen = app.run("grant", "show", grant_id, "--as", "city-dashboard", "--json")
     assert seen.last["status"] == "approved"
     accepted = app.run(
-        "grant", "accept", grant_id, "--as", "town-mediation", "--terms", "T-1", "--json"
+        "grant", "accept", grant_id, "--as", "city-dashboard", "--terms", "T-1", "--json"
     )
     assert accepted.last["status"] == "active"
     # the stack itself cannot act as the app any more
-    refused = tls_user.run("watch", "grid.case", *centre, "--no-follow")
+    refused = tls_user.run("watch", "grid.case", *dashboard, "--no-follow")
     assert refused.code == 3
     assert "its secrets are not here" in refused.err
-    assert tls_user.run("onboard", "revoke", "town-mediation").code == 0
-    assert app.run("watch", "grid.case", *centre, "--no-follow").code in (4, 5)
+    assert tls_user.run("onboard", "revoke", "city-dashboard").code == 0
+    assert app.run("watch", "grid.case", *dashboard, "--no-follow").code in (4, 5)
 
 
 @pytest.fixture
