@@ -38,8 +38,8 @@ CASES = {
     ),
     "insert": (
         f"{_MOVE.format('>= 6', '1')}; INSERT INTO audit.leaf "
-        f"SELECT 6, {_FITTING.format(_EDITED)}, {_EDITED}, at, who, on_behalf_of, resource, decision "
-        "FROM audit.leaf WHERE index = 0",
+        f"SELECT 6, {_FITTING.format(_EDITED)}, {_EDITED}, at, who, on_behalf_of, resource,"
+        " decision FROM audit.leaf WHERE index = 0",
         "edited",
         6,
     ),
