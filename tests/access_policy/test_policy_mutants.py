@@ -23,8 +23,9 @@ ROWS = ("subscribe", "query")
 SAME_DECISIONS = {
     # a grant is an app's, so nobody else comes with one
     "granted-rows: anyone",
-    # nothing permits a join without a grant; the limit keeps it so, whatever is permitted later
+    # each of the two alone keeps a join from who has no grant
     "joins-need-a-grant: dropped",
+    "granted-join: no when",
     # content is forbidden before another form of it is asked, and there is no other purpose
     "data-officer-sees-pseudonyms: no when",
     "data-officer-sees-day-and-community: no when",
