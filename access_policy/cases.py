@@ -7,13 +7,12 @@ perhaps a field, the form that is expected and the rule that decides it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict
 from pydantic import Field as PydanticField
 
 from maplebridge.access_policy.grant_log import FixedGrants
@@ -21,7 +20,7 @@ from maplebridge.access_policy.grants import GrantedField, Terms
 from maplebridge.access_policy.plans import Form
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.rules import BUILT_IN
-from maplebridge.errors import InputError
+from maplebridge.access_policy.yaml_file import read_yaml
 
 _TODO = "Correct the case, or the policy."
 
@@ -116,7 +115,9 @@ def load_cases(folder: Path | None = None) -> list[tuple[str, Group]]:
     """Return every group with its file's name; raises InputError naming what is wrong."""
     root = folder or BUILT_IN
     return [
-        (path.name, group) for path in sorted(root.glob("*.cases.yaml")) for group in _read(path)
+        (path.name, group)
+        for path in sorted(root.glob("*.cases.yaml"))
+        for group in read_yaml(path, list[Group], todo=_TODO)
     ]
 
 
@@ -198,16 +199,3 @@ def _under(policies: Policies, group: Group, case: Expected) -> Policies:
         fields=(named,),
     )
     return policies.under(FixedGrants(terms))
-
-
-def _read(path: Path) -> Iterator[Group]:
-    try:
-        yield from TypeAdapter(list[Group]).validate_python(yaml.safe_load(path.read_text("utf-8")))
-    except ValidationError as exc:
-        faults = (
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
-            for fault in exc.errors(include_url=False, include_input=False)
-        )
-        raise InputError(f"{path.name} cannot be used ({'; '.join(faults)}).", todo=_TODO) from exc
-    except (OSError, yaml.YAMLError) as exc:
-        raise InputError(f"{path.name} cannot be read ({type(exc).__name__}).", todo=_TODO) from exc

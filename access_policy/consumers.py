@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from maplebridge.access_policy.yaml_file import read_yaml
 from maplebridge.errors import InputError
 
 
@@ -53,17 +53,4 @@ class Consumers(BaseModel):
 def load_consumers(path: Path | None = None) -> Consumers:
     """Read `path`, or the built-in file; raises InputError naming what is wrong."""
     source = path or Path(str(files("maplebridge.access_policy").joinpath("consumers.yaml")))
-    try:
-        return Consumers.model_validate(yaml.safe_load(source.read_text("utf-8")))
-    except ValidationError as exc:
-        faults = (
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
-            for fault in exc.errors(include_url=False, include_input=False)
-        )
-        raise InputError(
-            f"{source.name} cannot be used ({'; '.join(faults)}).", todo="Correct it there."
-        ) from exc
-    except (OSError, yaml.YAMLError) as exc:
-        raise InputError(
-            f"{source.name} cannot be read ({type(exc).__name__}).", todo="Correct the file."
-        ) from exc
+    return read_yaml(source, Consumers)

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from maplebridge.access_policy.private_file import sync_folder, write_anew
 from maplebridge.errors import DepartmentStoreUnavailable, InputError, IntegrityError
 
 Sync = Literal["full", "normal"]
@@ -159,7 +160,7 @@ class DepartmentStore:
         file, coming = self.path.with_suffix(".kek"), self.path.with_suffix(".next")
         with self.mutex:
             keys = os.urandom(_KEY_BYTES) + self.index_key
-            _write_keys(coming, keys)
+            write_anew(coming, keys)
             with self.transaction() as db:
                 reencrypt(db, keys[:_KEY_BYTES])
                 db.execute("INSERT OR REPLACE INTO key_file VALUES (1, ?)", (_fingerprint(keys),))
@@ -167,7 +168,7 @@ class DepartmentStore:
             # a power failure may not bring back rows whose key is gone
             self.make_durable()
             coming.replace(file)
-            _sync_folder(file.parent)
+            sync_folder(file.parent)
 
     def _settled_keys(self) -> tuple[bytes, bytes]:
         """Return the keys of the file that the rows are under, and finish a replacement."""
@@ -178,7 +179,7 @@ class DepartmentStore:
                 coming.replace(file)
             else:
                 coming.unlink()
-            _sync_folder(file.parent)
+            sync_folder(file.parent)
         keys = file.read_bytes()
         if len(keys) != 2 * _KEY_BYTES or (row is not None and row[0] != _fingerprint(keys)):
             raise foreign_key_file(self.department)
@@ -289,25 +290,8 @@ def _make_keys_once(path: Path, database: Path) -> None:
                 todo="Put it back from the department's own backup.",
             )
         partial = path.with_suffix(".partial")
-        _write_keys(partial, os.urandom(2 * _KEY_BYTES))
+        write_anew(partial, os.urandom(2 * _KEY_BYTES))
         partial.replace(path)
-
-
-def _write_keys(path: Path, keys: bytes) -> None:
-    path.unlink(missing_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(keys)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _fingerprint(keys: bytes) -> bytes:

@@ -42,9 +42,6 @@ class GrantBook:
         self._unreviewed: dict[str, dict[str, Grant]] = {}
         self._latest = 0
 
-    def __len__(self) -> int:
-        return len(self._grants)
-
     def all(self) -> list[Grant]:
         return list(self._grants.values())
 

@@ -7,9 +7,9 @@ from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from maplebridge.access_policy.yaml_file import read_yaml
 from maplebridge.errors import InputError
 
 EVERY_DEPARTMENT = "*"
@@ -72,17 +72,4 @@ def officer_principal(name: str) -> str:
 def load_officers(path: Path | None = None) -> Officers:
     """Read `path`, or the built-in file; raises InputError naming what is wrong."""
     source = path or Path(str(files("maplebridge.access_policy").joinpath("officers.yaml")))
-    try:
-        return Officers.model_validate(yaml.safe_load(source.read_text("utf-8")))
-    except ValidationError as exc:
-        faults = (
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
-            for fault in exc.errors(include_url=False, include_input=False)
-        )
-        raise InputError(
-            f"{source.name} cannot be used ({'; '.join(faults)}).", todo="Correct it there."
-        ) from exc
-    except (OSError, yaml.YAMLError) as exc:
-        raise InputError(
-            f"{source.name} cannot be read ({type(exc).__name__}).", todo="Correct the file."
-        ) from exc
+    return read_yaml(source, Officers)

@@ -53,10 +53,13 @@ def send(settings: Settings, records: Iterable[Record]) -> None:
         raise explained(error, tls_ca=settings.tls_ca)
 
 
-def read_to_end(settings: Settings, topics: Collection[str], *, group: str) -> Iterator[Record]:
+def read_to_end(
+    settings: Settings, topics: Collection[str], *, group: str, since: int | None = None
+) -> Iterator[Record]:
     """Yield all that lies in those of the topics that there are, each partition in its order.
 
-    group: of the principal's own; nothing is committed. Raises KafkaUnavailable.
+    group: of the principal's own; nothing is committed. since: from the first record of then
+    on, microseconds since 1970. Raises KafkaUnavailable.
     """
     consumer = Consumer(
         settings.kafka_config(
@@ -66,7 +69,11 @@ def read_to_end(settings: Settings, topics: Collection[str], *, group: str) -> I
     try:
         known = consumer.list_topics(timeout=TIMEOUT_S).topics
         open_ = {(each, n) for each in topics if each in known for n in known[each].partitions}
-        consumer.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in sorted(open_)])
+        offset = OFFSET_BEGINNING if since is None else since // 1000
+        places = [TopicPartition(*place, offset) for place in sorted(open_)]
+        if since is not None:
+            places = consumer.offsets_for_times(places, timeout=TIMEOUT_S)
+        consumer.assign(places)
         deadline = time.monotonic() + TIMEOUT_S
         while open_:
             # short: it waits the whole time unless so many come

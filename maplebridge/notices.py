@@ -13,17 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
-
 from maplebridge import granting
 from maplebridge.access_policy.acl import out_topic
 from maplebridge.access_policy.consumers import load_consumers
 from maplebridge.access_policy.grants import Grant
-from maplebridge.errors import InputError, KafkaUnavailable
+from maplebridge.errors import InputError
+from maplebridge.kafka_topics import read_to_end
 from maplebridge.schemas import AvroCodec, load_code_lists, load_schema, without_indexes
 from maplebridge.settings import Profile, Settings
 
-TIMEOUT_S = 10.0
+LATE_US = 5_000_000
 _TEXT = """\
 # 告知书 / Notice {opening}
 
@@ -123,37 +122,12 @@ def _shows(grant: Grant, view: dict[str, Any]) -> bool:
 
 def _views(settings: Settings, grant: Grant) -> Iterator[dict[str, Any]]:
     """Yield what was delivered to the app while it was open, and in the five seconds after."""
-    begun, ended = (at // 1000 for at in _span(grant))
+    begun, ended = _span(grant)
     codec = AvroCodec(load_schema("out/view.v1"), 0)
-    topic = out_topic(grant.terms.consumer)
-    consumer = Consumer(
-        settings.kafka_config(
-            **{
-                "group.id": f"{settings.principal}.notices",
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-            }
-        )
-    )
-    try:
-        partitions = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions
-        places = [TopicPartition(topic, each, begun) for each in partitions]
-        consumer.assign(consumer.offsets_for_times(places, timeout=TIMEOUT_S))
-        left = set(partitions)
-        while left:
-            for message in consumer.consume(500, 1.0):
-                error = message.error()
-                if error is not None and error.code() != error._PARTITION_EOF:
-                    raise KafkaException(error)
-                if error is not None or message.timestamp()[1] > ended + 5000:
-                    left.discard(message.partition() or 0)
-                else:
-                    yield codec.decode(message.value() or b"")
-    except KafkaException as exc:
-        raise KafkaUnavailable(settings.kafka_bootstrap, exc.args[0].name()) from exc
-    finally:
-        consumer.close()
+    topic, group = out_topic(grant.terms.consumer), f"{settings.principal}.notices"
+    for record in read_to_end(settings, [topic], group=group, since=begun):
+        if record.at <= ended + LATE_US:
+            yield codec.decode(record.value)
 
 
 def _clock(at: int) -> str:

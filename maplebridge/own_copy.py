@@ -15,7 +15,7 @@ from maplebridge.access_policy.acl import APP_PREFIX
 from maplebridge.access_policy.audit.leaf import ROWS_MAX, Leaf, cover
 from maplebridge.access_policy.audit.log import AuditLog
 from maplebridge.access_policy.broker import Broker, audit_into
-from maplebridge.access_policy.broker.release import Ruling
+from maplebridge.access_policy.broker.release import Asked, Ruling
 from maplebridge.access_policy.broker.service import epoch_files, open_root
 from maplebridge.access_policy.broker.store import Connections
 from maplebridge.access_policy.broker.vault import Subject, Vault
@@ -60,23 +60,14 @@ class _Decider:
         self._officers = officers
         self._known = load_officers()
 
-    def decide(
-        self,
-        app: str,
-        purpose: str,
-        event_type: str,
-        path: str,
-        grade: int,
-        community: str,
-        department: str,
-    ) -> Ruling:
+    def decide(self, asked: Asked) -> Ruling:
         verdict = self._policies.about_person(
             "hand_over",
             self._office,
-            purpose,
-            department=department,
-            grade=grade,
-            officers=self._known.answering(self._officers, department),
+            asked.purpose,
+            department=asked.department,
+            grade=asked.grade,
+            officers=self._known.answering(self._officers, asked.department),
         )
         return Ruling(verdict.allowed, verdict.rule, self._policies.version)
 
@@ -157,7 +148,7 @@ def _leaves(events: list[OwnEvent], rule: str, version: str) -> list[Leaf]:
 
 def _check(policies: Policies, decider: _Decider, office: str, department: str, grade: int) -> str:
     """Return the rule that permits it; raises AccessDenied."""
-    said = decider.decide("", PURPOSE, "", "", grade, "", department)
+    said = decider.decide(Asked("", PURPOSE, "", "", grade, "", department))
     if not said.allowed:
         raise AccessDenied(
             f"{office} may not hand over L{grade} of {department}: {policies.rules.doc(said.rule)}",

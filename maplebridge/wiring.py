@@ -15,7 +15,7 @@ from maplebridge.access_policy.acl_sync import AclSync
 from maplebridge.access_policy.audit.log import AuditLog
 from maplebridge.access_policy.audit.service import run as run_audit_service
 from maplebridge.access_policy.broker import audit_into
-from maplebridge.access_policy.broker.release import Ruling
+from maplebridge.access_policy.broker.release import Asked, Ruling
 from maplebridge.access_policy.broker.service import run as run_key_broker_service
 from maplebridge.access_policy.consumers import Consumers, load_consumers
 from maplebridge.access_policy.grant_log import ActiveGrants, FixedGrants, GrantLog, GrantsView
@@ -175,23 +175,16 @@ class PolicyDecider:
     def __init__(self, policies: Policies) -> None:
         self._policies = policies
 
-    def decide(
-        self,
-        app: str,
-        purpose: str,
-        event_type: str,
-        path: str,
-        grade: int,
-        community: str,
-        department: str,
-    ) -> Ruling:
+    def decide(self, asked: Asked) -> Ruling:
+        path = asked.path
         try:
-            contract = self._policies.catalogue.get(event_type)
+            contract = self._policies.catalogue.get(asked.event_type)
         except ContractRefused:
             return Ruling(False, "not-in-contract", self._policies.version)
-        plan = self._policies.plan(app, purpose, contract, community)
+        plan = self._policies.plan(asked.app, asked.purpose, contract, asked.community)
         spec = contract.by_path.get(path)
-        if spec is None or spec.grade != grade or department not in contract.publishers:
+        of_contract = spec is not None and spec.grade == asked.grade
+        if not of_contract or asked.department not in contract.publishers:
             return Ruling(False, "not-in-contract", plan.policy_version)
         grant = plan.grants.get(path, "")
         return Ruling(plan.is_clear(path), plan.rules[path], plan.policy_version, grant)

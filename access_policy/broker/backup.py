@@ -25,8 +25,8 @@ from maplebridge.access_policy.broker.epoch_files import EpochFiles
 from maplebridge.access_policy.broker.epochs import Epochs
 from maplebridge.access_policy.broker.keywrap import backup_binding
 from maplebridge.access_policy.broker.principals import ensure_principals, remove_principal
-from maplebridge.access_policy.broker.private_file import write_once
 from maplebridge.access_policy.broker.store import Connection, migrate, statement
+from maplebridge.access_policy.private_file import write_once
 from maplebridge.errors import InputError, IntegrityError
 
 _FORMAT = "maplebridge key broker backup 1"

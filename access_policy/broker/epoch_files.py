@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from maplebridge.access_policy.broker.keywrap import KEY_BYTES, epoch_binding
-from maplebridge.access_policy.broker.private_file import remove, write_once
 from maplebridge.access_policy.broker.root import Root
 from maplebridge.access_policy.keytransport import BrokerPrivateKey
+from maplebridge.access_policy.private_file import remove, write_once
 from maplebridge.errors import IntegrityError
 
 _SUFFIX = ".sealed"

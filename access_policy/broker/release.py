@@ -54,19 +54,22 @@ class Ruling(NamedTuple):
     grant: str = ""
 
 
+class Asked(NamedTuple):
+    """What the policy is asked about one field; community and department are the master's."""
+
+    app: str
+    purpose: str
+    event_type: str
+    path: str
+    grade: int
+    community: str
+    department: str
+
+
 class Decider(Protocol):
     """The policy, as the key broker asks it."""
 
-    def decide(
-        self,
-        app: str,
-        purpose: str,
-        event_type: str,
-        path: str,
-        grade: int,
-        community: str,
-        department: str,
-    ) -> Ruling:
+    def decide(self, asked: Asked) -> Ruling:
         """Return the ruling; an error is a denial.
 
         Raises Unavailable where nothing can be decided now.
@@ -242,7 +245,7 @@ class _Judge:
         self._app = app
         self._purpose = purpose
         self._erased = erased
-        self._known: dict[tuple[str, str, int, str, str], Ruling] = {}
+        self._known: dict[Asked, Ruling] = {}
         self.version = ""
 
     def __call__(self, item: KeyRequest, master: Master | None) -> Decided | None:
@@ -270,10 +273,18 @@ class _Judge:
         )
 
     def _ask(self, item: KeyRequest, master: Master) -> Ruling:
-        asked = (item.event_type, item.path, item.grade, master.community, master.department)
+        asked = Asked(
+            self._app,
+            self._purpose,
+            item.event_type,
+            item.path,
+            item.grade,
+            master.community,
+            master.department,
+        )
         if asked not in self._known:
             try:
-                said = self._decider.decide(self._app, self._purpose, *asked)
+                said = self._decider.decide(asked)
                 self.version = said.policy_version
             except Unavailable:
                 raise

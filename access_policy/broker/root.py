@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from pydantic import SecretStr
 
 from maplebridge.access_policy.broker.keywrap import KEY_BYTES, WrappingKey
-from maplebridge.access_policy.broker.private_file import write_once
+from maplebridge.access_policy.private_file import write_once
 from maplebridge.errors import InputError, IntegrityError, RootMissing
 
 _SCRYPT = {"n": 2**16, "r": 8, "p": 1}

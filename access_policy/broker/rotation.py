@@ -8,7 +8,7 @@ anywhere is finished by turning again.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -53,6 +53,36 @@ class Step:
     epoch: str
     count: int = 0
     until: datetime | None = None
+
+
+@dataclass
+class Turned:
+    """What a turn has done, taken down step by step."""
+
+    epoch: str = ""
+    masters: int = 0
+    identifiers: int = 0
+    kept: list[Step] = field(default_factory=list)
+    destroyed: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    dropped: list[Step] = field(default_factory=list)
+
+    def take(self, step: Step) -> None:
+        match step.did:
+            case "began":
+                self.epoch = step.epoch
+            case "rewrapped masters":
+                self.masters += step.count
+            case "rewrapped identifiers":
+                self.identifiers += step.count
+            case "kept":
+                self.kept.append(step)
+            case "destroyed":
+                self.destroyed.append(step.epoch)
+            case "lost":
+                self.lost.append(step.epoch)
+            case "dropped":
+                self.dropped.append(step)
 
 
 def rotate(

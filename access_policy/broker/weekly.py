@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from maplebridge.access_policy.broker.epoch_files import EpochFiles
-from maplebridge.access_policy.broker.rotation import is_due, rotate
+from maplebridge.access_policy.broker.rotation import Turned, is_due, rotate
 from maplebridge.access_policy.broker.store import Connections
 from maplebridge.access_policy.broker.vault import Vault
 from maplebridge.errors import MapleBridgeError, Unavailable
@@ -67,9 +67,7 @@ class WeeklyTurn:
             _log.error("the epoch was not turned: %s", exc)
 
     def _turn(self, overlap: timedelta) -> None:
-        masters = identifiers = 0
-        destroyed = []
-        epoch = ""
+        turned = Turned()
         with self._connections.lend() as connection:
             lost = self._vault.epochs.lost
             if not is_due(connection, self._files, overlap=overlap, lost=lost):
@@ -77,24 +75,16 @@ class WeeklyTurn:
             for step in rotate(
                 connection, self._files, is_taken_in=self._is_taken_in, overlap=overlap
             ):
-                match step.did:
-                    case "began":
-                        epoch = step.epoch
-                    case "rewrapped masters":
-                        masters += step.count
-                    case "rewrapped identifiers":
-                        identifiers += step.count
-                    case "destroyed":
-                        destroyed.append(step.epoch)
+                turned.take(step)
                 if self._stopping.is_set():
                     break
-        if masters or identifiers or destroyed:
+        if turned.masters or turned.identifiers or turned.destroyed:
             _log.info(
                 "turned to epoch %s: %d masters and %d identifiers rewrapped, destroyed: %s",
-                epoch,
-                masters,
-                identifiers,
-                ", ".join(destroyed) or "none",
+                turned.epoch,
+                turned.masters,
+                turned.identifiers,
+                ", ".join(turned.destroyed) or "none",
             )
             self._vault.refresh()
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from maplebridge.access_policy.broker.intake_offsets import has_taken_in
-from maplebridge.access_policy.broker.rotation import Step
+from maplebridge.access_policy.broker.rotation import Step, Turned
 from maplebridge.access_policy.broker.rotation import rotate as turn
 from maplebridge.access_policy.broker.service import (
     epoch_files,
@@ -48,8 +48,7 @@ def rotate(
     admin = profile.settings("admin")
     broker = profile.settings("key-broker")
     files = epoch_files(broker, open_root(broker))
-    masters = identifiers = 0
-    kept, destroyed, lost, dropped = [], [], [], []
+    turned = Turned()
     with administer(admin) as connection:
         for step in turn(
             connection,
@@ -58,51 +57,39 @@ def rotate(
             overlap=timedelta(hours=overlap_hours),
             drop_lost=drop_lost or (),
         ):
-            match step.did:
-                case "began":
-                    epoch = step.epoch
-                case "rewrapped masters":
-                    masters += step.count
-                case "rewrapped identifiers":
-                    identifiers += step.count
-                case "kept":
-                    kept.append(step)
-                case "destroyed":
-                    destroyed.append(step.epoch)
-                case "lost":
-                    lost.append(step.epoch)
-                case "dropped":
-                    dropped.append(step)
+            turned.take(step)
     if as_json:
         print_json(
             {
-                "epoch": epoch,
-                "masters": masters,
-                "identifiers": identifiers,
-                "destroyed": destroyed,
-                "kept": [{"epoch": step.epoch, "until": step.until} for step in kept],
-                "lost": lost,
-                "dropped": [{"epoch": step.epoch, "masters": step.count} for step in dropped],
+                "epoch": turned.epoch,
+                "masters": turned.masters,
+                "identifiers": turned.identifiers,
+                "destroyed": turned.destroyed,
+                "kept": [{"epoch": step.epoch, "until": step.until} for step in turned.kept],
+                "lost": turned.lost,
+                "dropped": [
+                    {"epoch": step.epoch, "masters": step.count} for step in turned.dropped
+                ],
             }
         )
         return
     console.print(
-        f"epoch {epoch}: {counted(masters, 'master')} and"
-        f" {counted(identifiers, 'identifier')} rewrapped",
+        f"epoch {turned.epoch}: {counted(turned.masters, 'master')} and"
+        f" {counted(turned.identifiers, 'identifier')} rewrapped",
         markup=False,
     )
-    for each in destroyed:
+    for each in turned.destroyed:
         console.print(f"epoch {each}: keys destroyed", markup=False)
-    for each in lost:
+    for each in turned.lost:
         console.print(
             f"epoch {each}: its file is lost, nothing under it opens: put it back from its copy,"
             f" or drop it with --drop-lost {each}",
             markup=False,
         )
-    for step in dropped:
+    for step in turned.dropped:
         gone = counted(step.count, "master")
         console.print(f"epoch {step.epoch}: lost, dropped with {gone}", markup=False)
-    for step in kept:
+    for step in turned.kept:
         console.print(f"epoch {step.epoch}: {_why_kept(step)}", markup=False)
 
 

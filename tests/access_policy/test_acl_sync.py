@@ -15,39 +15,26 @@ from maplebridge.access_policy.acl import out_topic, sync_rules
 from maplebridge.access_policy.acl_sync import AclSync, city_rules
 from maplebridge.access_policy.consumers import Consumers, load_consumers
 from maplebridge.access_policy.grant_log import FixedGrants
-from maplebridge.access_policy.grants import Grant, GrantedField, Terms
+from maplebridge.access_policy.grants import Grant, GrantedField
 from maplebridge.settings import Profile, Settings
 from maplebridge.wiring import grants_now, make_grant_log, make_policies
+from tests.access_policy.made_grants import made_terms
 
-APP, PRINCIPAL = "town-mediation", "app-town-mediation"
-DAY = 86_400_000_000
+APP, PRINCIPAL = "city-dashboard", "app-city-dashboard"
+KIND = GrantedField("mediation.case", "kind", 1)
 PROMISED_S = 5.0
 
 
 def press() -> Consumers:
-    """The consumers where no policy gives the centre anything."""
+    """The consumers where no policy gives the dashboard anything."""
     listed = load_consumers()
     nobody = listed.consumers[APP].model_copy(update={"role": "press"})
     return listed.model_copy(update={"consumers": {**listed.consumers, APP: nobody}})
 
 
-def made_terms() -> Terms:
-    now = time.time_ns() // 1000
-    return Terms(
-        grant_id=granting.new_grant_id(),
-        consumer=APP,
-        region="330681001000",
-        purpose="dispute_resolution",
-        legal_basis="statutory_duty",
-        valid_from=now,
-        valid_to=now + DAY,
-        fields=(GrantedField("mediation.case", "kind", 1),),
-    )
-
-
 @pytest.fixture
 def expired(provisioned: Profile) -> Iterator[list[Grant]]:
-    """A service that keeps the rules by consumers among whom the centre has nothing."""
+    """A service that keeps the rules by consumers among whom the dashboard has nothing."""
     admin, settings = provisioned.settings("admin"), provisioned.settings("acl-sync")
     stop, told = threading.Event(), list[Grant]()
     log = make_grant_log(settings, press())
@@ -83,7 +70,7 @@ def test_an_app_reads_its_topic_while_a_grant_gives_it_something(
 ) -> None:
     """T6: Kafka refuses it before, and within five seconds of the revocation."""
     await_true(lambda: is_refused(provisioned))
-    made = made_terms()
+    made = made_terms(KIND, consumer=APP)
     granting.request(provisioned.settings(PRINCIPAL), made)
     granting.decide(provisioned.settings("officer-justice-1"), made.grant_id, "approved")
     granting.decide(provisioned.settings(PRINCIPAL), made.grant_id, "accepted", terms_ref="T-1")
@@ -97,14 +84,14 @@ def test_an_app_reads_its_topic_while_a_grant_gives_it_something(
 
 def test_that_a_grants_time_is_over_is_told(provisioned: Profile, expired: list[Grant]) -> None:
     """F9."""
-    whole = made_terms()
+    whole = made_terms(KIND, consumer=APP)
     made = replace(whole, valid_to=whole.valid_from + 4_000_000)
     granting.request(provisioned.settings("officer-bureau-1"), made)
     await_true(lambda: made in [each.terms for each in expired])
 
 
 def test_rules_name_the_apps_that_something_is_delivered_to() -> None:
-    made = made_terms()
+    made = made_terms(KIND, consumer=APP)
     policies = make_policies(Settings(), consumers=press())
     for grants, wanted in ((FixedGrants(), False), (FixedGrants(made), True)):
         rules = city_rules(policies.under(grants))

@@ -26,7 +26,7 @@ from maplebridge.access_policy.broker.audited import audit_into, leaves_of
 from maplebridge.access_policy.broker.bundles import Bundles, add_bundle_routes
 from maplebridge.access_policy.broker.http import BODY_MAX_BYTES, create_app
 from maplebridge.access_policy.broker.keywrap import WrappingKey, master_binding
-from maplebridge.access_policy.broker.release import DECIDED_S, Ruling, Unknown
+from maplebridge.access_policy.broker.release import DECIDED_S, Asked, Ruling, Unknown
 from maplebridge.access_policy.broker.store import Connections
 from maplebridge.access_policy.broker.vault import Vault
 from maplebridge.access_policy.envelope import FieldContext, open_field, seal_field
@@ -81,22 +81,13 @@ class Rules:
     asked: list[tuple[Any, ...]] = field(default_factory=list)
     fails: bool = False
 
-    def decide(
-        self,
-        app: str,
-        purpose: str,
-        event_type: str,
-        path: str,
-        grade: int,
-        community: str,
-        department: str,
-    ) -> Ruling:
-        self.asked.append((app, purpose, event_type, path, grade, community, department))
+    def decide(self, asked: Asked) -> Ruling:
+        self.asked.append(asked)
         if self.fails:
             raise RuntimeError("policy engine")
-        if grade == 4:
+        if asked.grade == 4:
             return Ruling(False, "no-l4", self.version)
-        allowed = (app, purpose, community) == ("town-mediation", PURPOSE, HERE)
+        allowed = (asked.app, asked.purpose, asked.community) == ("town-mediation", PURPOSE, HERE)
         rule = "mediation-centre" if allowed else "default-deny"
         return Ruling(allowed, rule, self.version)
 

@@ -40,7 +40,7 @@ from maplebridge.access_policy.broker import Broker, ReleaseRecord, SealedFileRo
 from maplebridge.access_policy.broker.epoch_files import EpochFiles
 from maplebridge.access_policy.broker.epochs import ensure_epoch
 from maplebridge.access_policy.broker.intake import Announcement, Intake
-from maplebridge.access_policy.broker.release import Ruling
+from maplebridge.access_policy.broker.release import Asked, Ruling
 from maplebridge.access_policy.broker.service import epoch_files, open_root, root_path
 from maplebridge.access_policy.broker.store import Connections, migrate
 from maplebridge.access_policy.broker.vault import Vault
@@ -100,19 +100,10 @@ class HasProfile(Protocol):
 
 
 class Rules:
-    def decide(
-        self,
-        app: str,
-        purpose: str,
-        event_type: str,
-        path: str,
-        grade: int,
-        community: str,
-        department: str,
-    ) -> Ruling:
-        if grade == 4:
+    def decide(self, asked: Asked) -> Ruling:
+        if asked.grade == 4:
             return Ruling(False, "no-l4", "v1")
-        is_here = community == HERE
+        is_here = asked.community == HERE
         return Ruling(is_here, "here" if is_here else "default-deny", "v1")
 
 
@@ -606,8 +597,8 @@ SERVICE = textwrap.dedent(
     from maplebridge.settings import Settings
 
     class Rules:
-        def decide(self, *asked):
-            return Ruling(asked[5] == "330681001001", "here", "v1")
+        def decide(self, asked):
+            return Ruling(asked.community == "330681001001", "here", "v1")
 
     logging.basicConfig(level=logging.INFO)
     codec = AvroCodec(load_schema("control/keys.master.created.v1"), 7)

@@ -86,7 +86,7 @@ def test_a_stop_while_the_key_is_replaced_loses_nothing(
             "moving": (keys, "_move"),
             "committed": (keys._store, "make_durable"),
             "durable": (Path, "replace"),
-            "replaced": (department_store, "_sync_folder"),
+            "replaced": (department_store, "sync_folder"),
         }[point]
         with monkeypatch.context() as stopping:
             stopping.setattr(owner, name, stop)

@@ -23,25 +23,14 @@ from maplebridge.errors import EventInvalid, InputError, KafkaUnavailable
 from maplebridge.schemas import load_catalogue, load_regions
 from maplebridge.settings import Profile, Settings
 from maplebridge.wiring import grants_now, make_codec, make_grant_log
+from tests.access_policy.made_grants import CENTRE, DAY, made_terms
 from tests.producers.every_event import whole
 
-DAY = 86_400_000_000
-APP = "app-town-mediation"
+APP = CENTRE
 
 
 def terms(**changed: object) -> Terms:
-    now = time.time_ns() // 1000
-    made = Terms(
-        grant_id=granting.new_grant_id(),
-        consumer="town-mediation",
-        region="330681001000",
-        purpose="dispute_resolution",
-        legal_basis="statutory_duty",
-        valid_from=now,
-        valid_to=now + DAY,
-        fields=(GrantedField("hotline.order", "caller_name", 3),),
-    )
-    return replace(made, **changed)  # type: ignore[arg-type]
+    return made_terms(GrantedField("hotline.order", "caller_name", 3), **changed)
 
 
 def granted(profile: Profile, made: Terms) -> Terms:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
-import cedarpy
 import pytest
 
 from maplebridge.access_policy.cases import load_cases, try_cases
 from maplebridge.access_policy.policy import Policies
-from maplebridge.access_policy.rules import BUILT_IN, Rules, parse_rules
 from maplebridge.schemas import load_catalogue, load_regions
-
-Policy = dict[str, Any]
+from tests.access_policy.policy_mutations import Policy, built_in, rules_of
 
 CATALOGUE = load_catalogue()
 REGIONS = load_regions()
@@ -36,23 +31,6 @@ SAME_DECISIONS = {
     "grid-worker-sees-callers-masked: no when",
 }
 """Changes that change no decision."""
-
-
-def built_in() -> list[Policy]:
-    """Return the policies in the order of their files, as Cedar's JSON has them."""
-    found = []
-    for path in sorted(BUILT_IN.glob("*.cedar")):
-        numbered = json.loads(cedarpy.policies_to_json_str(path.read_text("utf-8")))
-        policies = numbered["staticPolicies"]
-        found += [policies[f"policy{at}"] for at in range(len(policies))]
-    return found
-
-
-def rules_of(policies: list[Policy]) -> Rules:
-    named = {f"policy{at:03}": policy for at, policy in enumerate(policies)}
-    document = {"templates": {}, "templateLinks": [], "staticPolicies": named}
-    text = cedarpy.policies_from_json_str(json.dumps(document))
-    return parse_rules([text], (BUILT_IN / "maplebridge.cedarschema").read_text("utf-8"))
 
 
 def mutants() -> Iterator[tuple[str, list[Policy]]]:

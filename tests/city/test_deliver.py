@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from maplebridge.access_policy.acl import sync_rules, wanted_rules
 from maplebridge.access_policy.acl_sync import city_rules
 from maplebridge.access_policy.audit.log import AuditLog
+from maplebridge.access_policy.broker.release import Asked
 from maplebridge.access_policy.consumers import Consumers, load_consumers
 from maplebridge.access_policy.keyclient import KeyClient, request_for
 from maplebridge.access_policy.keys import IdRef, KeyRequest
@@ -559,9 +560,10 @@ def test_a_consumer_that_no_policy_permits_reads_no_topic_and_gets_no_key() -> N
     assert read == set(PURPOSES)
     decide = PolicyDecider(policies).decide
     for app in ("town-press", "nobody-at-all"):
-        allowed, rule, *_ = decide(
+        asked = Asked(
             app, "dispute_resolution", "mediation.case", "parties[].name", 3, HERE, "justice"
         )
+        allowed, rule, *_ = decide(asked)
         assert not allowed
         assert rule in ("default-deny", "unknown-consumer")
 

@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,12 +19,12 @@ from maplebridge.errors import InputError
 from maplebridge.processors.subscriber import Subscriber, View
 from maplebridge.producers import Department
 from maplebridge.settings import Profile
+from tests.access_policy.made_grants import CENTRE, made_terms
 from tests.processors.lanes import await_true
 from tests.processors.made_events import communities
 
-DAY = 86_400_000_000
 HERE = communities()[21]
-APP, CENTRE = "town-mediation", "app-town-mediation"
+APP = "town-mediation"
 IDENTITY = "330681190001010000"
 PROMISED_S = 5.0
 
@@ -51,19 +51,7 @@ def publish(justice: Department) -> str:
 
 
 def terms(*fields: GrantedField, **changed: object) -> Terms:
-    now = time.time_ns() // 1000
-    made = Terms(
-        grant_id=granting.new_grant_id(),
-        consumer=APP,
-        region="330681001000",
-        purpose="dispute_resolution",
-        legal_basis="statutory_duty",
-        valid_from=now,
-        valid_to=now + DAY,
-        fields=fields,
-        assessment_ref="DPIA-1",
-    )
-    return replace(made, **changed)  # type: ignore[arg-type]
+    return made_terms(*fields, **{"assessment_ref": "DPIA-1", **changed})
 
 
 def grant(city: Profile, made: Terms) -> None:

@@ -84,6 +84,16 @@ CREATE TABLE IF NOT EXISTS audit.cosignature (
     line text NOT NULL,
     PRIMARY KEY (size, witness)
 );
+-- A checkpoint's note with the lines of the witnesses that co-signed it.
+CREATE OR REPLACE VIEW audit.cosigned_checkpoint AS
+SELECT size,
+    note || coalesce(
+        (SELECT string_agg(line, '' ORDER BY witness)
+        FROM audit.cosignature WHERE cosignature.size = checkpoint.size),
+        ''
+    ) AS note,
+    frontier, tail
+FROM audit.checkpoint;
 
 -- How far the log has been brought to Kafka: the next leaf, the last checkpoint's size.
 CREATE TABLE IF NOT EXISTS audit.relayed (
@@ -183,7 +193,8 @@ $$;
 GRANT USAGE ON SCHEMA audit TO mb_audit, mb_key_broker, mb_deliver, mb_query;
 GRANT EXECUTE ON FUNCTION audit.append(text[], bytea[], bytea[])
     TO mb_key_broker, mb_deliver, mb_query;
-GRANT SELECT ON audit.log, audit.leaf, audit.cover, audit.checkpoint, audit.cosignature
+GRANT SELECT ON audit.log, audit.leaf, audit.cover, audit.checkpoint, audit.cosignature,
+    audit.cosigned_checkpoint
     TO mb_audit, mb_query;
 GRANT INSERT ON audit.checkpoint, audit.cosignature TO mb_audit;
 GRANT EXECUTE ON FUNCTION audit.anchor() TO mb_audit;
