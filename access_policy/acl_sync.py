@@ -1,6 +1,7 @@
 """Kafka's access rules kept as policies and grants have them, continuously.
 
-It also tells the topic of grants when one's time is over: by then no clock can revive it.
+It also tells the topic of grants what time alone does: that one is over, which no clock can
+revive then, and that the review of an opening is overdue and with whom it is now.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from maplebridge.access_policy.acl import (
 )
 from maplebridge.access_policy.consumers import Consumers
 from maplebridge.access_policy.grant_log import FixedGrants, GrantLog
-from maplebridge.access_policy.grants import Grant, Terms
+from maplebridge.access_policy.grants import Grant, Terms, Transition
 from maplebridge.access_policy.logins import principals_with_logins
 from maplebridge.access_policy.officers import load_officers
 from maplebridge.access_policy.policy import Policies
@@ -56,7 +57,7 @@ def city_rules(policies: Policies, *, revoked: Collection[str] = ()) -> frozense
 class AclSync:
     """Keeps the rules of apps; those of departments and services change by commands alone.
 
-    on_expired: tells the topic that a grant's time is over.
+    tell: writes what time did to a grant to the topic.
     """
 
     def __init__(
@@ -64,12 +65,12 @@ class AclSync:
         settings: Settings,
         grants: GrantLog,
         policies: Policies,
-        on_expired: Callable[[Grant], object],
+        tell: Callable[[Grant, Transition], object],
     ) -> None:
         self._settings = settings
         self._grants = grants
         self._policies = policies
-        self._on_expired = on_expired
+        self._write = tell
 
     def run(self, stop: threading.Event) -> None:
         """Go on until `stop` is set. Raises Unavailable; the next run goes on from there."""
@@ -84,18 +85,21 @@ class AclSync:
                 if held is None:
                     log.info("acl-sync is ready")
                 held, synced_at = active, time.monotonic()
-            for grant in self._grants.book.over(clock):
-                self._tell(grant)
+            for grant, transition in self._grants.book.untold(clock):
+                if transition == "escalated":
+                    whose = grant.review_waits_with(clock)
+                    log.warning("the review of %s is overdue: %s", grant.terms.grant_id, whose)
+                self._tell(grant, transition)
             stop.wait(INTERVAL_S)
 
-    def _tell(self, grant: Grant) -> None:
+    def _tell(self, grant: Grant, transition: Transition) -> None:
         try:
-            self._on_expired(grant)
+            self._write(grant, transition)
         except Unavailable:
             raise
         except MapleBridgeError as error:
-            # that it is over holds all the same
-            log.error("%s is over, which cannot be told: %s", grant.terms.grant_id, error)
+            # it holds all the same
+            log.error("%s is %s, which cannot be told: %s", grant.terms.grant_id, transition, error)
 
     def _sync(self, active: dict[str, tuple[Terms, ...]]) -> None:
         grants = FixedGrants(*(terms for each in active.values() for terms in each))

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from maplebridge.access_policy.acl import app_principal
 from maplebridge.access_policy.consumers import Consumers
-from maplebridge.access_policy.grants import Grant, Status, Step, Terms
+from maplebridge.access_policy.grants import Grant, Status, Step, Terms, Transition
 from maplebridge.access_policy.officers import PREFIX, Officers
 from maplebridge.errors import InputError
 from maplebridge.schemas import Catalogue, Regions
@@ -71,14 +71,16 @@ class GrantBook:
                 found.setdefault(terms.consumer, []).append(terms)
         return {app: tuple(each) for app, each in found.items()}
 
-    def over(self, clock: int) -> list[Grant]:
-        """Return the grants whose time is over and whose topic does not say so yet."""
+    def untold(self, clock: int) -> list[tuple[Grant, Transition]]:
+        """Return what time alone has done to grants and the topic does not say yet."""
         now = self.now(clock)
-        return [
-            each
-            for each in self._grants.values()
-            if each.status(now) == "expired" and not each.is_told_over
-        ]
+        found: list[tuple[Grant, Transition]] = []
+        for each in self._grants.values():
+            if each.status(now) == "expired" and not each.is_told_over:
+                found.append((each, "expired"))
+            if each.is_escalation_due(now):
+                found.append((each, "escalated"))
+        return found
 
     def take(self, step: Step) -> bool:
         """Take a step of the topic; return whether it changed anything.
@@ -118,7 +120,7 @@ class GrantBook:
                 todo="Ask for a new grant: terms do not change.",
             )
         status = known.status(step.at)
-        is_late = step.transition in ("expired", "reviewed")
+        is_late = step.transition in ("expired", "escalated", "reviewed")
         if not is_late and status in ("revoked", "expired"):
             raise InputError(f"{known.terms.grant_id} is {status}.", todo="Ask for a new grant.")
         match step.transition:
@@ -133,6 +135,11 @@ class GrantBook:
             case "expired":
                 if status != "expired" or known.is_told_over:
                     raise InputError(f"{known.terms.grant_id} does not expire now.", todo="Wait.")
+            case "escalated":
+                if not known.is_escalation_due(step.at):
+                    raise InputError(
+                        f"the review of {known.terms.grant_id} goes no higher now.", todo="Wait."
+                    )
         after = replace(known, steps=(*known.steps, step))
         return replace(after, needed=self._needed(after.terms, after.approved_by))
 

@@ -13,8 +13,6 @@ import time
 from collections.abc import Mapping
 from typing import Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-
 from maplebridge.access_policy.acl import GRANTS_TOPIC
 from maplebridge.access_policy.consumers import Consumers
 from maplebridge.access_policy.grant_book import GrantBook
@@ -28,6 +26,7 @@ from maplebridge.errors import (
     MapleBridgeError,
     Unavailable,
 )
+from maplebridge.kafka_topics import TIMEOUT_S, Follower, Record
 from maplebridge.schemas import (
     Catalogue,
     Codec,
@@ -40,8 +39,6 @@ from maplebridge.settings import Settings
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_S = 10.0
-POLL_S = 0.05
 CONFIRM_S = 0.5
 STALE_S = 2.5
 """With what comes after a decision, at most 5 s from a revocation to the last release."""
@@ -80,82 +77,57 @@ class GrantLog:
     ) -> None:
         self.book = GrantBook(catalogue, regions, consumers, load_officers())
         self.bootstrap = settings.kafka_bootstrap
-        self._settings = settings
         self._registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
         self._codec = Codec(catalogue, self._registry)
         self._directory = SigningKeyDirectory(settings)
         self._verifier = SignatureVerifier(self._directory)
         self._validator = Validator(catalogue.get(EVENT_TYPE), load_code_lists(), regions)
-        self._consumer: Consumer | None = None
-        self._next_offset = 0
+        self._followed = Follower(settings, GRANTS_TOPIC, group=f"{settings.principal}.grants")
 
-    def read(self) -> int:
-        """Take every step up to the topic's present end; return how many changed something.
+    def read(self) -> None:
+        """Take every step up to the topic's present end.
 
         Raises KafkaUnavailable, RegistryUnavailable; what was taken stays taken.
         """
-        changed = 0
-        try:
-            deadline = time.monotonic() + TIMEOUT_S
-            consumer = self._consumer or self._connect()
-            _, end = consumer.get_watermark_offsets(
-                TopicPartition(GRANTS_TOPIC, 0), timeout=TIMEOUT_S
-            )
-            while self._next_offset < end:
-                if time.monotonic() > deadline:
-                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-                for message in consumer.consume(min(500, end - self._next_offset), POLL_S):
-                    if message.error():
-                        raise KafkaException(message.error())
-                    changed += self._take(message)
-                    self._next_offset = (message.offset() or 0) + 1
-                    deadline = time.monotonic() + TIMEOUT_S
-        except KafkaException as exc:
-            self._disconnect()
-            raise KafkaUnavailable(self.bootstrap, exc.args[0].name()) from exc
-        except Unavailable:
-            # the record that could not be judged is read again
-            self._disconnect()
-            raise
-        return changed
+        self._followed.read(self._take)
 
     def close(self) -> None:
-        self._disconnect()
+        self._followed.close()
         self._directory.close()
         self._registry.close()
 
-    def _take(self, message: Message) -> bool:
+    def _take(self, record: Record) -> None:
         try:
-            return self.book.take(self._step(message))
+            self.book.take(self._step(record))
         except Unavailable:
+            # the record that could not be judged is read again
             raise
         except MapleBridgeError as error:
-            log.warning("%s offset %s changes no grant: %s", GRANTS_TOPIC, message.offset(), error)
+            log.warning("%s offset %s changes no grant: %s", GRANTS_TOPIC, record.offset, error)
         except Exception:
             # whatever was written there: it stops nobody
-            log.exception("%s offset %s changes no grant", GRANTS_TOPIC, message.offset())
-        return False
+            log.exception("%s offset %s changes no grant", GRANTS_TOPIC, record.offset)
 
-    def _step(self, message: Message) -> Step:
+    def _step(self, record: Record) -> Step:
         """Return what a record says.
 
         Raises EventInvalid if its signer did not say it or its contract does not take it,
         ContractRefused if it is of another contract.
         """
-        value, at = message.value() or b"", message.timestamp()[1] * 1000
-        decoded = self._codec.decode(value)
+        decoded = self._codec.decode(record.value)
         if decoded.contract.event_type != EVENT_TYPE:
             raise ContractRefused(f"an event of {decoded.contract.event_type}.")
         event = decoded.event
         by, transition = event["acted_by"], event["meta"]["transition"]
-        # that time is over the record's timestamp proves by itself
-        if transition != "expired":
-            key = message.key() or b""
-            self._verifier.check_record(by, GRANTS_TOPIC, key, value, event["proof"], at)
+        # how late it is the record's timestamp proves by itself
+        if transition not in ("expired", "escalated"):
+            self._verifier.check_record(
+                by, GRANTS_TOPIC, record.key, record.value, event["proof"], record.at
+            )
         self._validator.check(event)
         return Step(
             event["meta"]["event_id"],
-            at,
+            record.at,
             transition,
             by,
             Terms.parse(event),
@@ -164,20 +136,6 @@ class GrantLog:
             event["outcome"],
             event["notified"],
         )
-
-    def _connect(self) -> Consumer:
-        self._consumer = Consumer(
-            self._settings.kafka_config(
-                **{"group.id": f"{self._settings.principal}.grants", "enable.auto.commit": False}
-            )
-        )
-        self._consumer.assign([TopicPartition(GRANTS_TOPIC, 0, self._next_offset)])
-        return self._consumer
-
-    def _disconnect(self) -> None:
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            consumer.close()
 
 
 class GrantsView:

@@ -27,7 +27,9 @@ _PLAIN_TERMS = (
     "emergency",
 )
 
-Transition = Literal["requested", "approved", "accepted", "revoked", "expired", "reviewed"]
+Transition = Literal[
+    "requested", "approved", "accepted", "revoked", "expired", "escalated", "reviewed"
+]
 Status = Literal["requested", "approved", "accepted", "active", "expired", "revoked"]
 
 
@@ -153,13 +155,21 @@ class Grant:
             return None
         return opened.at + REVIEW_DUE_US
 
+    def review_level(self, at: int) -> int:
+        """Return how far an overdue review has climbed, an index of CLIMBS; 0 if there is none."""
+        due = self.review_due_at
+        if due is None or at < due:
+            return 0
+        return min(1 + (at - due) // CLIMB_US, len(CLIMBS) - 1)
+
     def review_waits_with(self, at: int) -> str:
         """Return with whom the review is; the longer it is overdue, the higher. Empty if none."""
-        due = self.review_due_at
-        if due is None:
-            return ""
-        climbed = 0 if at < due else 1 + (at - due) // CLIMB_US
-        return CLIMBS[min(climbed, len(CLIMBS) - 1)]
+        return CLIMBS[self.review_level(at)] if self.review_due_at is not None else ""
+
+    def is_escalation_due(self, at: int) -> bool:
+        """Tell whether its review has climbed further than its steps say."""
+        told = sum(each.transition == "escalated" for each in self.steps)
+        return self.review_level(at) > told
 
     def _first(self, transition: Transition) -> Step | None:
         return next((each for each in self.steps if each.transition == transition), None)

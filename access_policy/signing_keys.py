@@ -10,18 +10,13 @@ import threading
 import time
 from collections.abc import Iterable
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-
 from maplebridge.access_policy.acl import SIGNING_TOPIC
 from maplebridge.access_policy.signatures import Enrolment
-from maplebridge.errors import KafkaUnavailable
-from maplebridge.kafka_topics import Record, send
+from maplebridge.kafka_topics import Follower, Record, send
 from maplebridge.schemas import AvroCodec, RegistryClient, load_schema
 from maplebridge.settings import Settings
 
 SCHEMA = "control/keys.signing.enrolled.v1"
-TIMEOUT_S = 10.0
-POLL_S = 0.05
 REFRESH_S = 5.0
 REVOCATION_DELAY_S = 10.0
 """A key ends this much later than it is told, so that every reader knows before it does."""
@@ -35,12 +30,10 @@ class SigningKeyDirectory:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
         self._codec = AvroCodec(load_schema(SCHEMA), 0)
         self._mutex = threading.Lock()
         self._found: dict[bytes, Enrolment] = {}
-        self._consumer: Consumer | None = None
-        self._next_offset = 0
+        self._followed = Follower(settings, SIGNING_TOPIC, group=f"{settings.principal}.signing")
         self._read_at = float("-inf")
 
     def find(self, key_id: bytes) -> Enrolment | None:
@@ -63,42 +56,14 @@ class SigningKeyDirectory:
 
     def close(self) -> None:
         """Let go of Kafka; harmless to repeat, and another `find` connects again."""
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            consumer.close()
+        self._followed.close()
 
     def _read(self) -> None:
-        try:
-            consumer = self._consumer or self._connect()
-            _, end = consumer.get_watermark_offsets(
-                TopicPartition(SIGNING_TOPIC, 0), timeout=TIMEOUT_S
-            )
-            deadline = time.monotonic() + TIMEOUT_S
-            while self._next_offset < end:
-                if time.monotonic() > deadline:
-                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-                # as many as there are: for more it would wait the whole time
-                for message in consumer.consume(min(500, end - self._next_offset), POLL_S):
-                    if message.error():
-                        raise KafkaException(message.error())
-                    self._learn(message.value() or b"")
-                    self._next_offset = (message.offset() or 0) + 1
-        except KafkaException as exc:
-            self.close()
-            raise KafkaUnavailable(self._settings.kafka_bootstrap, exc.args[0].name()) from exc
+        self._followed.read(self._learn)
         self._read_at = time.monotonic()
 
-    def _connect(self) -> Consumer:
-        self._consumer = Consumer(
-            self._settings.kafka_config(
-                **{"group.id": f"{self._settings.principal}.signing", "enable.auto.commit": False}
-            )
-        )
-        self._consumer.assign([TopicPartition(SIGNING_TOPIC, 0, self._next_offset)])
-        return self._consumer
-
-    def _learn(self, value: bytes) -> None:
-        told = Enrolment(**self._codec.decode(value))
+    def _learn(self, record: Record) -> None:
+        told = Enrolment(**self._codec.decode(record.value))
         self._found[told.key_id] = told
 
 

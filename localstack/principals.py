@@ -11,7 +11,10 @@ DEPARTMENTS = (
     "dept-citymgt", "dept-civil", "dept-community", "dept-court", "dept-emergency",
     "dept-govsvc", "dept-grid", "dept-hotline", "dept-justice",
 )  # fmt: skip
-APPLICATIONS = ("app-town-mediation", "app-city-dashboard", "app-data-officer")
+APPLICATIONS = (
+    "app-town-mediation", "app-city-dashboard", "app-data-officer", "app-county-mediation",
+    "app-court-liaison", "app-civil-affairs-worker", "app-emergency-duty",
+)  # fmt: skip
 OFFICERS = ("officer-bureau-1", "officer-bureau-2", "officer-justice-1", "officer-hotline-1")
 REGISTRY = "apicurio"
 

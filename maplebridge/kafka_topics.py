@@ -1,9 +1,9 @@
-"""Topics as registers: written a few records at a time, read whole."""
+"""Topics as registers: written a few records at a time, read whole or followed."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from confluent_kafka import (
@@ -11,6 +11,7 @@ from confluent_kafka import (
     Consumer,
     KafkaError,
     KafkaException,
+    Message,
     Producer,
     TopicPartition,
 )
@@ -22,6 +23,10 @@ from maplebridge.tls import explained
 TIMEOUT_S = 10.0
 _BATCH = 10_000
 _POLL_S = 0.1
+_FOLLOWED = 500
+_FOLLOWED_POLL_S = 0.05
+_LEADERLESS = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+"""What Kafka answers for a moment after it started."""
 
 
 class Record(NamedTuple):
@@ -31,6 +36,7 @@ class Record(NamedTuple):
     key: bytes
     value: bytes
     at: int = 0
+    offset: int = -1
 
 
 def send(settings: Settings, records: Iterable[Record]) -> None:
@@ -85,8 +91,7 @@ def read_to_end(
             for message in messages:
                 error, topic = message.error(), message.topic() or ""
                 if error is None:
-                    at = message.timestamp()[1] * 1000
-                    yield Record(topic, message.key() or b"", message.value() or b"", at)
+                    yield _record(message)
                 elif error.code() == KafkaError._PARTITION_EOF:
                     open_.discard((topic, message.partition() or 0))
                 else:
@@ -95,3 +100,78 @@ def read_to_end(
         raise KafkaUnavailable(settings.kafka_bootstrap, exc.args[0].name()) from exc
     finally:
         consumer.close()
+
+
+class Follower:
+    """A topic of one partition, read on from where it was read to. For one thread at a time."""
+
+    def __init__(self, settings: Settings, topic: str, *, group: str) -> None:
+        """group: of the principal's own; nothing is committed."""
+        self._settings = settings
+        self._topic = topic
+        self._group = group
+        self._consumer: Consumer | None = None
+        self._next_offset = 0
+
+    def read(self, take: Callable[[Record], object]) -> None:
+        """Give `take` every record up to the topic's present end, one after another.
+
+        Raises KafkaUnavailable after ten seconds without a record. If `take` raises, the next
+        call begins with the same record.
+        """
+        deadline = time.monotonic() + TIMEOUT_S
+        try:
+            consumer = self._consumer or self._connect()
+            end = self._end(consumer, deadline)
+            while self._next_offset < end:
+                if time.monotonic() > deadline:
+                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+                # as many as there are: for more it would wait the whole time
+                count = min(_FOLLOWED, end - self._next_offset)
+                for message in consumer.consume(count, _FOLLOWED_POLL_S):
+                    error = message.error()
+                    if error is None:
+                        take(_record(message))
+                        self._next_offset = (message.offset() or 0) + 1
+                        deadline = time.monotonic() + TIMEOUT_S
+                    elif error.code() not in _LEADERLESS:
+                        raise KafkaException(error)
+        except KafkaException as exc:
+            self.close()
+            raise KafkaUnavailable(self._settings.kafka_bootstrap, exc.args[0].name()) from exc
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of Kafka; harmless to repeat, and another `read` connects again."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close()
+
+    def _connect(self) -> Consumer:
+        self._consumer = Consumer(
+            self._settings.kafka_config(**{"group.id": self._group, "enable.auto.commit": False})
+        )
+        self._consumer.assign([TopicPartition(self._topic, 0, self._next_offset)])
+        return self._consumer
+
+    def _end(self, consumer: Consumer, deadline: float) -> int:
+        while True:
+            try:
+                place = TopicPartition(self._topic, 0)
+                return consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)[1]
+            except KafkaException as exc:
+                if exc.args[0].code() not in _LEADERLESS or time.monotonic() > deadline:
+                    raise
+                time.sleep(_POLL_S)
+
+
+def _record(message: Message) -> Record:
+    return Record(
+        message.topic() or "",
+        message.key() or b"",
+        message.value() or b"",
+        message.timestamp()[1] * 1000,
+        message.offset() or 0,
+    )

@@ -14,9 +14,9 @@ from typing import Any
 from maplebridge.access_policy.acl import APP_PREFIX
 from maplebridge.access_policy.audit.leaf import ROWS_MAX, Leaf, cover
 from maplebridge.access_policy.audit.log import AuditLog
-from maplebridge.access_policy.broker import Broker, audit_into
-from maplebridge.access_policy.broker.release import Asked, Ruling
-from maplebridge.access_policy.broker.service import epoch_files, open_root
+from maplebridge.access_policy.broker.audited import audit_into
+from maplebridge.access_policy.broker.release import Asked, Broker, Ruling
+from maplebridge.access_policy.broker.roots import epoch_files, open_root
 from maplebridge.access_policy.broker.store import Connections
 from maplebridge.access_policy.broker.vault import Subject, Vault
 from maplebridge.access_policy.erasure.parties import CASE, Mention, cases_of, mentions_of

@@ -30,7 +30,7 @@ from maplebridge.access_policy.audit.store import connect as connect_audit
 from maplebridge.access_policy.audit.store import migrate as migrate_audit
 from maplebridge.access_policy.audit.store import require
 from maplebridge.access_policy.audit.topic import SCHEMA as ACCESS_SCHEMA
-from maplebridge.access_policy.broker.service import provision as provision_key_broker
+from maplebridge.access_policy.broker.roots import provision as provision_key_broker
 from maplebridge.access_policy.broker.store import administer
 from maplebridge.access_policy.consumers import load_consumers
 from maplebridge.access_policy.erasure.orders import ACKNOWLEDGED, ORDERED

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from maplebridge.access_policy.audit.log import Found
-from maplebridge.access_policy.broker.service import epoch_files, open_root
+from maplebridge.access_policy.broker.roots import epoch_files, open_root
 from maplebridge.access_policy.broker.store import administer, statement
 from maplebridge.access_policy.broker.vault import Subject, columns_of
 from maplebridge.access_policy.erasure.parties import CASE, mentions_of

@@ -14,13 +14,12 @@ import psycopg
 from maplebridge.access_policy.acl_sync import AclSync
 from maplebridge.access_policy.audit.log import AuditLog
 from maplebridge.access_policy.audit.service import run as run_audit_service
-from maplebridge.access_policy.broker import audit_into
+from maplebridge.access_policy.broker.audited import audit_into
 from maplebridge.access_policy.broker.release import Asked, Ruling
-from maplebridge.access_policy.broker.service import run as run_key_broker_service
 from maplebridge.access_policy.consumers import Consumers, load_consumers
 from maplebridge.access_policy.grant_log import ActiveGrants, FixedGrants, GrantLog, GrantsView
 from maplebridge.access_policy.grants import EVENT_TYPE as GRANT
-from maplebridge.access_policy.grants import Grant, Step
+from maplebridge.access_policy.grants import Grant, Step, Transition
 from maplebridge.access_policy.keyclient import KeyClient
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.signatures import SignatureVerifier
@@ -247,11 +246,13 @@ def run_audit(settings: Settings, stop: threading.Event) -> None:
 
 def run_key_broker(settings: Settings, stop: threading.Event) -> None:
     """Serve until SIGTERM: the HTTP server listens to signals by itself."""
+    from maplebridge.access_policy.broker.service import run
+
     schema = load_schema("control/keys.master.created.v1")
     decode = AvroCodec(schema, 0).decode
     grants = GrantsView(make_grant_log(settings)).start()
     try:
-        run_key_broker_service(
+        run(
             settings,
             decider=PolicyDecider(make_policies(settings, grants=grants)),
             audit=audit_into(AuditLog(settings)),
@@ -263,9 +264,9 @@ def run_key_broker(settings: Settings, stop: threading.Event) -> None:
 
 
 def run_acl_sync(settings: Settings, stop: threading.Event) -> None:
-    def tell(grant: Grant) -> None:
-        step = Step("", 0, "expired", settings.principal, grant.terms)
-        publish(settings, GRANT, "expired", step.to_event(), key=grant.terms.grant_id)
+    def tell(grant: Grant, transition: Transition) -> None:
+        step = Step("", 0, transition, settings.principal, grant.terms)
+        publish(settings, GRANT, transition, step.to_event(), key=grant.terms.grant_id)
 
     grants = make_grant_log(settings)
     try:

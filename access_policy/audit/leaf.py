@@ -154,6 +154,24 @@ class Leaf:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """The parts of a leaf that stand beside its bytes in the database, to be found by."""
+
+    at: int
+    who: str
+    on_behalf_of: str
+    decision: str
+    resource: str
+
+    def is_of(self, body: str) -> bool:
+        """Tell whether the bytes say the same; a key cannot stand inside a text of theirs."""
+        return f'"at":{self.at},' in body and all(
+            f'"{name}":{_JSON.encode(getattr(self, name))}' in body
+            for name in ("who", "on_behalf_of", "decision", "resource")
+        )
+
+
 def decode_leaf(body: str, *, cover: Cover | None = None) -> Leaf:
     """Return the leaf that `encode` wrote; its cover lies beside the log.
 

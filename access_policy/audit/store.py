@@ -11,9 +11,10 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from maplebridge.access_policy.audit.leaf import Cover
+from maplebridge.access_policy.audit.leaf import Cover, Searched
 from maplebridge.access_policy.merkle import Frontier, leaf_hash, root_of, split_hashes
 from maplebridge.errors import AuditCorrupt, AuditOverdue, AuditUnavailable
+from maplebridge.schema_of_database import apply_schema
 from maplebridge.settings import Settings
 from maplebridge.sql import is_disk_full
 from maplebridge.tls import explained
@@ -26,12 +27,16 @@ _FETCH = 1000
 
 @dataclass(frozen=True, slots=True)
 class StoredLeaf:
-    """A leaf as the log holds it. `cover` is None if it has none, or it was erased."""
+    """A leaf as the log holds it. `cover` is None if it has none, or it was erased.
+
+    searched: what the database finds it by; None where it is read from elsewhere.
+    """
 
     index: int
     leaf_hash: bytes
     body: str
     cover: Cover | None = None
+    searched: Searched | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +58,7 @@ def migrate(connection: psycopg.Connection[Any]) -> None:
 
     The roles mb_audit, mb_key_broker, mb_deliver and mb_query must exist.
     """
-    with connection.transaction():
-        connection.execute(statement("schema"))
+    apply_schema(connection, "audit", statement("schema"))
 
 
 def require(connection: psycopg.Connection[Any], *, quorum: int, overdue_s: float) -> None:
@@ -113,8 +117,9 @@ def read_leaves(connection: psycopg.Connection[Any]) -> Generator[StoredLeaf, No
     with connection.transaction(), connection.cursor(name="leaves") as cursor:
         cursor.itersize = _FETCH
         cursor.execute(statement("leaves"))
-        for index, hashed, body, salt, commitments in cursor:
-            yield StoredLeaf(index, bytes(hashed), body, to_cover(salt, commitments))
+        for index, hashed, body, salt, commitments, *searched in cursor:
+            kept = to_cover(salt, commitments)
+            yield StoredLeaf(index, bytes(hashed), body, kept, Searched(*searched))
 
 
 def read_checkpoints(connection: psycopg.Connection[Any]) -> list[StoredCheckpoint]:

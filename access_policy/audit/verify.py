@@ -25,7 +25,9 @@ from maplebridge.errors import AuditCorrupt
 _AT_ONCE_MAX = 100_000
 """Leaves held in memory at once; the service signs fewer with one checkpoint."""
 
-Kind = Literal["edited", "missing", "reordered", "truncated", "forked", "checkpoint", "cover"]
+Kind = Literal[
+    "edited", "missing", "reordered", "truncated", "forked", "checkpoint", "cover", "searched"
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +288,8 @@ def _judge_content(leaf: StoredLeaf, at: int) -> Damage | None:
         return Damage("edited", at, f"leaf {at} is no audit leaf.")
     if leaf.cover is not None and decode_leaf(leaf.body, cover=leaf.cover).encode() != leaf.body:
         return Damage("cover", at, f"the commitments beside leaf {at} are not those it names.")
+    if leaf.searched is not None and not leaf.searched.is_of(leaf.body):
+        return Damage("searched", at, f"leaf {at} is found by what it does not say.")
     return None
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,18 +89,29 @@ class Pkcs11Root:
             raise RootUnavailable(str(self._module), type(exc).__name__) from exc
 
     def unwrap(self, wrapped: bytes, binding: bytes) -> bytes:
-        nonce, sealed = wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:]
         try:
-            return self._ask(
-                lambda key: key.decrypt(
-                    sealed, mechanism=Mechanism.AES_GCM, mechanism_param=_gcm(nonce, binding)
-                )
-            )
-        except _GONE as exc:
-            raise RootUnavailable(str(self._module), type(exc).__name__) from exc
-        except pkcs11.PKCS11Error:
-            # modules tell a wrong tag by various errors
+            return self._unwrap(wrapped, binding)
+        except pkcs11.PKCS11Error as exc:
+            # modules tell a wrong tag by various errors, and their own troubles by others
+            if not self._works():
+                raise RootUnavailable(str(self._module), type(exc).__name__) from exc
             raise IntegrityError("a wrapped key is not what it was when it was stored.") from None
+
+    def _unwrap(self, wrapped: bytes, binding: bytes) -> bytes:
+        nonce, sealed = wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:]
+        return self._ask(
+            lambda key: key.decrypt(
+                sealed, mechanism=Mechanism.AES_GCM, mechanism_param=_gcm(nonce, binding)
+            )
+        )
+
+    def _works(self) -> bool:
+        """Tell whether what is wrapped now unwraps now."""
+        secret = os.urandom(_KEY_BITS // 8)
+        try:
+            return self._unwrap(self.wrap(secret, b""), b"") == secret
+        except (pkcs11.PKCS11Error, RootUnavailable):
+            return False
 
     def _ask(self, act: Callable[[Any], bytes]) -> bytes:
         """Act with the key, and once more in a new session if the one before is gone."""
@@ -109,6 +121,8 @@ class Pkcs11Root:
                     return act(self._key)
                 except _GONE:
                     self._key = None
+            with suppress(pkcs11.PKCS11Error):
+                self._session.close()
             self._session = self._open()
             self._key = self._find()
             return act(self._key)

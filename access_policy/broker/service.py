@@ -1,149 +1,29 @@
-"""The service `key-broker`: made ready by `provision`, run by `run`."""
+"""The service `key-broker`, which `roots.provision` makes ready."""
 
 from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import uvicorn
-from pydantic import SecretStr
 
-from maplebridge.access_policy.broker.bundles import Bundles, add_bundle_routes
-from maplebridge.access_policy.broker.epoch_files import EpochFiles
-from maplebridge.access_policy.broker.epochs import Epochs, ensure_epoch
+from maplebridge.access_policy.broker.bundle_shares import Bundles, add_bundle_routes
 from maplebridge.access_policy.broker.http import create_app
 from maplebridge.access_policy.broker.intake import GROUP, Decode, Intake
 from maplebridge.access_policy.broker.intake_offsets import has_taken_in
-from maplebridge.access_policy.broker.principals import ensure_principals
 from maplebridge.access_policy.broker.release import Audit, Broker, Decider
-from maplebridge.access_policy.broker.root import Root, SealedFileRoot
-from maplebridge.access_policy.broker.shares import Share, combine, split
-from maplebridge.access_policy.broker.store import (
-    DATABASE,
-    Connection,
-    Connections,
-    migrate,
-    statement,
-)
+from maplebridge.access_policy.broker.roots import epoch_files, open_root
+from maplebridge.access_policy.broker.store import DATABASE, Connections
 from maplebridge.access_policy.broker.vault import Vault
 from maplebridge.access_policy.broker.weekly import WeeklyTurn
-from maplebridge.access_policy.keytransport import TOPIC, BrokerPublicKey
+from maplebridge.access_policy.keytransport import TOPIC
 from maplebridge.access_policy.signatures import SignatureVerifier
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory
-from maplebridge.errors import InputError, IntegrityError, RootMissing
 from maplebridge.settings import Settings
 
-if TYPE_CHECKING:
-    from maplebridge.access_policy.broker.root_pkcs11 import Pkcs11Root
-
 _log = logging.getLogger(__name__)
-
-
-def root_path(home: Path) -> Path:
-    return home / "key-broker" / "root.sealed"
-
-
-def provision(
-    settings: Settings,
-    connection: Connection,
-    *,
-    now: datetime,
-    principals: Mapping[str, str | SecretStr],
-) -> BrokerPublicKey:
-    """Make the schema, the root, the epoch of `now` and the principals; repeat at will.
-
-    settings: the key broker's, with the root passphrase. connection: the administrator's,
-    to the database `maplebridge_keys`. Returns the public key that departments need.
-    Raises IntegrityError if the root is missing or another while keys are kept under it.
-    """
-    migrate(connection)
-    root = create(settings, connection)
-    ensure_principals(connection, principals)
-    return ensure_epoch(connection, epoch_files(settings, root), now=now)
-
-
-def open_root(settings: Settings) -> Root:
-    """Open the root: in a hardware module if the settings name one, else in its sealed file.
-
-    settings: the key broker's, with the root passphrase or PIN. Raises RootMissing if there
-    is none, InputError or IntegrityError if it cannot be opened, RootUnavailable.
-    """
-    if settings.root_pkcs11_module is None:
-        return SealedFileRoot.open(root_path(settings.home), settings.root_passphrase)
-    root = _module_root(settings, settings.root_pkcs11_module)
-    root.check()
-    return root
-
-
-def _module_root(settings: Settings, module: Path) -> Pkcs11Root:
-    try:
-        from maplebridge.access_policy.broker.root_pkcs11 import Pkcs11Root
-    except ModuleNotFoundError:
-        raise InputError(
-            "the root is in a hardware module, and what speaks to it is not installed.",
-            todo="pip install 'maplebridge[hsm]'",
-        ) from None
-    return Pkcs11Root(
-        module,
-        token=settings.root_pkcs11_token,
-        key=settings.root_pkcs11_key,
-        pin=settings.root_passphrase,
-    )
-
-
-def epoch_files(settings: Settings, root: Root) -> EpochFiles:
-    return EpochFiles(root_path(settings.home).parent / "epochs", root)
-
-
-def root_shares(settings: Settings, *, of: int, needed: int) -> list[Share]:
-    """Split the root among officers; raises as `open_root`, and InputError of the numbers.
-
-    Also InputError if the root is in a hardware module, which it never leaves.
-    """
-    _must_be_a_file(settings)
-    key = SealedFileRoot.read_key(root_path(settings.home), settings.root_passphrase)
-    return split(key, of=of, needed=needed)
-
-
-def recover_root(settings: Settings, connection: Connection, shares: Sequence[Share]) -> None:
-    """Write a lost root anew, sealed with the passphrase of the settings.
-
-    Raises InputError if the shares are too few or a root is there, IntegrityError if they
-    are not of the root that the database was made with; nothing is written then.
-    """
-    _must_be_a_file(settings)
-    key = combine(shares)
-    Epochs.load(connection, epoch_files(settings, SealedFileRoot(key)))
-    SealedFileRoot.create(root_path(settings.home), settings.root_passphrase, key=key)
-
-
-def create(settings: Settings, connection: Connection) -> Root:
-    """Open the root, or make it if there is neither root nor epoch."""
-    try:
-        return open_root(settings)
-    except RootMissing as missing:
-        if connection.execute(statement("epochs")).fetchone():
-            raise IntegrityError(
-                f"{missing.message} Keys are kept under it.",
-                todo="Put it back from its backup, or recover it with `maplebridge keys recover`.",
-            ) from None
-    if settings.root_pkcs11_module is None:
-        return SealedFileRoot.create(root_path(settings.home), settings.root_passphrase)
-    _module_root(settings, settings.root_pkcs11_module).create()
-    return open_root(settings)
-
-
-def _must_be_a_file(settings: Settings) -> None:
-    if settings.root_pkcs11_module is not None:
-        raise InputError(
-            "the root is in a hardware module, which it never leaves: it has no shares.",
-            todo="Back up its token by the means of its maker.",
-        )
 
 
 def run(

@@ -12,6 +12,7 @@ from typing import Any, LiteralString
 import psycopg
 
 from maplebridge.errors import StoreUnavailable
+from maplebridge.schema_of_database import apply_schema
 from maplebridge.settings import Settings
 from maplebridge.sql import is_disk_full
 from maplebridge.tls import explained
@@ -26,8 +27,7 @@ def migrate(connection: Connection) -> None:
 
     The role mb_key_broker must exist.
     """
-    with connection.transaction():
-        connection.execute(statement("schema"))
+    apply_schema(connection, "keys", statement("schema"))
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from maplebridge.access_policy.signatures import SignatureVerifier
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory
 from maplebridge.errors import EventInvalid
 from maplebridge.kafka_topics import Record, read_to_end, send
-from maplebridge.schemas import AvroCodec, Event, RegistryClient, load_schema
+from maplebridge.schemas import AvroCodec, Event, RegistryClient, load_catalogue, load_schema
 from maplebridge.settings import Settings
 
 ORDERED = "control/erasure.ordered.v1"
@@ -70,6 +70,17 @@ def order(
         settings,
         [Record(orders_topic(each.department), b"", codec.encode(asdict(each))) for each in told],
     )
+
+
+def orders_given(settings: Settings) -> list[Order]:
+    """Return every order that any department ever had; settings: the administrator's.
+
+    Raises KafkaUnavailable.
+    """
+    decode = AvroCodec(load_schema(ORDERED), 0).decode
+    topics = [orders_topic(each) for each in load_catalogue().departments]
+    group = f"{settings.principal}.erasure"
+    return [Order(**decode(each.value)) for each in read_to_end(settings, topics, group=group)]
 
 
 def acknowledgements(settings: Settings, erasure_id: str) -> dict[str, Acknowledgement]:

@@ -10,10 +10,13 @@ import typer
 
 from maplebridge.access_policy.broker.backup import Restored, restore_backup, write_backup
 from maplebridge.access_policy.broker.intake_offsets import rewind
-from maplebridge.access_policy.broker.service import epoch_files, open_root
+from maplebridge.access_policy.broker.roots import epoch_files, open_root
 from maplebridge.access_policy.broker.store import administer
+from maplebridge.cli.erase import OFFICE
 from maplebridge.cli.options import HOME, Home, Json
 from maplebridge.cli.output import console, counted, print_json
+from maplebridge.erasing import Eraser
+from maplebridge.remembered_erasures import remembered
 from maplebridge.settings import Profile
 
 
@@ -47,20 +50,34 @@ def restore(
     """Bring a copy back into an empty database of the key broker, and tell what it opens.
 
     Stop the key broker first. Today's secrets of principals hold, and whoever was revoked
-    stays out; when it starts it takes in anew what Kafka has of new masters.
+    stays out; when it starts it takes in anew what Kafka has of new masters. Erasures that
+    came after the copy are carried out again.
     """
     profile = Profile.load(home)
     admin, broker = profile.settings("admin"), profile.settings("key-broker")
     files = epoch_files(broker, open_root(broker))
     rewind(admin)
+    known = remembered(admin)
     with administer(admin) as connection:
         done = restore_backup(
             connection, files, folder, principals=profile.secrets, revoked=profile.revoked
         )
+    with Eraser(profile, office=OFFICE) as eraser:
+        again = [each.erasure_id for each in known if eraser.take_up(each)]
+        here = {each.erasure_id for each in eraser.states()}
+    forgotten = [each.erasure_id for each in known if each.erasure_id not in here]
     if as_json:
-        print_json(asdict(done))
-    else:
-        _print(done)
+        print_json({**asdict(done), "erased_again": again, "forgotten_erasures": forgotten})
+        return
+    _print(done)
+    for erasure_id in again:
+        console.print(f"erasure {erasure_id}: carried out again", markup=False)
+    for erasure_id in forgotten:
+        console.print(
+            f"erasure {erasure_id}: was asked for after this backup and not carried out yet;"
+            " nobody knows any more for whom: ask for it again",
+            markup=False,
+        )
 
 
 def _print(done: Restored) -> None:

@@ -10,14 +10,9 @@ from typing import Annotated
 import typer
 
 from maplebridge.access_policy.broker.intake_offsets import has_taken_in
+from maplebridge.access_policy.broker.roots import epoch_files, open_root, recover_root, root_shares
 from maplebridge.access_policy.broker.rotation import Step, Turned
 from maplebridge.access_policy.broker.rotation import rotate as turn
-from maplebridge.access_policy.broker.service import (
-    epoch_files,
-    open_root,
-    recover_root,
-    root_shares,
-)
 from maplebridge.access_policy.broker.shares import Share
 from maplebridge.access_policy.broker.store import administer
 from maplebridge.cli.key_backups import backup, restore

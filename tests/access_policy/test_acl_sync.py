@@ -15,7 +15,7 @@ from maplebridge.access_policy.acl import out_topic, sync_rules
 from maplebridge.access_policy.acl_sync import AclSync, city_rules
 from maplebridge.access_policy.consumers import Consumers, load_consumers
 from maplebridge.access_policy.grant_log import FixedGrants
-from maplebridge.access_policy.grants import Grant, GrantedField
+from maplebridge.access_policy.grants import Grant, GrantedField, Transition
 from maplebridge.settings import Profile, Settings
 from maplebridge.wiring import grants_now, make_grant_log, make_policies
 from tests.access_policy.made_grants import made_terms
@@ -33,12 +33,14 @@ def press() -> Consumers:
 
 
 @pytest.fixture
-def expired(provisioned: Profile) -> Iterator[list[Grant]]:
+def told(provisioned: Profile) -> Iterator[list[tuple[Grant, Transition]]]:
     """A service that keeps the rules by consumers among whom the dashboard has nothing."""
     admin, settings = provisioned.settings("admin"), provisioned.settings("acl-sync")
-    stop, told = threading.Event(), list[Grant]()
+    stop, told = threading.Event(), list[tuple[Grant, Transition]]()
     log = make_grant_log(settings, press())
-    sync = AclSync(settings, log, make_policies(settings, consumers=press()), told.append)
+    sync = AclSync(
+        settings, log, make_policies(settings, consumers=press()), lambda *each: told.append(each)
+    )
     thread = threading.Thread(target=sync.run, args=[stop])
     thread.start()
     yield told
@@ -57,16 +59,16 @@ def is_refused(profile: Profile) -> bool:
     return error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
 
 
-def await_true(told: Callable[[], bool], within_s: float = 30) -> float:
+def await_true(holds: Callable[[], bool], within_s: float = 30) -> float:
     begun = time.monotonic()
-    while not told():
+    while not holds():
         assert time.monotonic() - begun < within_s
         time.sleep(0.1)
     return time.monotonic() - begun
 
 
 def test_an_app_reads_its_topic_while_a_grant_gives_it_something(
-    provisioned: Profile, expired: list[Grant]
+    provisioned: Profile, told: list[tuple[Grant, Transition]]
 ) -> None:
     """T6: Kafka refuses it before, and within five seconds of the revocation."""
     await_true(lambda: is_refused(provisioned))
@@ -79,15 +81,17 @@ def test_an_app_reads_its_topic_while_a_grant_gives_it_something(
         provisioned.settings("officer-justice-1"), made.grant_id, "revoked", reason="misuse"
     )
     await_true(lambda: is_refused(provisioned), PROMISED_S)
-    assert expired == []
+    assert told == []
 
 
-def test_that_a_grants_time_is_over_is_told(provisioned: Profile, expired: list[Grant]) -> None:
+def test_that_a_grants_time_is_over_is_told(
+    provisioned: Profile, told: list[tuple[Grant, Transition]]
+) -> None:
     """F9."""
     whole = made_terms(KIND, consumer=APP)
     made = replace(whole, valid_to=whole.valid_from + 4_000_000)
     granting.request(provisioned.settings("officer-bureau-1"), made)
-    await_true(lambda: made in [each.terms for each in expired])
+    await_true(lambda: (made, "expired") in [(each.terms, what) for each, what in told])
 
 
 def test_rules_name_the_apps_that_something_is_delivered_to() -> None:

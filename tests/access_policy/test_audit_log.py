@@ -16,7 +16,6 @@ from maplebridge.access_policy.audit import (
     cover,
     held_checkpoint_path,
     make_signing_key,
-    migrate,
     run,
     signing_key_path,
     verify_export,
@@ -128,27 +127,6 @@ def test_a_search_finds_by_consumer_resource_field_time_decision_and_event(audit
         assert found(until=LEAF.at + 10) == [0]
         assert found(identifier="event:7") == [1]
         assert found(identifier="event:8") == []
-
-
-def test_a_log_made_before_is_searched_as_before_and_goes_on(audit: Audit) -> None:
-    """Its leaves had all of the body as jsonb beside them."""
-    with audit.log("query") as log:
-        log.append([LEAF, replace(LEAF, who="query", decision="deny", at=LEAF.at + 1)])
-    verifier = sign(audit)
-    with audit.connect("admin") as admin:
-        admin.execute(
-            "ALTER TABLE audit.leaf DROP COLUMN at, DROP COLUMN who, DROP COLUMN on_behalf_of,"
-            " DROP COLUMN resource, DROP COLUMN decision,"
-            " ADD COLUMN content jsonb GENERATED ALWAYS AS (body::jsonb) STORED"
-        )
-        for _ in range(2):
-            migrate(admin)
-    with audit.log("query") as log:
-        assert log.append([LEAF]) == 2
-        assert [each.index for each in log.search(who="town-mediation")] == [2, 1, 0]
-        assert [each.index for each in log.search(decision="deny", since=LEAF.at + 1)] == [1]
-    report = verify_log(audit.settings("query"), verifier=verifier, database=audit.database)
-    assert (report.verified, report.size) == (True, 3)
 
 
 def test_what_is_no_leaf_is_not_appended(audit: Audit) -> None:

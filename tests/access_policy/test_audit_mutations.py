@@ -17,7 +17,10 @@ from tests.access_policy.audits import LEAF, Audit, sign
 
 _FITTING = "sha256('\\x00'::bytea || convert_to({0}, 'UTF8'))"
 _EDITED = "replace(body, 'town', 'city')"
-EDIT = f"UPDATE audit.leaf SET body = {_EDITED}, leaf_hash = {_FITTING.format(_EDITED)}"
+EDIT = (
+    f"UPDATE audit.leaf SET body = {_EDITED}, leaf_hash = {_FITTING.format(_EDITED)},"
+    " on_behalf_of = replace(on_behalf_of, 'town', 'city')"
+)
 # in two steps: an index may stand only once, also within a statement
 _MOVE = (
     "UPDATE audit.leaf SET index = -index - 1 WHERE index {0}; "
@@ -85,6 +88,27 @@ def test_each_mutation_is_found_in_the_database_and_in_an_export(audit: Audit, c
     with audit.connect("admin") as admin:
         admin.execute(mutation.encode())
     assert found(audit, verifier, []) == {(kind, index)}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "at = at + 1",
+        "at = at / 10",
+        "who = 'nobody'",
+        "on_behalf_of = 'nobody'",
+        "decision = 'deny'",
+        "resource = left(resource, 3)",
+    ],
+)
+def test_a_leaf_that_a_search_would_miss_is_found_in_the_database(
+    audit: Audit, change: str
+) -> None:
+    """T12: what is searched was changed, and the leaf itself was not."""
+    verifier, _ = write(audit)
+    with audit.connect("admin") as admin:
+        admin.execute(f"UPDATE audit.leaf SET {change} WHERE index = 6".encode())
+    assert found(audit, verifier, []) == {("searched", 6), None}
 
 
 def test_a_fork_signed_with_the_stolen_key_is_found_by_a_checkpoint_kept_elsewhere(

@@ -21,12 +21,19 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from maplebridge.access_policy.audit.log import AuditLog
-from maplebridge.access_policy.broker import Broker, ReleaseRecord, SealedFileRoot
 from maplebridge.access_policy.broker.audited import audit_into, leaves_of
-from maplebridge.access_policy.broker.bundles import Bundles, add_bundle_routes
+from maplebridge.access_policy.broker.bundle_shares import Bundles, add_bundle_routes
 from maplebridge.access_policy.broker.http import BODY_MAX_BYTES, create_app
 from maplebridge.access_policy.broker.keywrap import WrappingKey, master_binding
-from maplebridge.access_policy.broker.release import DECIDED_S, Asked, Ruling, Unknown
+from maplebridge.access_policy.broker.release import (
+    DECIDED_S,
+    Asked,
+    Broker,
+    ReleaseRecord,
+    Ruling,
+    Unknown,
+)
+from maplebridge.access_policy.broker.root import SealedFileRoot
 from maplebridge.access_policy.broker.store import Connections
 from maplebridge.access_policy.broker.vault import Vault
 from maplebridge.access_policy.envelope import FieldContext, open_field, seal_field

@@ -36,12 +36,12 @@ from confluent_kafka.cimpl import NewTopic
 from psycopg import sql
 from pydantic import SecretStr
 
-from maplebridge.access_policy.broker import Broker, ReleaseRecord, SealedFileRoot, provision
 from maplebridge.access_policy.broker.epoch_files import EpochFiles
 from maplebridge.access_policy.broker.epochs import ensure_epoch
 from maplebridge.access_policy.broker.intake import Announcement, Intake
-from maplebridge.access_policy.broker.release import Asked, Ruling
-from maplebridge.access_policy.broker.service import epoch_files, open_root, root_path
+from maplebridge.access_policy.broker.release import Asked, Broker, ReleaseRecord, Ruling
+from maplebridge.access_policy.broker.root import SealedFileRoot
+from maplebridge.access_policy.broker.roots import epoch_files, open_root, provision, root_path
 from maplebridge.access_policy.broker.store import Connections, migrate
 from maplebridge.access_policy.broker.vault import Vault
 from maplebridge.access_policy.department_store import DepartmentStore
@@ -591,7 +591,7 @@ def test_masters_sent_over_kafka_are_taken_once_and_poison_is_passed(
 SERVICE = textwrap.dedent(
     """
     import logging, sys
-    from maplebridge.access_policy.broker import run
+    from maplebridge.access_policy.broker.service import run
     from maplebridge.access_policy.broker.release import Ruling
     from maplebridge.schemas import AvroCodec, load_schema
     from maplebridge.settings import Settings

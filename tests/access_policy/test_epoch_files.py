@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from maplebridge.access_policy.broker import SealedFileRoot
 from maplebridge.access_policy.broker.epoch_files import EpochFiles
 from maplebridge.access_policy.broker.epochs import begin_epoch, ensure_epoch
 from maplebridge.access_policy.broker.erasure import epochs_begun_by
+from maplebridge.access_policy.broker.root import SealedFileRoot
 from maplebridge.access_policy.broker.rotation import Step, rotate
 from maplebridge.access_policy.keys import Master
 from maplebridge.access_policy.keystore import DepartmentKeys

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,7 @@ from maplebridge import granting
 from maplebridge.access_policy.audit.leaf import TEXT_MAX
 from maplebridge.access_policy.consumers import load_consumers
 from maplebridge.access_policy.grant_book import AT_ONCE, UNREVIEWED, GrantBook
-from maplebridge.access_policy.grants import CLIMBS, Grant, GrantedField, Step, Terms
+from maplebridge.access_policy.grants import CLIMBS, Grant, GrantedField, Step, Terms, Transition
 from maplebridge.access_policy.officers import Officer, Officers, load_officers
 from maplebridge.errors import ContractRefused, InputError
 from maplebridge.schemas import load_catalogue, load_regions
@@ -175,7 +175,7 @@ def test_a_step_that_does_not_fit_is_told_and_changes_nothing(
     ("changed", "says"),
     [
         ({"consumer": "nobody"}, "there is no app nobody"),
-        ({"consumer": "emergency-duty"}, "no topic of its own"),
+        ({"consumer": "hotline-clerk"}, "no topic of its own"),
         ({"valid_from": AT + 367 * DAY, "valid_to": AT + 368 * DAY}, "within a year"),
         ({"renews": "G-0"}, "no grant G-0 of town-mediation"),
         ({"region": "999999"}, "region code"),
@@ -212,9 +212,11 @@ def test_a_clock_that_goes_back_revives_nothing() -> None:
     assert grants.active(TERMS.valid_to) == {}
     assert grants.active(AT) == {}
     told, _ = taken(*ACCEPTED)
-    assert [each.terms for each in told.over(TERMS.valid_to)] == [TERMS]
+    assert [(each.terms, what) for each, what in told.untold(TERMS.valid_to)] == [
+        (TERMS, "expired")
+    ]
     told.take(step("expired", "acl-sync", at=TERMS.valid_to))
-    assert told.over(TERMS.valid_to) == []
+    assert told.untold(TERMS.valid_to) == []
     assert told.get("G-1").status(AT) == "expired"
 
 
@@ -336,7 +338,7 @@ def test_an_opening_is_reviewed_by_a_third_officer_within_72_hours() -> None:
     assert grant.review == review
     assert grant.review_due_at is None
     assert grant.status(AT + 2 * HOUR) == "expired"
-    assert grants.over(AT + 3 * HOUR) == []
+    assert grants.untold(AT + 3 * HOUR) == []
     with pytest.raises(InputError, match="nothing to review"):
         grants.take(replace(review, event_id="again"))
 
@@ -353,6 +355,17 @@ def test_an_overdue_review_climbs_and_stops_the_next_opening() -> None:
 
     with pytest.raises(InputError, match="B-1 of town-mediation is not reviewed"):
         grants.judge(next_at(due))
+    assert [what for _, what in grants.untold(due - 1)] == ["expired"]
+    grants.take(step("expired", "acl-sync", EMERGENCY, at=due - 1))
+    for late in (0, 24 * HOUR):
+        told = step("escalated", "acl-sync", EMERGENCY, at=due + late)
+        with pytest.raises(InputError, match="goes no higher now"):
+            grants.take(replace(told, at=due + late - 1))
+        assert [what for _, what in grants.untold(due + late)] == ["escalated"]
+        grants.take(told)
+        assert grants.untold(due + late) == []
+    with pytest.raises(InputError, match="goes no higher now"):
+        grants.take(step("escalated", "acl-sync", EMERGENCY, at=due + 999 * HOUR))
     assert grants.judge(next_at(due - 1)).status(due - 1) == "requested"
     grants.take(
         step(
@@ -397,7 +410,7 @@ STEPS = st.builds(
         terms_ref="T-1",
         reason="misuse",
     ),
-    st.sampled_from(["requested", "approved", "accepted", "revoked", "expired", "reviewed"]),
+    st.sampled_from(get_args(Transition)),
     ANYBODY,
     st.booleans(),
     st.integers(0, 40 * 24 * 60).map(lambda minutes: minutes * 60_000_000),

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from maplebridge.access_policy.broker import SealedFileRoot, store
+from maplebridge.access_policy.broker import store
 from maplebridge.access_policy.broker.backup import (
     TABLES,
     Manifest,
@@ -25,6 +25,7 @@ from maplebridge.access_policy.broker.backup import (
 )
 from maplebridge.access_policy.broker.epoch_files import EpochFiles
 from maplebridge.access_policy.broker.intake_offsets import has_taken_in, rewind
+from maplebridge.access_policy.broker.root import SealedFileRoot
 from maplebridge.access_policy.keys import Master, SubjectRef
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.keytransport import NewMaster
@@ -175,8 +176,9 @@ def test_a_bundle_of_a_backup_does_not_open_again_and_who_was_revoked_stays_out(
     stack: HasProfile, site: Site, tmp_path: Path
 ) -> None:
     site.admin.execute(
-        "INSERT INTO keys.bundle (bundle_id, principal, share, proof_hash, expires_at, grace)"
-        " VALUES (gen_random_uuid(), 'dept-grid', 'half', '', now() + '1 day', '1 hour')"
+        "INSERT INTO keys.bundle (bundle_id, principal, share, proof_hash, expires_at, grace,"
+        " kafka_mechanism, signing_key_id) VALUES"
+        " (gen_random_uuid(), 'dept-grid', 'half', '', now() + '1 day', '1 hour', 'x', '')"
     )
     site.admin.execute("INSERT INTO keys.principal VALUES ('dept-gone', 'hash'), ('dept-on', '')")
     write_backup(site.admin, site.files(), tmp_path / "backup")

@@ -58,8 +58,13 @@ def changed(policy: Policy) -> Iterator[tuple[str, Policy]]:
 MUTANTS = dict(mutants())
 
 
-def passes(policies: list[Policy]) -> bool:
-    return try_cases(Policies(CATALOGUE, REGIONS, rules=rules_of(policies)), CASES).passes
+def passes(policies: list[Policy], name: str = "") -> bool:
+    """Tell whether every case passes; those that a rule of this name decides are tried first."""
+    asked = Policies(CATALOGUE, REGIONS, rules=rules_of(policies))
+    first = sorted(CASES, key=lambda each: all(case.rule != name for case in each[1].cases))
+    if any(try_cases(asked, [each]).failures for each in first):
+        return False
+    return not try_cases(asked, CASES).untried
 
 
 def test_policies_written_anew_without_a_change_pass() -> None:
@@ -69,7 +74,8 @@ def test_policies_written_anew_without_a_change_pass() -> None:
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_changed_policy_fails_a_case(name: str) -> None:
     """T7: each policy dropped, opened to anyone, without a condition, with it negated."""
-    assert passes(MUTANTS[name]) is (name in SAME_DECISIONS)
+    rule = name.partition(":")[0]
+    assert passes(MUTANTS[name], rule) is (name in SAME_DECISIONS)
 
 
 def test_what_changes_no_decision_is_still_a_change_there_is() -> None:

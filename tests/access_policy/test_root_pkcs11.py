@@ -18,11 +18,11 @@ import pytest
 from pkcs11 import Attribute, KeyType, ObjectClass
 from pydantic import SecretStr
 
-from maplebridge.access_policy.broker import provision
 from maplebridge.access_policy.broker.backup import restore_backup, write_backup
 from maplebridge.access_policy.broker.root_pkcs11 import Pkcs11Root
-from maplebridge.access_policy.broker.service import (
+from maplebridge.access_policy.broker.roots import (
     open_root,
+    provision,
     recover_root,
     root_path,
     root_shares,
@@ -193,6 +193,22 @@ def test_a_session_that_the_module_dropped_is_opened_again(
     for ask in (root.unwrap, root.wrap):
         with pytest.raises(RootUnavailable, match=r"/nowhere/module\.so"):
             ask(wrapped, b"")
+
+
+def test_a_module_in_trouble_is_not_told_as_an_altered_key(
+    token: Token, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = token.made("troubled")
+    wrapped = root.wrap(b"secret", b"")
+
+    class Troubled:
+        def __getattr__(self, name: str) -> Any:
+            raise pkcs11.FunctionFailed
+
+    monkeypatch.setattr(root, "_find", Troubled)
+    root._key = Troubled()
+    with pytest.raises(RootUnavailable, match="FunctionFailed"):
+        root.unwrap(wrapped, b"")
 
 
 @pytest.mark.parametrize(

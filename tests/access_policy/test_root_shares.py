@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from maplebridge.access_policy.broker import SealedFileRoot
-from maplebridge.access_policy.broker.service import recover_root, root_path, root_shares
+from maplebridge.access_policy.broker.root import SealedFileRoot
+from maplebridge.access_policy.broker.roots import recover_root, root_path, root_shares
 from maplebridge.access_policy.broker.shares import Share, combine, split
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.cli.app import make_app

@@ -11,12 +11,12 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from maplebridge.access_policy.broker import ensure_epoch, rotation
-from maplebridge.access_policy.broker.epochs import destroy_epoch
+from maplebridge.access_policy.broker import rotation
+from maplebridge.access_policy.broker.epochs import destroy_epoch, ensure_epoch
 from maplebridge.access_policy.broker.intake_offsets import has_taken_in
 from maplebridge.access_policy.broker.release import Broker
+from maplebridge.access_policy.broker.roots import epoch_files, open_root
 from maplebridge.access_policy.broker.rotation import Step, rotate
-from maplebridge.access_policy.broker.service import epoch_files, open_root
 from maplebridge.access_policy.broker.store import administer, statement
 from maplebridge.access_policy.keys import FieldKey, Master, SubjectRef
 from maplebridge.access_policy.keystore import DepartmentKeys

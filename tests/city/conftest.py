@@ -13,7 +13,7 @@ from tests.conftest import OwnPorts
 from tests.processors.lanes import Kafka, opened
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory, own_ports: OwnPorts) -> Iterator[Stack]:
     servers = Stack(tmp_path_factory.mktemp("city") / "home", ports=own_ports(6))
     try:
@@ -22,13 +22,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory, own_ports: OwnPorts) -> Iter
         servers.down(wipe=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def city(stack: Stack) -> Profile:
     """The whole of Maple Bridge: the servers and every service."""
     return up(stack, Progress())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kafka(city: Profile) -> Iterator[Kafka]:
     with opened(city) as made:
         yield made

@@ -24,12 +24,13 @@ from tests.processors.lanes import await_true
 from tests.processors.made_events import communities
 
 HERE = communities()[21]
-APP = "town-mediation"
+APP, DESK, COUNTY = "town-mediation", "emergency-duty", "county-mediation"
 IDENTITY = "330681190001010000"
 PROMISED_S = 5.0
 
 
-def publish(justice: Department) -> str:
+def publish(justice: Department, **party: str) -> str:
+    told = party or {"name": "枫甲乙", "id_no": IDENTITY}
     return justice.publish(
         "mediation.case",
         {
@@ -40,12 +41,32 @@ def publish(justice: Department) -> str:
             "source": "walk_in",
             "state": "applied",
             "party_count": 1,
-            "parties": [{"role": "applicant", "name": "枫甲乙", "id_no": IDENTITY}],
+            "parties": [{"role": "applicant", **told}],
         },
         community=HERE,
         transition="applied",
         occurred_at=datetime.now(UTC),
         purpose="dispute_resolution",
+        legal_basis="statutory_duty",
+    ).event_id
+
+
+def publish_order(hotline: Department, phone: str) -> str:
+    return hotline.publish(
+        "hotline.order",
+        {
+            "order_no": f"H{secrets.token_hex(4)}",
+            "channel": "phone",
+            "demand_type": "help",
+            "category": "noise",
+            "urgency": "general",
+            "state": "open",
+            "caller_phone": phone,
+        },
+        community=HERE,
+        transition="received",
+        occurred_at=datetime.now(UTC),
+        purpose="case_handling",
         legal_basis="statutory_duty",
     ).event_id
 
@@ -74,16 +95,16 @@ class Reading:
 
 
 @pytest.fixture
-def reading(city: Profile) -> Iterator[Callable[[str], Reading]]:
+def reading(city: Profile) -> Iterator[Callable[..., Reading]]:
     stop, threads = threading.Event(), []
 
-    def begin(purpose: str) -> Reading:
+    def begin(purpose: str, app: str = APP) -> Reading:
         made = Reading({})
 
         def read() -> None:
-            group = f"{APP}.test-{secrets.token_hex(4)}"
+            group = f"{app}.test-{secrets.token_hex(4)}"
             with Subscriber(
-                APP, purpose=purpose, settings=city.settings(CENTRE), group=group
+                app, purpose=purpose, settings=city.settings(f"app-{app}"), group=group
             ) as reader:
                 while not stop.is_set():
                     for view in reader.poll(0.2):
@@ -104,7 +125,7 @@ def identity(view: View) -> object:
 
 
 def test_a_sensitive_field_appears_under_a_grant_and_vanishes_when_it_is_revoked(
-    city: Profile, reading: Callable[[str], Reading]
+    city: Profile, reading: Callable[..., Reading]
 ) -> None:
     """T6: approved by two officers; after the revocation nothing is delivered or released."""
     app = reading("dispute_resolution")
@@ -139,7 +160,7 @@ def test_a_sensitive_field_appears_under_a_grant_and_vanishes_when_it_is_revoked
 
 
 def test_the_key_broker_releases_nothing_five_seconds_after_a_revocation(
-    city: Profile, reading: Callable[[str], Reading]
+    city: Profile, reading: Callable[..., Reading]
 ) -> None:
     """T6: what was delivered while the grant held opens no more."""
     app = reading("dispute_resolution")
@@ -175,7 +196,7 @@ def test_the_key_broker_releases_nothing_five_seconds_after_a_revocation(
 
 
 def test_a_purpose_and_rows_come_and_go_with_their_grant(
-    city: Profile, reading: Callable[[str], Reading]
+    city: Profile, reading: Callable[..., Reading]
 ) -> None:
     """T6: the centre follows sensor alerts while it is granted them, and no others' fields."""
     fields = (
@@ -229,7 +250,7 @@ def test_a_purpose_and_rows_come_and_go_with_their_grant(
 
 
 def test_an_emergency_opens_fields_at_once_and_its_notices_name_the_events(
-    city: Profile, reading: Callable[[str], Reading], tmp_path: Path
+    city: Profile, reading: Callable[..., Reading], tmp_path: Path
 ) -> None:
     """Opened by the app, approved by one officer, closed, told, and reviewed by another."""
     now = time.time_ns() // 1000
@@ -283,3 +304,85 @@ def test_an_emergency_opens_fields_at_once_and_its_notices_name_the_events(
         notified=True,
         emergency=True,
     )
+
+
+def test_the_duty_desk_opens_a_callers_phone_in_an_emergency(
+    city: Profile, reading: Callable[..., Reading]
+) -> None:
+    """It follows orders without any person; the opening shows the phone, and nothing of others."""
+    now, phone = time.time_ns() // 1000, "10000000017"
+    made = terms(
+        GrantedField("hotline.order", "caller_phone", 3),
+        grant_id=granting.new_grant_id(emergency=True),
+        consumer=DESK,
+        region=HERE,
+        purpose="safety_response",
+        legal_basis="emergency_life",
+        assessment_ref=None,
+        valid_to=now + 3_600_000_000,
+        emergency="person_missing",
+    )
+    app = reading("safety_response", DESK)
+    with Department("hotline", settings=city.settings("dept-hotline")) as hotline:
+        before = app.of(publish_order(hotline, phone))
+        assert "caller_phone" not in before.fields
+        assert before.fields["category"] == "noise"
+        granting.request(city.settings(f"app-{DESK}"), made)
+        granting.decide(
+            city.settings("officer-bureau-1"), made.grant_id, "approved", emergency=True
+        )
+        await_true(
+            lambda: app.of(publish_order(hotline, phone)).fields.get("caller_phone") == phone
+        )
+        granting.decide(
+            city.settings(f"app-{DESK}"), made.grant_id, "revoked",
+            reason="purpose_over", emergency=True,
+        )  # fmt: skip
+        time.sleep(PROMISED_S)
+        assert "caller_phone" not in app.of(publish_order(hotline, phone)).fields
+
+
+def test_a_person_is_one_in_two_departments_where_a_grant_joins_them(
+    city: Profile, reading: Callable[..., Reading]
+) -> None:
+    """T9: without it a person has another token in each."""
+    one, other = "10000000031", "10000000032"
+    made = terms(
+        GrantedField("hotline.order", "meta.key_refs", 2),
+        GrantedField("mediation.case", "meta.key_refs", 2),
+        consumer=COUNTY,
+        region="330681000000",
+    )
+    app = reading("dispute_resolution", COUNTY)
+    with (
+        Department("justice", settings=city.settings("dept-justice")) as justice,
+        Department("hotline", settings=city.settings("dept-hotline")) as hotline,
+    ):
+        apart = tokens(app.of(publish(justice, phone=one)))
+        granting.request(city.settings(f"app-{COUNTY}"), made)
+        for officer in ("officer-hotline-1", "officer-justice-1"):
+            granting.decide(city.settings(officer), made.grant_id, "approved")
+        granting.decide(city.settings(f"app-{COUNTY}"), made.grant_id, "accepted", terms_ref="T-1")
+        ids: list[str] = []
+
+        def comes() -> bool:
+            ids.append(publish_order(hotline, one))
+            time.sleep(1)
+            return any(each in app.seen for each in ids)
+
+        await_true(comes)
+        [joined] = tokens(next(app.of(each) for each in ids if each in app.seen))
+        assert tokens(app.of(publish(justice, phone=one))) == {joined}
+        [stranger] = tokens(app.of(publish(justice, phone=other)))
+        assert stranger != joined
+        assert tokens(app.of(publish_order(hotline, other))) == {stranger}
+        assert not apart & {joined, stranger}
+    granting.decide(
+        city.settings("officer-justice-1"), made.grant_id, "revoked", reason="purpose_over"
+    )
+
+
+def tokens(view: View) -> set[str]:
+    """Return what stands for each person."""
+    refs = view.fields["meta"]["key_refs"]
+    return {token for scope, token in refs.items() if scope != "case"}

@@ -17,7 +17,7 @@ from tests.erasure.record import opened
 from tests.processors.lanes import await_true
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory, own_ports: OwnPorts) -> Iterator[Stack]:
     servers = Stack(tmp_path_factory.mktemp("erasure") / "home", ports=own_ports(7))
     try:
@@ -26,7 +26,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, own_ports: OwnPorts) -> Iter
         servers.down(wipe=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def city(stack: Stack) -> Profile:
     """The servers and every service."""
     return up(stack, Progress())

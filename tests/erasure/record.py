@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from maplebridge.access_policy.broker.release import Broker, Ruling
-from maplebridge.access_policy.broker.service import epoch_files, open_root
+from maplebridge.access_policy.broker.roots import epoch_files, open_root
 from maplebridge.access_policy.broker.store import Connections
 from maplebridge.access_policy.broker.vault import Vault
 from maplebridge.access_policy.keyclient import request_for

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from maplebridge.access_policy.acl import KEYS_TOPIC
-from maplebridge.access_policy.broker.service import epoch_files, open_root
+from maplebridge.access_policy.broker.roots import epoch_files, open_root
 from maplebridge.access_policy.broker.store import DATABASE, Connections
 from maplebridge.access_policy.broker.vault import Vault
 from maplebridge.access_policy.keytransport import NewMaster

@@ -20,6 +20,7 @@ from confluent_kafka.admin import (
 from maplebridge.localstack import Stack, doctor, ensure_scram_users, principals
 from maplebridge.localstack.processes import family
 from maplebridge.localstack.stack import SERVERS
+from tests.processors.lanes import await_true
 
 QUIET = {"log_level": 0}
 
@@ -33,6 +34,8 @@ def admin(stack: Stack) -> AdminClient:
 def topic(admin: AdminClient) -> Iterator[str]:
     name = f"mb.dept.test.{uuid.uuid4().hex}"
     admin.create_topics([NewTopic(name, 1, 1)])[name].result(20)
+    # made is not yet known to all of the broker
+    await_true(lambda: admin.list_topics(name).topics[name].error is None)
     yield name
     admin.delete_topics([name])[name].result(20)
 

@@ -19,7 +19,7 @@ class Demo:
     ran: Ran
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo(tmp_path_factory: pytest.TempPathFactory, own_ports: OwnPorts) -> Iterator[Demo]:
     user = User(tmp_path_factory.mktemp("demo") / "home")
     user.settle(own_ports(4))
@@ -29,7 +29,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, own_ports: OwnPorts) -> Itera
         user.run("down", "--wipe")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def user(demo: Demo) -> User:
     """A user whose stack runs and holds the demo's day."""
     assert demo.ran.code == 0, demo.ran.said

@@ -10,7 +10,7 @@ from tests.conftest import OwnPorts
 from tests.system.stack_user import User
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def tls_user(tmp_path_factory: pytest.TempPathFactory, own_ports: OwnPorts) -> Iterator[User]:
     """A user whose whole city speaks TLS; the tests of TLS and of onboarding share it."""
     user = User(tmp_path_factory.mktemp("tls") / "home")

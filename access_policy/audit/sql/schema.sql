@@ -3,19 +3,17 @@ CREATE SCHEMA IF NOT EXISTS audit;
 
 -- One row: how many leaves there are. Its lock is the sequencer: whoever holds
 -- it gives the next indexes, and gives them up on commit, so there are no gaps.
-CREATE TABLE IF NOT EXISTS audit.log (
-    one boolean PRIMARY KEY DEFAULT true CHECK (one),
-    size bigint NOT NULL DEFAULT 0
-);
-INSERT INTO audit.log DEFAULT VALUES ON CONFLICT DO NOTHING;
-
 -- `anchored`: the leaves behind the newest checkpoint that a quorum of witnesses co-signed.
 -- `waiting_since`: no later than the oldest leaf that is not, NULL if all are.
-ALTER TABLE audit.log
-    ADD COLUMN IF NOT EXISTS anchored bigint NOT NULL DEFAULT 0,
-    ADD COLUMN IF NOT EXISTS waiting_since timestamptz,
-    ADD COLUMN IF NOT EXISTS quorum integer NOT NULL DEFAULT 0,
-    ADD COLUMN IF NOT EXISTS overdue_s double precision NOT NULL DEFAULT 0;
+CREATE TABLE IF NOT EXISTS audit.log (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    size bigint NOT NULL DEFAULT 0,
+    anchored bigint NOT NULL DEFAULT 0,
+    waiting_since timestamptz,
+    quorum integer NOT NULL DEFAULT 0,
+    overdue_s double precision NOT NULL DEFAULT 0
+);
+INSERT INTO audit.log DEFAULT VALUES ON CONFLICT DO NOTHING;
 
 -- `body` is the leaf. What is searched stands beside it, read from it by audit.append, so no
 -- writer can have it say anything else.
@@ -29,30 +27,6 @@ CREATE TABLE IF NOT EXISTS audit.leaf (
     resource text NOT NULL,
     decision text NOT NULL
 );
--- A log of before had the whole body once more, as jsonb.
-DO $$
-BEGIN
-    IF EXISTS (
-        SELECT FROM pg_attribute
-        WHERE attrelid = 'audit.leaf'::regclass AND attname = 'content' AND NOT attisdropped
-    ) THEN
-        ALTER TABLE audit.leaf
-            ADD COLUMN at bigint, ADD COLUMN who text, ADD COLUMN on_behalf_of text,
-            ADD COLUMN resource text, ADD COLUMN decision text;
-        UPDATE audit.leaf SET
-            at = (content ->> 'at')::bigint,
-            who = content ->> 'who',
-            on_behalf_of = content ->> 'on_behalf_of',
-            resource = content ->> 'resource',
-            decision = content ->> 'decision';
-        ALTER TABLE audit.leaf
-            DROP COLUMN content,
-            ALTER COLUMN at SET NOT NULL, ALTER COLUMN who SET NOT NULL,
-            ALTER COLUMN on_behalf_of SET NOT NULL, ALTER COLUMN resource SET NOT NULL,
-            ALTER COLUMN decision SET NOT NULL;
-    END IF;
-END
-$$;
 CREATE INDEX IF NOT EXISTS leaf_by_consumer ON audit.leaf (on_behalf_of, index);
 -- Leaves come nearly in the order of their times: a few pages tell where a time stands.
 CREATE INDEX IF NOT EXISTS leaf_by_time ON audit.leaf USING brin (at);
@@ -71,10 +45,9 @@ CREATE TABLE IF NOT EXISTS audit.checkpoint (
     size bigint PRIMARY KEY,
     note text NOT NULL,
     frontier bytea NOT NULL,
-    tail bytea NOT NULL
+    tail bytea NOT NULL,
+    signed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-ALTER TABLE audit.checkpoint
-    ADD COLUMN IF NOT EXISTS signed_at timestamptz NOT NULL DEFAULT clock_timestamp();
 
 -- What witnesses wrote below a checkpoint's note, a line each. Beside the note, because
 -- they come later than it, and nothing that was written is changed.

@@ -3,16 +3,14 @@
 -- identifier.
 CREATE SCHEMA IF NOT EXISTS keys;
 
+-- The secrets of an epoch are in its file.
 CREATE TABLE IF NOT EXISTS keys.epoch (
     epoch      text PRIMARY KEY,        -- ISO week, 2026-W47
     public_key text NOT NULL,           -- what departments wrap new masters to
     created_at timestamptz NOT NULL DEFAULT now()
 );
--- The secrets of an epoch are in its file.
-ALTER TABLE keys.epoch DROP COLUMN IF EXISTS kek, DROP COLUMN IF EXISTS transport_secret;
 
 -- What the service may do for an epoch: begin this week's, once, by the database's clock.
-DROP FUNCTION IF EXISTS keys.begin_epoch(text, bytea, text, bytea);
 CREATE OR REPLACE FUNCTION keys.begin_epoch(week text, public_key text)
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog
 AS $$
@@ -31,6 +29,8 @@ CREATE TABLE IF NOT EXISTS keys.department_key (
     PRIMARY KEY (epoch, department, kind)
 );
 
+-- Whatever is wrapped names the key it is under, so no key goes while something needs it, and
+-- nothing is stored under a key that is gone.
 CREATE TABLE IF NOT EXISTS keys.master (
     key_id       bytea PRIMARY KEY CHECK (octet_length(key_id) = 16),
     version      bigint NOT NULL,
@@ -41,9 +41,13 @@ CREATE TABLE IF NOT EXISTS keys.master (
     community    text NOT NULL,
     epoch        text NOT NULL,
     wrapped      bytea NOT NULL,        -- under the department's key of that grade domain
-    received_at  timestamptz NOT NULL DEFAULT now()
+    received_at  timestamptz NOT NULL DEFAULT now(),
+    kind         text NOT NULL
+        GENERATED ALWAYS AS (CASE grade_domain WHEN 4 THEN 'L4' ELSE 'L3' END) STORED,
+    FOREIGN KEY (epoch, department, kind) REFERENCES keys.department_key
 );
 CREATE INDEX IF NOT EXISTS master_by_subject ON keys.master (department, key_ref);
+CREATE INDEX IF NOT EXISTS master_by_epoch ON keys.master (epoch, department, kind);
 
 CREATE TABLE IF NOT EXISTS keys.subject (
     department text NOT NULL,
@@ -51,8 +55,11 @@ CREATE TABLE IF NOT EXISTS keys.subject (
     scope_kind text NOT NULL,
     epoch      text NOT NULL,
     wrapped    bytea NOT NULL,          -- the identifier, under the department's subjects key
-    PRIMARY KEY (department, key_ref)
+    kind       text NOT NULL GENERATED ALWAYS AS ('subjects'::text) STORED,
+    PRIMARY KEY (department, key_ref),
+    FOREIGN KEY (epoch, department, kind) REFERENCES keys.department_key
 );
+CREATE INDEX IF NOT EXISTS subject_by_epoch ON keys.subject (epoch, department, kind);
 
 CREATE TABLE IF NOT EXISTS keys.broker_secret (
     name    text PRIMARY KEY,
@@ -60,14 +67,13 @@ CREATE TABLE IF NOT EXISTS keys.broker_secret (
 );
 
 -- Secrets are 256 random bits, so a plain hash gives no guess an advantage.
+-- older: a renewed principal's secret before, until that ends.
 CREATE TABLE IF NOT EXISTS keys.principal (
     name        text PRIMARY KEY,
-    secret_hash bytea NOT NULL
+    secret_hash bytea NOT NULL,
+    older_hash  bytea,
+    older_until timestamptz
 );
-
--- A renewed principal's secret before, until that ends.
-ALTER TABLE keys.principal ADD COLUMN IF NOT EXISTS older_hash bytea;
-ALTER TABLE keys.principal ADD COLUMN IF NOT EXISTS older_until timestamptz;
 
 -- Half of what opens a bundle; worth nothing without the code.
 CREATE TABLE IF NOT EXISTS keys.bundle (
@@ -79,31 +85,13 @@ CREATE TABLE IF NOT EXISTS keys.bundle (
     expires_at timestamptz NOT NULL,
     grace      interval NOT NULL,       -- of the login before, from the opening on
     attempts   smallint NOT NULL DEFAULT 0,
-    opened_at  timestamptz
+    opened_at  timestamptz,
+    -- what its principal logs in and signs with who has opened it, until that was ended
+    kafka_mechanism text NOT NULL,
+    signing_key_id  bytea NOT NULL,
+    ended_at        timestamptz
 );
--- What its principal logs in and signs with who has opened it, until that was ended.
-ALTER TABLE keys.bundle
-    ADD COLUMN IF NOT EXISTS kafka_mechanism text NOT NULL DEFAULT 'SCRAM-SHA-256',
-    ADD COLUMN IF NOT EXISTS signing_key_id bytea NOT NULL DEFAULT '',
-    ADD COLUMN IF NOT EXISTS ended_at timestamptz;
 CREATE INDEX IF NOT EXISTS bundle_by_principal ON keys.bundle (principal, made_at);
-
--- Whatever is wrapped names the key it is under, so no key goes while something needs it, and
--- nothing is stored under a key that is gone.
-ALTER TABLE keys.master ADD COLUMN IF NOT EXISTS kind text NOT NULL
-    GENERATED ALWAYS AS (CASE grade_domain WHEN 4 THEN 'L4' ELSE 'L3' END) STORED;
-ALTER TABLE keys.subject ADD COLUMN IF NOT EXISTS kind text NOT NULL
-    GENERATED ALWAYS AS ('subjects'::text) STORED;
-CREATE INDEX IF NOT EXISTS master_by_epoch ON keys.master (epoch, department, kind);
-CREATE INDEX IF NOT EXISTS subject_by_epoch ON keys.subject (epoch, department, kind);
-DO $$ BEGIN
-    IF NOT EXISTS (SELECT FROM pg_constraint WHERE conname = 'master_under_department_key') THEN
-        ALTER TABLE keys.master ADD CONSTRAINT master_under_department_key
-            FOREIGN KEY (epoch, department, kind) REFERENCES keys.department_key;
-        ALTER TABLE keys.subject ADD CONSTRAINT subject_under_department_key
-            FOREIGN KEY (epoch, department, kind) REFERENCES keys.department_key;
-    END IF;
-END $$;
 
 -- What else it may do for one: destroy it when its week is over, if nothing needs its keys.
 -- The administrator may do so sooner.

@@ -1,0 +1,30 @@
+"""The schema of a database that has one file of SQL, applied when that has changed."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg.sql import SQL, Identifier, Literal
+
+
+def apply_schema(connection: psycopg.Connection[Any], name: str, text: LiteralString) -> None:
+    """Run the statements that make the schema `name`, unless it was made by the very same.
+
+    Most of them lock tables even where there is nothing to do, and would stop, or be stopped
+    by, a service that runs. The schema's comment has the SHA-256 of what made it.
+    """
+    digest = sha256(text.encode()).hexdigest()
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(hashtext('maplebridge.migrate'))")
+        made = connection.execute(
+            "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s",
+            [name],
+        ).fetchone()
+        if made == (digest,):
+            return
+        connection.execute(text)
+        connection.execute(
+            SQL("COMMENT ON SCHEMA {} IS {}").format(Identifier(name), Literal(digest))
+        )
