@@ -6,7 +6,6 @@ import base64
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -130,7 +129,7 @@ class KeyClient:
         """
 
         def ask(wanted: Sequence[PseudonymRequest]) -> list[str | None]:
-            rows = [asdict(item) for item in wanted]
+            rows = [item._asdict() for item in wanted]
             body = {"purpose": purpose, "consumer": consumer, "items": rows}
             content = self._send("POST", "/v1/keys/pseudonyms", body)
             return self._understood(lambda: _tokens(wanted, content["tokens"]))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from maplebridge.access_policy.suites import AES, suite_of
 from maplebridge.errors import InputError
@@ -78,8 +78,7 @@ class KeyRequest:
     grade: int
 
 
-@dataclass(frozen=True, slots=True)
-class SubjectRef:
+class SubjectRef(NamedTuple):
     """A subject or case whose pseudonym is asked for; joined: the same in all departments."""
 
     department: str
@@ -87,8 +86,7 @@ class SubjectRef:
     joined: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class IdRef:
+class IdRef(NamedTuple):
     """An id of anything but a person (an event, a case, a file) whose pseudonym is asked for."""
 
     id: str

@@ -14,7 +14,6 @@ PACKAGES = (
     "maplebridge",
     "maplebridge.access_policy",
     "maplebridge.access_policy.audit",
-    "maplebridge.access_policy.broker",
     "maplebridge.cli",
     "maplebridge.localstack",
     "maplebridge.producers",
@@ -26,6 +25,7 @@ PACKAGES = (
 )
 # used by each other's modules by their full names; they show nothing of their own
 SILENT = (
+    "maplebridge.access_policy.broker",
     "maplebridge.benchmarks",
     "maplebridge.demo",
     "maplebridge.processors",
