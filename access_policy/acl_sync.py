@@ -71,6 +71,7 @@ class AclSync:
         self._grants = grants
         self._policies = policies
         self._write = tell
+        self._told: dict[tuple[str, Transition, int], tuple[int, float]] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Go on until `stop` is set. Raises Unavailable; the next run goes on from there."""
@@ -86,13 +87,19 @@ class AclSync:
                     log.info("acl-sync is ready")
                 held, synced_at = active, time.monotonic()
             for grant, transition in self._grants.book.untold(clock):
-                if transition == "escalated":
-                    whose = grant.review_waits_with(clock)
-                    log.warning("the review of %s is overdue: %s", grant.terms.grant_id, whose)
-                self._tell(grant, transition)
+                self._tell(grant, transition, clock)
             stop.wait(INTERVAL_S)
 
-    def _tell(self, grant: Grant, transition: Transition) -> None:
+    def _tell(self, grant: Grant, transition: Transition, clock: int) -> None:
+        """Tell it, and again ever more seldom: where this clock is fast it does not count."""
+        now, which = time.monotonic(), (grant.terms.grant_id, transition, len(grant.steps))
+        times, told_at = self._told.get(which, (0, float("-inf")))
+        if now - told_at < WHOLE_S * 2**times:
+            return
+        self._told[which] = (times + 1, now)
+        if transition == "escalated":
+            whose = grant.review_waits_with(clock)
+            log.warning("the review of %s is overdue: %s", grant.terms.grant_id, whose)
         try:
             self._write(grant, transition)
         except Unavailable:

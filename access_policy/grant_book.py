@@ -239,6 +239,9 @@ class GrantBook:
             raise InputError(f"{step.by} has approved {grant_id}.", todo="Ask another officer.")
         if status != "requested":
             raise InputError(f"{grant_id} is {status}: nothing is missing.", todo="Leave it.")
+        if known.terms.emergency:
+            # many may have been asked for at once
+            self._check_reviews(step)
 
     def _check_acceptance(self, known: Grant, step: Step, status: Status) -> None:
         consumer = app_principal(known.terms.consumer)

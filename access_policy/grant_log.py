@@ -22,6 +22,7 @@ from maplebridge.access_policy.signatures import SignatureVerifier
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory
 from maplebridge.errors import (
     ContractRefused,
+    EventInvalid,
     KafkaUnavailable,
     MapleBridgeError,
     Unavailable,
@@ -42,6 +43,10 @@ log = logging.getLogger(__name__)
 CONFIRM_S = 0.5
 STALE_S = 2.5
 """With what comes after a decision, at most 5 s from a revocation to the last release."""
+
+
+TELLER = "acl-sync"
+"""The service that tells the topic what time alone does to grants."""
 
 
 class ActiveGrants(Protocol):
@@ -120,7 +125,10 @@ class GrantLog:
         event = decoded.event
         by, transition = event["acted_by"], event["meta"]["transition"]
         # how late it is the record's timestamp proves by itself
-        if transition not in ("expired", "escalated"):
+        if transition in ("expired", "escalated"):
+            if by != TELLER:
+                raise EventInvalid(f"only {TELLER} tells what time does.", path="acted_by")
+        else:
             self._verifier.check_record(
                 by, GRANTS_TOPIC, record.key, record.value, event["proof"], record.at
             )

@@ -6,12 +6,11 @@ certified once they have answered and the epochs turned. Whatever stops it, `adv
 
 from __future__ import annotations
 
-import sys
 import time
 import uuid
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
@@ -33,7 +32,6 @@ from maplebridge.certifying import Certifier
 from maplebridge.control_events import publish
 from maplebridge.errors import AccessDenied, InputError
 from maplebridge.people import people
-from maplebridge.remembered_erasures import Remembered
 from maplebridge.schemas import Codec, RegistryClient, load_catalogue, load_code_lists, load_regions
 from maplebridge.schemas.personal_data import find_personal_data
 from maplebridge.settings import Profile
@@ -113,34 +111,6 @@ class Eraser:
             subjects=subjects,
         )
         return erasure_id
-
-    def take_up(self, known: Remembered) -> bool:
-        """Destroy again what an erasure destroyed that this database has forgotten.
-
-        No more than was ordered: a hold may be forgotten, too. Returns False if it is no
-        news here, or nothing was ordered; `advance` goes on to the certificate.
-        """
-        found = {each.erasure_id: each for each in self.states()}.get(known.erasure_id)
-        if not known.references or (found is not None and found.executed_at is not None):
-            return False
-        if found is None:
-            store.insert_erasure(
-                self._connection,
-                erasure_id=known.erasure_id,
-                ground=known.ground,
-                officers=self._officers_behind(known.erasure_id),
-                requested_at=known.requested_at,
-                due_at=known.due_at,
-                at_once=False,
-                subjects=known.references,
-            )
-            store.mark_announced(self._connection, known.erasure_id)
-        scope = self._scope(known.references)
-        shredded = tuple(each for each in scope.shredded if each.keys <= known.references)
-        self._destroy(
-            known.erasure_id, replace(scope, references=known.references, shredded=shredded)
-        )
-        return True
 
     def advance(self, erasure_id: str, *, patience_s: float = 0.0) -> State:
         """Do what can be done of an erasure now, and return where it stands.
@@ -242,14 +212,6 @@ class Eraser:
                 )
         return rule
 
-    def _officers_behind(self, erasure_id: str) -> list[str]:
-        """Return whom the audit log names for an erasure."""
-        with AuditLog(self._profile.settings("query")) as log:
-            leaves = [each.leaf for each in log.search(resource="erasure", limit=sys.maxsize)]
-        asked = ("erasure.requested", erasure_id)
-        named = [each.grant for each in leaves if (each.action, each.decision_id) == asked]
-        return named[0].split(",") if named else []
-
     def _announce(self, erasure: Erasure) -> None:
         subjects = store.subjects_of(self._connection, erasure.erasure_id)
         scope = self._scope(subjects)
@@ -281,12 +243,11 @@ class Eraser:
 
     def _execute(self, erasure: Erasure) -> None:
         subjects = store.subjects_of(self._connection, erasure.erasure_id)
-        self._destroy(erasure.erasure_id, self._scope(subjects))
-
-    def _destroy(self, erasure_id: str, scope: Scope) -> None:
+        scope = self._scope(subjects)
         with self._connection.transaction():
-            gone = store.destroy(self._connection, erasure_id, scope.references)
-            store.mark_executed(self._connection, erasure_id, report_of(gone, scope))
+            gone = store.destroy(self._connection, erasure.erasure_id, scope.references)
+            report = report_of(gone, scope)
+            store.mark_executed(self._connection, erasure.erasure_id, report, self._files)
 
     def _complete(self, erasure: Erasure, executed_at: datetime) -> None:
         """Write the certificate into the audit log and onto the bus; it may be told twice."""

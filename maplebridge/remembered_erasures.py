@@ -2,58 +2,128 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
+from maplebridge.access_policy.audit.log import AuditLog
+from maplebridge.access_policy.broker import erasure as store
+from maplebridge.access_policy.broker.epoch_files import EpochFiles
+from maplebridge.access_policy.broker.store import Connection
 from maplebridge.access_policy.broker.vault import Subject
 from maplebridge.access_policy.erasure.orders import orders_given
+from maplebridge.access_policy.erasure.parties import cases_of
+from maplebridge.access_policy.erasure.report import report_of
+from maplebridge.access_policy.erasure.scope import Scope
 from maplebridge.control_events import read_events
-from maplebridge.settings import Settings
+from maplebridge.schemas import Codec, RegistryClient, load_catalogue
+from maplebridge.settings import Profile
 
 
 @dataclass(frozen=True)
 class Remembered:
     """An erasure that was asked for and is not completed.
 
-    references: the subjects and cases that departments were ordered to erase for it, none
-    if it did not come so far.
+    scope: what departments were ordered to erase for it; empty if it did not come so far.
     """
 
     erasure_id: str
     ground: str
+    officers: Sequence[str]
     requested_at: datetime
     due_at: datetime
-    references: frozenset[Subject]
+    scope: Scope
 
 
-def remembered(settings: Settings) -> list[Remembered]:
-    """Return every erasure that is open, oldest first; settings: the administrator's.
+def remembered(profile: Profile) -> list[Remembered]:
+    """Return every erasure that is open, oldest first.
 
     What was completed needs no care: no copy opens what it destroyed.
-    Raises KafkaUnavailable, RegistryUnavailable.
+    Raises KafkaUnavailable, RegistryUnavailable, AuditUnavailable.
     """
-    completed = {each["erasure_id"] for each in read_events(settings, "erasure.completed")}
+    admin = profile.settings("admin")
+    completed = {each["erasure_id"] for each in read_events(admin, "erasure.completed")}
     requested = {
         each["erasure_id"]: each
-        for each in read_events(settings, "erasure.requested")
+        for each in read_events(admin, "erasure.requested")
         if each["erasure_id"] not in completed
     }
-    orders = orders_given(settings) if requested else []
-    return [
-        Remembered(
-            erasure_id,
-            event["ground"],
-            _moment(event["meta"]["occurred_at"]),
-            _moment(event["due_at"]),
-            frozenset(
-                (each.department, ref)
-                for each in orders
-                if each.erasure_id == erasure_id
-                for ref in each.key_refs
-            ),
+    if not requested:
+        return []
+    orders = orders_given(admin)
+    officers = _officers(profile)
+    registry = RegistryClient(admin.registry_url, tls_ca=admin.tls_ca)
+    codec = Codec(load_catalogue(), registry)
+    found = []
+    for erasure_id, event in requested.items():
+        ordered = frozenset(
+            (each.department, key_ref)
+            for each in orders
+            if each.erasure_id == erasure_id
+            for key_ref in each.key_refs
         )
-        for erasure_id, event in requested.items()
-    ]
+        cases = cases_of(admin, codec, ordered)
+        scope = Scope(
+            references=ordered,
+            shredded=tuple(each for each in cases if each.keys and each.keys <= ordered),
+            left=tuple(each for each in cases if not each.subjects <= ordered),
+            # what a hold kept was not ordered
+            held=(),
+        )
+        found.append(
+            Remembered(
+                erasure_id,
+                event["ground"],
+                officers.get(erasure_id, ()),
+                _moment(event["meta"]["occurred_at"]),
+                _moment(event["due_at"]),
+                scope,
+            )
+        )
+    registry.close()
+    return found
+
+
+def take_up(connection: Connection, files: EpochFiles, known: Remembered) -> bool:
+    """Destroy again what an erasure destroyed that this database has forgotten.
+
+    No more than was ordered: a hold may be forgotten, too. To run in the transaction that
+    restores. Returns False if it is no news here, or nothing was ordered; `erase finish` goes
+    on to the certificate.
+    """
+    held = {each.erasure_id: each for each in store.erasures(connection)}.get(known.erasure_id)
+    references: frozenset[Subject] = known.scope.references
+    if not references or (held is not None and held.executed_at is not None):
+        return False
+    if held is None:
+        store.insert_erasure(
+            connection,
+            erasure_id=known.erasure_id,
+            ground=known.ground,
+            officers=known.officers,
+            requested_at=known.requested_at,
+            due_at=known.due_at,
+            at_once=False,
+            subjects=references,
+        )
+        store.mark_announced(connection, known.erasure_id)
+    gone = store.destroy(connection, known.erasure_id, references)
+    report: dict[str, Any] = report_of(gone, known.scope)
+    store.mark_executed(connection, known.erasure_id, report, files)
+    return True
+
+
+def _officers(profile: Profile) -> Mapping[str, Sequence[str]]:
+    """Return by erasure whom the audit log names for it."""
+    with AuditLog(profile.settings("query")) as log:
+        leaves = [each.leaf for each in log.search(resource="erasure", limit=sys.maxsize)]
+    return {
+        each.decision_id: each.grant.split(",")
+        for each in leaves
+        if each.action == "erasure.requested"
+    }
 
 
 def _moment(micros: int) -> datetime:

@@ -12,7 +12,7 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from maplebridge.access_policy.broker.epoch_files import EpochFiles
 from maplebridge.access_policy.broker.epochs import Epochs
 from maplebridge.access_policy.broker.keywrap import backup_binding
 from maplebridge.access_policy.broker.principals import ensure_principals, remove_principal
+from maplebridge.access_policy.broker.root import Root
 from maplebridge.access_policy.broker.store import Connection, migrate, statement
 from maplebridge.access_policy.private_file import write_once
 from maplebridge.errors import InputError, IntegrityError
@@ -125,15 +126,17 @@ def restore_backup(
     *,
     principals: Mapping[str, str | SecretStr],
     revoked: Collection[str],
+    then: Callable[[], None] = lambda: None,
 ) -> Restored:
     """Give an empty database the rows of a backup; what provisioning made there is replaced.
 
     connection: the administrator's, in autocommit. principals: those of today, whose secrets
-    hold, and revoked: whoever must not come back, whatever the backup says. Raises
+    hold, and revoked: whoever must not come back, whatever the backup says. then: what must
+    be done before anything opens, in the transaction that restores. Raises
     InputError if the database keeps masters or the folder is no backup, IntegrityError if
     the backup was altered or is of another root; nothing is changed then.
     """
-    manifest = _read_manifest(files, folder)
+    manifest = read_manifest(files.root, folder)
     _check(folder, manifest)
     migrate(connection)
     with connection.transaction():
@@ -149,6 +152,7 @@ def restore_backup(
         ensure_principals(connection, principals)
         for name in revoked:
             remove_principal(connection, name)
+        then()
         lost = Epochs.load(connection, files).lost
         counted = connection.execute(statement("count_by_epoch")).fetchall()
     return Restored(
@@ -197,7 +201,11 @@ def _check(folder: Path, manifest: Manifest) -> None:
         raise InputError(f"the backup {folder} is of another version of Maple Bridge.")
 
 
-def _read_manifest(files: EpochFiles, folder: Path) -> Manifest:
+def read_manifest(root: Root, folder: Path) -> Manifest:
+    """Return what a backup says it is.
+
+    Raises InputError if it is none, IntegrityError if it was not made under this root.
+    """
     try:
         content = json.loads((folder / _MANIFEST).read_bytes())
         text, seal = content["manifest"], base64.b64decode(content["seal"], validate=True)
@@ -208,7 +216,7 @@ def _read_manifest(files: EpochFiles, folder: Path) -> Manifest:
         raise IntegrityError(f"{folder / _MANIFEST} cannot be read.") from None
     digest = hashlib.sha256(text.encode()).digest()
     try:
-        is_sealed = files.root.unwrap(seal, backup_binding()) == digest
+        is_sealed = root.unwrap(seal, backup_binding()) == digest
     except IntegrityError:
         is_sealed = False
     if not is_sealed:

@@ -166,9 +166,14 @@ def destroy(
     return [DestroyedMaster(bytes(row[0]), *row[1:]) for row in rows]
 
 
-def mark_executed(connection: Connection, erasure_id: str, report: dict[str, Any]) -> None:
-    """In the transaction of `destroy`: from then on every broker forgets what it has read."""
-    row = {"erasure_id": erasure_id, "report": json.dumps(report)}
+def mark_executed(
+    connection: Connection, erasure_id: str, report: dict[str, Any], files: EpochFiles
+) -> None:
+    """In the transaction of `destroy`: from then on every broker forgets what it has read.
+
+    files: an epoch that has one may open a copy, also where the database does not know it.
+    """
+    row = {"erasure_id": erasure_id, "report": json.dumps(report), "epochs": list(files.names())}
     connection.execute(statement("mark_executed"), row)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
+from maplebridge.access_policy.broker.backup import read_manifest
 from maplebridge.access_policy.broker.epoch_files import EpochFiles
 from maplebridge.access_policy.broker.epochs import Epochs, ensure_epoch
 from maplebridge.access_policy.broker.principals import ensure_principals
@@ -89,15 +90,19 @@ def root_shares(settings: Settings, *, of: int, needed: int) -> list[Share]:
     return split(key, of=of, needed=needed)
 
 
-def recover_root(settings: Settings, connection: Connection, shares: Sequence[Share]) -> None:
+def recover_root(settings: Settings, shares: Sequence[Share], *, proof: Connection | Path) -> None:
     """Write a lost root anew, sealed with the passphrase of the settings.
 
+    proof: the database that was made under it, or a backup of that where it is lost too.
     Raises InputError if the shares are too few or a root is there, IntegrityError if they
-    are not of the root that the database was made with; nothing is written then.
+    are not of the root that the proof was made with; nothing is written then.
     """
     _must_be_a_file(settings)
     key = combine(shares)
-    Epochs.load(connection, epoch_files(settings, SealedFileRoot(key)))
+    if isinstance(proof, Path):
+        read_manifest(SealedFileRoot(key), proof)
+    else:
+        Epochs.load(proof, epoch_files(settings, SealedFileRoot(key)))
     SealedFileRoot.create(root_path(settings.home), settings.root_passphrase, key=key)
 
 

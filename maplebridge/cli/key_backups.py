@@ -9,14 +9,13 @@ from typing import Annotated
 import typer
 
 from maplebridge.access_policy.broker.backup import Restored, restore_backup, write_backup
+from maplebridge.access_policy.broker.erasure import erasures
 from maplebridge.access_policy.broker.intake_offsets import rewind
 from maplebridge.access_policy.broker.roots import epoch_files, open_root
 from maplebridge.access_policy.broker.store import administer
-from maplebridge.cli.erase import OFFICE
 from maplebridge.cli.options import HOME, Home, Json
 from maplebridge.cli.output import console, counted, print_json
-from maplebridge.erasing import Eraser
-from maplebridge.remembered_erasures import remembered
+from maplebridge.remembered_erasures import remembered, take_up
 from maplebridge.settings import Profile
 
 
@@ -57,14 +56,22 @@ def restore(
     admin, broker = profile.settings("admin"), profile.settings("key-broker")
     files = epoch_files(broker, open_root(broker))
     rewind(admin)
-    known = remembered(admin)
+    known = remembered(profile)
+    again: list[str] = []
     with administer(admin) as connection:
+
+        def erase_again() -> None:
+            again.extend(e.erasure_id for e in known if take_up(connection, files, e))
+
         done = restore_backup(
-            connection, files, folder, principals=profile.secrets, revoked=profile.revoked
+            connection,
+            files,
+            folder,
+            principals=profile.secrets,
+            revoked=profile.revoked,
+            then=erase_again,
         )
-    with Eraser(profile, office=OFFICE) as eraser:
-        again = [each.erasure_id for each in known if eraser.take_up(each)]
-        here = {each.erasure_id for each in eraser.states()}
+        here = {each.erasure_id for each in erasures(connection)}
     forgotten = [each.erasure_id for each in known if each.erasure_id not in here]
     if as_json:
         print_json({**asdict(done), "erased_again": again, "forgotten_erasures": forgotten})

@@ -118,18 +118,26 @@ def shares(
 
 def recover(
     files: Annotated[list[Path], typer.Argument(help="The officers' shares, as many as needed.")],
+    backup: Annotated[
+        Path | None,
+        typer.Option("--backup", help="A folder of `keys backup`, where the database is lost too."),
+    ] = None,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
     """Write the key broker's lost root anew from officers' shares.
 
-    It is proven against the key broker's database first, and sealed with the passphrase
-    that the stack has now.
+    It is proven first, against the key broker's database or a backup of it, and sealed with
+    the passphrase that the stack has now.
     """
     profile = Profile.load(home)
     given = [Share.decode(file.read_text("utf-8", errors="replace")) for file in files]
-    with administer(profile.settings("admin")) as connection:
-        recover_root(profile.settings("key-broker"), connection, given)
+    settings = profile.settings("key-broker")
+    if backup is not None:
+        recover_root(settings, given, proof=backup)
+    else:
+        with administer(profile.settings("admin")) as connection:
+            recover_root(settings, given, proof=connection)
     if as_json:
         print_json({"root": given[0].root_id})
         return

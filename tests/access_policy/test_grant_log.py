@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from maplebridge import granting
 from maplebridge.access_policy.acl import GRANTS_TOPIC
 from maplebridge.access_policy.consumers import load_consumers
-from maplebridge.access_policy.grant_log import STALE_S, FixedGrants, GrantLog, GrantsView
+from maplebridge.access_policy.grant_log import STALE_S, TELLER, FixedGrants, GrantLog, GrantsView
 from maplebridge.access_policy.grants import EVENT_TYPE, GrantedField, Step, Terms
 from maplebridge.access_policy.signatures import SigningKey
 from maplebridge.control_events import publish
@@ -133,7 +133,7 @@ def test_whatever_is_written_to_the_topic_stops_nobody(provisioned: Profile, log
     assert others > 5
     for name, value in odd.items():
         bad = replace(made, **{name: value})  # type: ignore[arg-type]
-        step = Step("", 0, "expired", APP, bad).to_event()
+        step = Step("", 0, "expired", TELLER, bad).to_event()
         event = {**whole(contract), **step}
         event["meta"]["transition"] = "expired"
         producer.produce(GRANTS_TOPIC, codec.encode(contract, event), b"k")
@@ -167,6 +167,14 @@ def test_that_time_is_over_is_told_by_the_records_own_timestamp(
     log.read()
     now = time.time_ns() // 1000
     assert log.book.get(lasting.grant_id).status(now) == "active"
+    short = terms()
+    short = granted(provisioned, replace(short, valid_to=short.valid_from + 20_000_000))
+    while time.time_ns() // 1000 < short.valid_to:
+        time.sleep(0.1)
+    for teller, told in ((APP, False), (TELLER, True)):
+        write(provisioned.settings(APP), "expired", short, teller)
+        log.read()
+        assert log.book.get(short.grant_id).is_told_over is told
 
 
 def test_a_view_tells_nothing_that_is_not_confirmed(provisioned: Profile) -> None:

@@ -394,6 +394,18 @@ def test_a_fourth_opening_waits_for_a_review() -> None:
         grants.take(step("approved", "officer-hotline-1", terms, at=at))
 
 
+def test_no_more_are_opened_however_many_were_asked_for_at_once() -> None:
+    grants = book()
+    asked = [replace(EMERGENCY, grant_id=f"B-{number}") for number in range(UNREVIEWED + 1)]
+    for terms in asked:
+        grants.take(step("requested", APP, terms))
+    for terms in asked[:UNREVIEWED]:
+        grants.take(step("approved", "officer-hotline-1", terms))
+    with pytest.raises(InputError, match="B-0 of town-mediation is not reviewed"):
+        grants.take(step("approved", "officer-hotline-1", asked[-1]))
+    assert len(grants.active(AT)["town-mediation"]) == UNREVIEWED
+
+
 def test_a_grant_is_not_reviewed() -> None:
     grants, _ = taken(*ACCEPTED)
     with pytest.raises(InputError, match="nothing to review"):

@@ -287,7 +287,7 @@ def test_a_root_in_a_token_has_no_shares(site: Site) -> None:
     with pytest.raises(InputError, match="has no shares"):
         root_shares(site.settings, of=3, needed=2)
     with pytest.raises(InputError, match="has no shares"):
-        recover_root(site.settings, site.admin, split(bytes(32), of=3, needed=2))
+        recover_root(site.settings, split(bytes(32), of=3, needed=2), proof=site.admin)
     assert not root_path(site.settings.home).exists()
 
 

@@ -12,8 +12,16 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from maplebridge.access_policy.broker.backup import restore_backup, write_backup
 from maplebridge.access_policy.broker.root import SealedFileRoot
-from maplebridge.access_policy.broker.roots import recover_root, root_path, root_shares
+from maplebridge.access_policy.broker.roots import (
+    epoch_files,
+    open_root,
+    provision,
+    recover_root,
+    root_path,
+    root_shares,
+)
 from maplebridge.access_policy.broker.shares import Share, combine, split
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.cli.app import make_app
@@ -21,10 +29,14 @@ from maplebridge.errors import InputError, IntegrityError
 from maplebridge.settings import Profile
 from tests.access_policy.test_broker_servers import (
     HERE,
+    NOW,
+    SECRETS,
+    HasProfile,
     Site,
     announced,
     intake_of,
     keys,
+    new_database,
     site,
 )
 
@@ -72,6 +84,34 @@ def test_a_split_that_protects_nothing_or_cannot_be_is_refused(of: int, needed: 
         split(KEY, of=of, needed=needed)
 
 
+def test_where_the_database_is_lost_too_a_backup_proves_the_root(
+    stack: HasProfile, site: Site, keys: DepartmentKeys, tmp_path: Path
+) -> None:
+    """The machine is gone: what is left are shares, a backup and the files of living epochs."""
+    master = keys.master("subject", "person", grade_domain=3, community=HERE)
+    intake_of(site, site.broker(print)).take(announced(keys, site.public_key))
+    shares = root_shares(site.settings, of=5, needed=3)
+    write_backup(site.admin, site.files(), tmp_path / "backup")
+    anew = site.settings.model_copy(update={"home": tmp_path / "anew"})
+    with new_database(stack.profile) as (database, connection):
+        provision(anew, connection, now=NOW, principals=SECRETS)
+        made = root_path(anew.home)
+        made.rename(made.with_suffix(".made"))
+        with pytest.raises(IntegrityError, match="another root"):
+            recover_root(anew, split(KEY, of=3, needed=2), proof=tmp_path / "backup")
+        assert not made.exists()
+        recover_root(anew, shares[1:4], proof=tmp_path / "backup")
+        epochs = made.parent / "epochs"
+        shutil.rmtree(epochs)
+        shutil.copytree(root_path(site.settings.home).parent / "epochs", epochs)
+        files = epoch_files(anew, open_root(anew))
+        restore_backup(connection, files, tmp_path / "backup", principals=SECRETS, revoked=())
+        again = replace(site, settings=anew, admin=connection, database=database, opened=[])
+        assert again.broker(print).vault.masters([master.key_id])[master.key_id] == master
+        for connections in again.opened:
+            connections.close()
+
+
 def test_after_a_recovery_everything_opens_that_opened_before(
     site: Site, keys: DepartmentKeys
 ) -> None:
@@ -80,14 +120,14 @@ def test_after_a_recovery_everything_opens_that_opened_before(
     shares = root_shares(site.settings, of=5, needed=3)
     path = root_path(site.settings.home)
     with pytest.raises(InputError, match="is there already"):
-        recover_root(site.settings, site.admin, shares[:3])
+        recover_root(site.settings, shares[:3], proof=site.admin)
     path.unlink()
     with pytest.raises(InputError):
-        recover_root(site.settings, site.admin, shares[:2])
+        recover_root(site.settings, shares[:2], proof=site.admin)
     with pytest.raises(IntegrityError):
-        recover_root(site.settings, site.admin, split(KEY, of=3, needed=2))
+        recover_root(site.settings, split(KEY, of=3, needed=2), proof=site.admin)
     assert not path.exists()
-    recover_root(site.settings, site.admin, shares[1:4])
+    recover_root(site.settings, shares[1:4], proof=site.admin)
     assert path.stat().st_mode & 0o777 == 0o600
     assert site.broker(print).vault.masters([master.key_id])[master.key_id] == master
 

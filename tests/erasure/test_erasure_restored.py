@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from maplebridge.city import up
 from maplebridge.localstack import Progress, Stack
 from maplebridge.producers import Department
@@ -15,6 +17,10 @@ from tests.erasure.record import opened
 from tests.erasure.test_restored_copies import empty_keys
 
 
+def interrupted(*_: object) -> bool:
+    raise KeyboardInterrupt
+
+
 def test_an_erasure_that_a_restored_key_broker_has_forgotten_is_carried_out_again(
     stack: Stack,
     city: Profile,
@@ -22,6 +28,7 @@ def test_an_erasure_that_a_restored_key_broker_has_forgotten_is_carried_out_agai
     hotline: Department,
     justice: Department,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """T14: the epoch has not turned, so the copy would open what was destroyed since."""
     told(city, "keys", "backup", str(tmp_path / "keys"))
@@ -31,6 +38,11 @@ def test_an_erasure_that_a_restored_key_broker_has_forgotten_is_carried_out_agai
     stack.supervisor.stop_service("key-broker")
     empty_keys(city)
     provision(city)
+    # whatever stops it, nothing is restored and it can be run again
+    with monkeypatch.context() as patch:
+        patch.setattr("maplebridge.cli.key_backups.take_up", interrupted)
+        assert run(city, "keys", "restore", str(tmp_path / "keys")).exit_code != 0
+    assert opened(city).values == {}
     restored = told(city, "keys", "restore", str(tmp_path / "keys"))
     assert set(before.values) > set(after.values)
     assert erasure_id in restored["erased_again"]

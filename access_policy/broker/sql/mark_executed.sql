@@ -4,6 +4,8 @@ WITH unlinked AS (
 UPDATE keys.erasure
 SET number = (SELECT coalesce(max(number), 0) + 1 FROM keys.erasure),
     executed_at = now(),
-    epochs = (SELECT coalesce(array_agg(epoch ORDER BY epoch), '{}') FROM keys.epoch),
+    epochs = array(
+        SELECT epoch FROM keys.epoch UNION SELECT unnest(%(epochs)s::text[]) ORDER BY 1
+    ),
     report = %(report)s::jsonb
 WHERE erasure_id = %(erasure_id)s AND executed_at IS NULL
