@@ -60,6 +60,7 @@ class CaseStanding:
 
     due_at: of the parts that are open, the earliest deadline; of a closed case, of all parts.
     timeliness: the worst of the parts that are open; of a closed case, of all parts.
+    adjudication: a part that is open was returned so often that somebody has to adjudicate.
     """
 
     status: Status | None = None
@@ -69,6 +70,7 @@ class CaseStanding:
     due_at: int | None = None
     timeliness: Timeliness | None = None
     returned: int = 0
+    adjudication: bool = False
 
 
 def standing_of(
@@ -97,6 +99,7 @@ def standing_of(
             default=None,
         ),
         returned=sum(part.returned for part in parts),
+        adjudication=any(part.returned >= rules.adjudicated_after for part in still),
     )
 
 

@@ -44,12 +44,16 @@ class CaseRule(_Declared):
 
 
 class CaseRules(_Declared):
-    """The rules of all event types. levels: from the lowest. due_soon: how many parts of the
-    time there are, of which the last is soon."""
+    """The rules of all event types.
+
+    levels: from the lowest. due_soon: how many parts of the time there are, of which the last
+    is soon. adjudicated_after: how many returns make an open matter one to adjudicate.
+    """
 
     levels: tuple[str, ...]
     time_limits: str
     due_soon: PositiveInt
+    adjudicated_after: PositiveInt
     event_types: Mapping[str, CaseRule]
 
     def of(self, event_type: str) -> CaseRule:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -35,16 +34,7 @@ HISTORY = (
     "by",
     "flag",
 )
-
-
-class Due(StrEnum):
-    """Which deadlines are asked for."""
-
-    OVERDUE = "overdue"
-    SOON = "soon"
-
-
-_DUE: Mapping[Due, Timeliness] = {Due.OVERDUE: "overdue", Due.SOON: "due_soon"}
+_DUE: Mapping[str, Timeliness] = {"overdue": "overdue", "soon": "due_soon"}
 
 
 def watch(
@@ -122,7 +112,8 @@ def query(
         typer.Option("--as-of", help="Cases as they stand at this moment; UTC, now if not given."),
     ] = None,
     due: Annotated[
-        Due | None, typer.Option("--due", help="Only cases that are overdue, or due soon.")
+        Literal["overdue", "soon"] | None,
+        typer.Option("--due", help="Only cases that are overdue, or due soon."),
     ] = None,
     limit: Limit = 20,
     home: Home = HOME,

@@ -76,7 +76,8 @@ def stamp(event: Event) -> tuple[Any, ...]:
 
 
 def standings(counted: Sequence[Event], as_of: datetime) -> dict[str, tuple[Any, ...]]:
-    """Return by case: status, level, department, unit, deadline, timeliness, returns."""
+    """Return by case: status, level, department, unit, deadline, timeliness, returns, whether
+    somebody has to adjudicate."""
     now = int(as_of.timestamp()) * 1_000_000
     cases: dict[str, dict[str, Matter]] = defaultdict(dict)
     in_order = sorted(counted, key=stamp)
@@ -111,4 +112,5 @@ def standing(matters: Sequence[Matter], now: int) -> tuple[Any, ...]:
         datetime.fromtimestamp(0, UTC) + timedelta(microseconds=min(dues)) if dues else None,
         max(late, key=["on_time", "closed_late", "due_soon", "overdue"].index),
         sum(each.returns for each in matters),
+        any(each.returns > 1 and each.status != "closed" for each in matters),
     )

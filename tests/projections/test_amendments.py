@@ -54,7 +54,16 @@ Name = tuple[str, str, str]
 """event id, department, event type"""
 Told = tuple[set[Name], dict[Name, Name], Tallies, Parts, dict[str, tuple[Any, ...]]]
 AS_OF = MOMENT + timedelta(hours=3)
-STANDING = ("status", "level", "department", "unit", "due_at", "timeliness", "returned")
+STANDING = (
+    "status",
+    "level",
+    "department",
+    "unit",
+    "due_at",
+    "timeliness",
+    "returned",
+    "adjudication",
+)
 DEADLINES = (None, None, AT + HOUR, AT + 3 * HOUR + 10 * MINUTE, AT + 30 * HOUR)
 
 

@@ -117,6 +117,15 @@ def test_returns_add_up_over_departments() -> None:
     assert standing(replace(ORDER, returned=2), replace(GRID, returned=1)).returned == 3
 
 
+@pytest.mark.parametrize(("returns", "expected"), [(0, False), (1, False), (2, True), (3, True)])
+def test_an_open_matter_that_was_returned_twice_is_to_be_adjudicated(
+    returns: int, expected: bool
+) -> None:
+    sent_back = replace(ORDER, returned=returns)
+    assert standing(sent_back, GRID).adjudication is expected
+    assert standing(replace(sent_back, closed_at=AT + HOUR), GRID).adjudication is False
+
+
 def test_a_case_of_no_parts_does_not_tell() -> None:
     assert standing() == CaseStanding()
 

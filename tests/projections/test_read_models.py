@@ -282,6 +282,10 @@ def crowd() -> list[Event]:
         ordered(32, 0, {"urgency": "emergency"}, case_ref="C-6"),
         ordered(33, 1, case_ref="C-7", transition="returned"),
         ordered(34, 2, case_ref="C-7", transition="closed"),
+        # returned twice
+        ordered(41, 1, case_ref="C-9", transition="returned"),
+        ordered(42, 2, case_ref="C-9", transition="dispatched"),
+        ordered(43, 3, case_ref="C-9", transition="returned"),
         # two departments' units, the later of which handles it
         step(39, "collected", 1, case_ref="C-8"),
         ordered(40, 2, {"unit": "v"}, case_ref="C-8"),
