@@ -6,10 +6,10 @@ import tempfile
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from maplebridge.access_policy.audit import (
     Report,
@@ -30,6 +30,7 @@ from maplebridge.access_policy.audit.store import require
 from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.signed_note import COSIGNATURE
 from maplebridge.errors import AccessDenied, InputError
+from maplebridge.projections.cases import Timeliness
 from maplebridge.projections.queries import READ_MODELS, Row, read_model
 from maplebridge.projections.store import connect, translated
 from maplebridge.schemas import load_catalogue, load_regions
@@ -67,10 +68,13 @@ class Reader:
         case_ref: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        as_of: datetime | None = None,
+        due: Timeliness | None = None,
         limit: int | None = None,
     ) -> list[Row]:
         """Return rows of `model` in `region` (the app's own by default), all or the first `limit`.
 
+        as_of: the moment as of which cases are on time or not; now if not given.
         What happened in its communities under an older code, before a split or a merger, is
         among them where the policies permit that code.
         The audit entries, one for every 500 rows, are on disk before a row is returned; a
@@ -92,7 +96,17 @@ class Reader:
             for code in self._policies.regions.former(where)
             if self._policies.read_model(app, purpose, model, code).allowed
         ]
-        rows = self._read(model, where, former, case_ref, since, until, limit)
+        rows = self._read(
+            model,
+            where,
+            former=former,
+            as_of=as_of or datetime.now(UTC),
+            case_ref=case_ref,
+            since=since,
+            until=until,
+            due=due,
+            limit=limit,
+        )
         parts = [rows[at : at + ROWS_MAX] for at in range(0, max(len(rows), 1), ROWS_MAX)]
         self._audit.append([_covering(leaf, model, part, self._policies) for part in parts])
         return rows
@@ -207,16 +221,7 @@ class Reader:
             )
         return leaf
 
-    def _read(
-        self,
-        model: str,
-        region: str,
-        former: Collection[str],
-        case_ref: str | None,
-        since: datetime | None,
-        until: datetime | None,
-        limit: int | None,
-    ) -> list[Row]:
+    def _read(self, model: str, region: str, **wanted: Any) -> list[Row]:
         prefix = self._policies.regions.get(region).prefix
         with translated(self._settings), connect(self._settings) as connection:
             return read_model(
@@ -224,11 +229,7 @@ class Reader:
                 self._policies.catalogue,
                 model,
                 prefix=prefix,
-                former=former,
-                case_ref=case_ref,
-                since=since,
-                until=until,
-                limit=limit,
+                **wanted,
             )
 
 

@@ -11,12 +11,13 @@ Times are microseconds since 1970 in UTC.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from maplebridge.schemas import Contract, Event
-from maplebridge.schemas.contracts import SERVICES
+from maplebridge.schemas.case_rules import CaseRule, CaseRules
+from maplebridge.schemas.contracts import SERVICES, Transition
 
 HOUR_US = 3_600_000_000
 
@@ -28,6 +29,8 @@ TallyKey = tuple[str, int, str, str, str, str]
 class CasePart:
     """What the events of one type say of one case so far.
 
+    level, urgency, due_at, backfill: as the last event said. begun_at, closed_at: when the
+    matter was last opened and closed. returned: how often a unit gave it back.
     steps: the transitions there were. doubled: some entry repeats another, or, of a fold,
     may do so: one transition stands there twice.
     """
@@ -43,6 +46,13 @@ class CasePart:
     occurred_at: int
     event_id: str
     events: int
+    level: str | None
+    urgency: str | None
+    due_at: int | None
+    backfill: bool
+    begun_at: int | None
+    closed_at: int | None
+    returned: int
     steps: frozenset[str]
     doubled: bool
 
@@ -72,7 +82,7 @@ class Change:
     warnings: dict[str, Warning] = field(default_factory=dict)
 
 
-def fold(change: Change, contract: Contract, event: Event) -> None:
+def fold(change: Change, contract: Contract, event: Event, rules: CaseRules) -> None:
     """Add one event to `change`; the event must not have been folded before."""
     meta = event["meta"]
     if contract.department == "react":
@@ -91,7 +101,7 @@ def fold(change: Change, contract: Contract, event: Event) -> None:
     tallies = change.tallies
     tallies[key] = tallies.get(key, 0) + 1
     if meta["case_ref"] is not None and is_of_cases(contract):
-        _fold_part(change, contract, meta, event.get("state"), unit)
+        _fold_part(change, contract, event, unit, rules.of(contract.event_type))
 
 
 def is_of_cases(contract: Contract) -> bool:
@@ -99,47 +109,72 @@ def is_of_cases(contract: Contract) -> bool:
     return contract.department not in SERVICES
 
 
-def fold_all(events: Iterable[tuple[Contract, Event]]) -> Change:
+def fold_all(events: Iterable[tuple[Contract, Event]], rules: CaseRules) -> Change:
     change = Change()
     for contract, event in events:
-        fold(change, contract, event)
+        fold(change, contract, event, rules)
     return change
 
 
 def _fold_part(
-    change: Change, contract: Contract, meta: dict[str, Any], state: str | None, unit: str | None
+    change: Change, contract: Contract, event: Event, unit: str | None, rule: CaseRule
 ) -> None:
-    case_ref, occurred_at, event_id = meta["case_ref"], meta["occurred_at"], meta["event_id"]
-    key = (case_ref, contract.event_type)
+    new = _part_of(contract, event, unit, rule)
+    key = (new.case_ref, new.event_type)
     part = change.parts.get(key)
-    step = meta["transition"]
-    if part is None:
-        change.parts[key] = CasePart(
-            case_ref,
-            contract.event_type,
-            meta["department"],
-            meta["community"],
-            meta["transition"],
-            state,
-            unit,
-            occurred_at,
-            occurred_at,
-            event_id,
-            1,
-            frozenset((step,)),
-            False,
-        )
-        return
-    part.events += 1
-    part.doubled = part.doubled or step in part.steps
-    part.steps |= {step}
-    if occurred_at < part.opened_at:
-        part.opened_at = occurred_at
-    stamp = (occurred_at, event_id, meta["department"])
-    if stamp > (part.occurred_at, part.event_id, part.department):
-        part.community, part.transition = meta["community"], meta["transition"]
-        part.state, part.unit, part.department = state, unit, meta["department"]
-        part.occurred_at, part.event_id = occurred_at, event_id
+    change.parts[key] = new if part is None else joined(part, new)
+
+
+def joined(one: CasePart, other: CasePart) -> CasePart:
+    """Return what two parts of one case and type say together, in whatever order."""
+    return replace(
+        max(one, other, key=lambda part: (part.occurred_at, part.event_id, part.department)),
+        opened_at=min(one.opened_at, other.opened_at),
+        events=one.events + other.events,
+        begun_at=_later(one.begun_at, other.begun_at),
+        closed_at=_later(one.closed_at, other.closed_at),
+        returned=one.returned + other.returned,
+        steps=one.steps | other.steps,
+        doubled=one.doubled or other.doubled or not one.steps.isdisjoint(other.steps),
+    )
+
+
+def begins(lifecycle: Mapping[str, Transition], rule: CaseRule, transition: str) -> bool:
+    """Tell whether a transition opens the matter, for the first time or again."""
+    step = lifecycle.get(transition)
+    return transition in rule.reopens or (step is not None and step.first)
+
+
+def _later(one: int | None, other: int | None) -> int | None:
+    return max((at for at in (one, other) if at is not None), default=None)
+
+
+def _part_of(contract: Contract, event: Event, unit: str | None, rule: CaseRule) -> CasePart:
+    """Return what one event says of its case."""
+    meta = event["meta"]
+    step, occurred_at = meta["transition"], meta["occurred_at"]
+    return CasePart(
+        case_ref=meta["case_ref"],
+        event_type=contract.event_type,
+        department=meta["department"],
+        community=meta["community"],
+        transition=step,
+        state=event.get("state"),
+        unit=unit,
+        opened_at=occurred_at,
+        occurred_at=occurred_at,
+        event_id=meta["event_id"],
+        events=1,
+        level=rule.level_of(event),
+        urgency=event.get("urgency"),
+        due_at=event.get("due_at"),
+        backfill=meta["backfill"],
+        begun_at=occurred_at if begins(contract.transitions, rule, step) else None,
+        closed_at=occurred_at if step in rule.closes else None,
+        returned=int(step in rule.returns),
+        steps=frozenset((step,)),
+        doubled=False,
+    )
 
 
 def _fold_warning(change: Change, event: Event, meta: dict[str, Any]) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
 
 from maplebridge.errors import InputError
+from maplebridge.projections.cases import Part, Timeliness, standing_of
 from maplebridge.projections.folds import is_of_cases
 from maplebridge.projections.standing import Entry, Identity, misplaced
-from maplebridge.schemas import Catalogue
+from maplebridge.schemas import Catalogue, load_code_lists
+from maplebridge.schemas.case_rules import load_case_rules
 from maplebridge.sql import load_queries
 
 SQL = load_queries("maplebridge.projections", "queries.sql")
@@ -34,18 +38,21 @@ def read_model(
     *,
     prefix: str,
     former: Collection[str] = (),
+    as_of: datetime,
     case_ref: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    due: Timeliness | None = None,
     limit: int | None = None,
 ) -> list[Row]:
     """Return rows of a read model in the communities whose codes begin with `prefix`.
 
     former: other codes under which events of these communities stand, from before a split
     or a merger.
-    limit: None for all. case_ref: one case only, with its history, even if no entry of it
-    counts any more: it has no state, time or parts then. since, until: hours of
-    the tallies, half open.
+    as_of: the moment as of which cases are on time or not. limit: None for all.
+    case_ref: one case only, with its history, even if no entry of it counts any more: it has
+    no state, time or parts then. since, until: hours of the tallies, half open.
+    due: only cases that are so, the earliest deadline first.
     Raises InputError if there is no such read model.
     """
     if name not in READ_MODELS:
@@ -58,16 +65,38 @@ def read_model(
         "case_ref": case_ref,
         "since": since,
         "until": until,
-        "limit": limit,
+        "open": due is not None,
+        # how a case stands is judged of what comes back: the first so many are not known before
+        "limit": limit if due is None else None,
     }
     rows = _rows(connection, READ_MODELS[name], wanted)
-    if name == "cases" and case_ref is not None:
-        if not rows:
-            types = [each.event_type for each in catalogue if is_of_cases(each)]
-            rows = _rows(connection, "void_case", {**wanted, "types": types})
+    if name != "cases":
+        return rows
+    if case_ref is not None and not rows:
+        types = [each.event_type for each in catalogue if is_of_cases(each)]
+        rows = _rows(connection, "void_case", {**wanted, "types": types})
+    rows = [_judged(row, as_of) for row in rows]
+    if due is not None:
+        rows = [row for row in rows if row["timeliness"] == due]
+        rows = sorted(rows, key=lambda row: (row["due_at"], row["case_ref"]))[:limit]
+    if case_ref is not None:
         for row in rows:
             row["history"] = _history(connection, catalogue, row["case_ref"], prefix, former)
     return rows
+
+
+def _judged(row: Row, as_of: datetime) -> Row:
+    """Return a case with how it stands in the place of what that is judged by."""
+    parts = [Part(**each) for each in row.pop("judged")]
+    told = asdict(standing_of(parts, load_case_rules(), _limits(), as_of=_micros(as_of)))
+    if told["due_at"] is not None:
+        told["due_at"] = _BEGINNING + timedelta(microseconds=told["due_at"])
+    return row | told
+
+
+@cache
+def _limits() -> Mapping[str, timedelta]:
+    return load_case_rules().limits(load_code_lists())
 
 
 def _history(

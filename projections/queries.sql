@@ -7,18 +7,28 @@ SELECT case_ref,
        sum(events)::int AS events,
        jsonb_object_agg(event_type, jsonb_build_object(
            'department', department, 'state', state, 'transition', transition, 'unit', unit,
-           'occurred_at', occurred_at, 'events', events)) AS parts
+           'occurred_at', occurred_at, 'events', events)) AS parts,
+       jsonb_agg(jsonb_build_object(
+           'event_type', event_type, 'department', department, 'unit', unit, 'level', level,
+           'urgency', urgency, 'due_at', (extract(epoch FROM due_at) * 1000000)::bigint,
+           'backfill', backfill, 'opened_at', (extract(epoch FROM opened_at) * 1000000)::bigint,
+           'begun_at', (extract(epoch FROM begun_at) * 1000000)::bigint,
+           'closed_at', (extract(epoch FROM closed_at) * 1000000)::bigint, 'returned', returned,
+           'occurred_at', (extract(epoch FROM occurred_at) * 1000000)::bigint,
+           'event_id', event_id)) AS judged
 FROM case_parts
 WHERE (community LIKE %(prefix)s || '%%' OR community = ANY(%(former)s::text[]))
   AND (%(case_ref)s::text IS NULL OR case_ref = %(case_ref)s)
 GROUP BY case_ref
+HAVING NOT %(open)s OR bool_or(closed_at IS NULL OR closed_at < begun_at)
 ORDER BY changed_at DESC, case_ref
 LIMIT %(limit)s
 
 -- name: void_case
 SELECT case_ref,
        (array_agg(community ORDER BY occurred_at DESC, event_id DESC, event_type))[1] AS community,
-       NULL AS state, NULL AS opened_at, NULL AS changed_at, 0 AS events, '{}'::jsonb AS parts
+       NULL AS state, NULL AS opened_at, NULL AS changed_at, 0 AS events, '{}'::jsonb AS parts,
+       '[]'::jsonb AS judged
 FROM events
 WHERE case_ref = %(case_ref)s AND event_type = ANY(%(types)s::text[])
   AND (community LIKE %(prefix)s || '%%' OR community = ANY(%(former)s::text[]))

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, NamedTuple
 
 import psycopg
 
-from maplebridge.projections.folds import HOUR_US, CasePart, Change
+from maplebridge.projections.folds import HOUR_US, CasePart, Change, begins, joined
 from maplebridge.projections.standing import Amendment, Entry, Identity, columns, repeated
 from maplebridge.schemas import Catalogue
+from maplebridge.schemas.case_rules import CaseRules
 from maplebridge.schemas.contracts import SERVICES
 from maplebridge.schemas.recognised import Recognised
 from maplebridge.sql import load_queries
@@ -50,6 +52,10 @@ class _Row:
     counted: bool
     repeats: str | None
     repeats_department: str | None
+    level: str | None
+    urgency: str | None
+    due_at: int | None
+    backfill: bool
     void: bool
 
     @property
@@ -80,9 +86,12 @@ class Settled:
 class Settling:
     """Settles what one batch touched, inside the batch's transaction."""
 
-    def __init__(self, connection: psycopg.Connection[Any], catalogue: Catalogue) -> None:
+    def __init__(
+        self, connection: psycopg.Connection[Any], catalogue: Catalogue, rules: CaseRules
+    ) -> None:
         self._connection = connection
         self._lifecycles = {each.event_type: each.transitions for each in catalogue}
+        self._rules = rules
         self._services = {each.event_type for each in catalogue if each.department in SERVICES}
 
     def hold(self, *, amends: bool) -> None:
@@ -152,7 +161,9 @@ class Settling:
                 )
             counted = [row for row in held if row.entry not in doubles]
             if counted:
-                parts.append(_part(counted, held, doubled=bool(doubles)))
+                whole = reduce(joined, map(self._part, counted))
+                steps = frozenset(row.transition for row in held)
+                parts.append(replace(whole, steps=steps, doubled=bool(doubles)))
         self._write(change, groups, rows, now)
         answers = [
             _answer(rows[identity], verdict)
@@ -160,6 +171,33 @@ class Settling:
             if verdict[1:] != rows[identity].verdict[1:]
         ]
         return Settled(parts, answers)
+
+    def _part(self, row: _Row) -> CasePart:
+        """Return what one entry says of its case."""
+        rule = self._rules.of(row.event_type)
+        lifecycle = self._lifecycles.get(row.event_type, {})
+        return CasePart(
+            case_ref=row.case_ref or "",
+            event_type=row.event_type,
+            department=row.department,
+            community=row.community,
+            transition=row.transition,
+            state=row.state,
+            unit=row.unit,
+            opened_at=row.occurred_at,
+            occurred_at=row.occurred_at,
+            event_id=row.event_id,
+            events=1,
+            level=row.level,
+            urgency=row.urgency,
+            due_at=row.due_at,
+            backfill=row.backfill,
+            begun_at=row.occurred_at if begins(lifecycle, rule, row.transition) else None,
+            closed_at=row.occurred_at if row.transition in rule.closes else None,
+            returned=int(row.transition in rule.returns),
+            steps=frozenset((row.transition,)),
+            doubled=False,
+        )
 
     def _rows(self, groups: Sequence[Group], singles: Sequence[Identity]) -> dict[Identity, _Row]:
         found = self._connection.execute(
@@ -210,25 +248,6 @@ class Settling:
                 "types": [event_type for _, event_type in groups],
             },
         )
-
-
-def _part(counted: Sequence[_Row], held: Sequence[_Row], *, doubled: bool) -> CasePart:
-    last = max(counted, key=lambda row: row.entry.stamp)
-    return CasePart(
-        case_ref=last.case_ref or "",
-        event_type=last.event_type,
-        department=last.department,
-        community=last.community,
-        transition=last.transition,
-        state=last.state,
-        unit=last.unit,
-        opened_at=min(row.occurred_at for row in counted),
-        occurred_at=last.occurred_at,
-        event_id=last.event_id,
-        events=len(counted),
-        steps=frozenset(row.transition for row in held),
-        doubled=doubled,
-    )
 
 
 def _answer(entry: _Row, verdict: Verdict) -> Recognised:

@@ -20,7 +20,8 @@ FROM events JOIN unnest(%(ids)s::uuid[], %(departments)s::text[], %(event_types)
 -- name: rows
 SELECT e.event_id::text, e.event_type, e.case_ref, e.department, e.community, e.transition,
        e.category, e.state, e.unit, (extract(epoch FROM e.occurred_at) * 1000000)::bigint,
-       e.counted, e.repeats::text, e.repeats_department,
+       e.counted, e.repeats::text, e.repeats_department, e.level, e.urgency,
+       (extract(epoch FROM e.due_at) * 1000000)::bigint, e.backfill,
        EXISTS (SELECT FROM amendments a WHERE a.target_id = e.event_id
                AND a.department = e.department AND a.event_type = e.event_type)
 FROM (

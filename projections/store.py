@@ -24,6 +24,7 @@ from maplebridge.projections.settling import Settling
 from maplebridge.projections.standing import Identity, amendment_of, identity_of
 from maplebridge.projections.tables import Tables
 from maplebridge.schemas import Catalogue, Contract, Event
+from maplebridge.schemas.case_rules import load_case_rules
 from maplebridge.schemas.recognised import Recognised
 from maplebridge.settings import Settings
 from maplebridge.sql import is_disk_full, load_queries
@@ -147,13 +148,14 @@ class ProjectionStore:
         self.consumer = consumer
         self._answers = answers
         self._notices = notices
-        self._settling = Settling(connection, catalogue)
+        self._rules = load_case_rules()
+        self._settling = Settling(connection, catalogue, self._rules)
         self._limit_s = transaction_limit_s
         limit_ms = int(transaction_limit_s * 1000)
         connection.execute(f"SET transaction_timeout = {limit_ms}")
         connection.execute(f"SET idle_in_transaction_session_timeout = {limit_ms}")
         connection.execute(f"SET lock_timeout = {limit_ms // 2}")
-        self._tables = Tables(connection)
+        self._tables = Tables(connection, self._rules)
 
     def claim(self, topic: str, partition: int) -> tuple[int, int]:
         """Take over a partition: return (next offset, epoch); older epochs are fenced off.
@@ -202,11 +204,8 @@ class ProjectionStore:
             fresh = {identity: each for identity, each in unique.items() if identity in new}
             amendments = [amending[each] for each in fresh if each in amending]
             void = self._settling.void_on_arrival(fresh.keys(), amendments)
-            change = fold_all(
-                (each.contract, each.event)
-                for identity, each in fresh.items()
-                if identity not in void
-            )
+            counting = (each for identity, each in fresh.items() if identity not in void)
+            change = fold_all(((each.contract, each.event) for each in counting), self._rules)
             settled = self._settling.settle(change, self._tables.add_parts(change), amendments)
             self._tables.replace_parts(settled.parts)
             self._tables.add_tallies(change)

@@ -34,7 +34,7 @@ SELECT 1 FROM offsets WHERE consumer = %(consumer)s ORDER BY topic, partition FO
 -- name: hash_events
 COPY (SELECT event_id, event_type, department, community, case_ref, transition, category, state,
              unit, extract(epoch FROM occurred_at), counted, repeats,
-             repeats_department
+             repeats_department, level, urgency, extract(epoch FROM due_at), backfill
       FROM events WHERE event_type <> 'reaction.warning'
       ORDER BY event_id, department, event_type) TO STDOUT
 
@@ -44,7 +44,9 @@ COPY (SELECT target_id, amending_id, department, event_type, amending_type
 
 -- name: hash_case_parts
 COPY (SELECT case_ref, event_type, department, community, transition, state, unit,
-             extract(epoch FROM opened_at), extract(epoch FROM occurred_at), event_id, events
+             extract(epoch FROM opened_at), extract(epoch FROM occurred_at), event_id, events,
+             level, urgency, extract(epoch FROM due_at), backfill, extract(epoch FROM begun_at),
+             extract(epoch FROM closed_at), returned
       FROM case_parts ORDER BY case_ref, event_type) TO STDOUT
 
 -- name: hash_tallies

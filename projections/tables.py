@@ -12,6 +12,7 @@ from maplebridge.projections.folds import CasePart, Change
 from maplebridge.projections.settling import Group
 from maplebridge.projections.standing import Identity
 from maplebridge.schemas import Contract, Event
+from maplebridge.schemas.case_rules import CaseRules
 from maplebridge.sql import load_queries
 
 SQL = load_queries("maplebridge.projections", "tables.sql")
@@ -20,8 +21,9 @@ SQL = load_queries("maplebridge.projections", "tables.sql")
 class Tables:
     """Writes through staging tables, inside the transaction of its caller."""
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], rules: CaseRules) -> None:
         self._connection = connection
+        self._rules = rules
         for statement in SQL["staging"].split(";"):
             connection.execute(statement)
 
@@ -31,7 +33,7 @@ class Tables:
         with self._connection.cursor() as cursor:
             with cursor.copy(SQL["copy_events"]) as copy:
                 for identity, contract, event in events:
-                    copy.write_row(_event_row(identity, contract, event))
+                    copy.write_row(_event_row(identity, contract, event, self._rules))
                     copied.add(identity)
             if not copied:
                 return copied
@@ -64,6 +66,13 @@ class Tables:
                             part.occurred_at,
                             part.event_id,
                             part.events,
+                            part.level,
+                            part.urgency,
+                            part.due_at,
+                            part.backfill,
+                            part.begun_at,
+                            part.closed_at,
+                            part.returned,
                             _array(part.steps),
                             part.doubled,
                         )
@@ -87,7 +96,9 @@ class Tables:
             self._connection.execute(SQL["add_warning"], asdict(warning))
 
 
-def _event_row(identity: Identity, contract: Contract, event: Event) -> tuple[Any, ...]:
+def _event_row(
+    identity: Identity, contract: Contract, event: Event, rules: CaseRules
+) -> tuple[Any, ...]:
     event_id, department, event_type = identity
     meta = event["meta"]
     return (
@@ -101,6 +112,10 @@ def _event_row(identity: Identity, contract: Contract, event: Event) -> tuple[An
         event.get("state"),
         event[contract.handler] if contract.handler else None,
         meta["occurred_at"],
+        rules.of(event_type).level_of(event),
+        event.get("urgency"),
+        event.get("due_at"),
+        meta["backfill"],
     )
 
 

@@ -1,7 +1,8 @@
 -- name: staging
 CREATE TEMP TABLE IF NOT EXISTS incoming (
     event_id uuid, event_type text, department text, community text, case_ref text,
-    transition text, category text, state text, unit text, occurred_us bigint
+    transition text, category text, state text, unit text, occurred_us bigint, level text,
+    urgency text, due_us bigint, backfill boolean
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS incoming_tallies (
     community text, hour_us bigint, event_type text, transition text, category text, unit text,
@@ -9,8 +10,9 @@ CREATE TEMP TABLE IF NOT EXISTS incoming_tallies (
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS incoming_parts (
     case_ref text, event_type text, department text, community text, transition text, state text,
-    unit text, opened_us bigint, occurred_us bigint, event_id uuid, events int, steps text[],
-    doubled boolean
+    unit text, opened_us bigint, occurred_us bigint, event_id uuid, events int, level text,
+    urgency text, due_us bigint, backfill boolean, begun_us bigint, closed_us bigint, returned int,
+    steps text[], doubled boolean
 ) ON COMMIT DELETE ROWS
 
 -- name: copy_events
@@ -18,9 +20,10 @@ COPY incoming FROM STDIN
 
 -- name: accept
 INSERT INTO events (event_id, event_type, department, community, case_ref, transition, category,
-                    state, unit, occurred_at)
+                    state, unit, occurred_at, level, urgency, due_at, backfill)
 SELECT event_id, event_type, department, community, case_ref, transition, category, state, unit,
-       'epoch'::timestamptz + occurred_us * interval '1 microsecond'
+       'epoch'::timestamptz + occurred_us * interval '1 microsecond', level, urgency,
+       'epoch'::timestamptz + due_us * interval '1 microsecond', backfill
 FROM incoming ORDER BY event_id, department, event_type
 ON CONFLICT (event_id, department, event_type) DO NOTHING
 RETURNING event_id::text, department, event_type
@@ -53,17 +56,24 @@ TRUNCATE incoming_parts
 WITH added AS (
 INSERT INTO case_parts AS p
        (case_ref, event_type, department, community, transition, state, unit, opened_at,
-        occurred_at, event_id, events, steps, doubled)
+        occurred_at, event_id, events, level, urgency, due_at, backfill, begun_at, closed_at,
+        returned, steps, doubled)
 SELECT case_ref, event_type, department, community, transition, state, unit,
        'epoch'::timestamptz + opened_us * interval '1 microsecond',
-       'epoch'::timestamptz + occurred_us * interval '1 microsecond', event_id, events, steps,
-       doubled
+       'epoch'::timestamptz + occurred_us * interval '1 microsecond', event_id, events,
+       level, urgency, 'epoch'::timestamptz + due_us * interval '1 microsecond', backfill,
+       'epoch'::timestamptz + begun_us * interval '1 microsecond',
+       'epoch'::timestamptz + closed_us * interval '1 microsecond', returned, steps, doubled
 FROM incoming_parts ORDER BY 1, 2
 ON CONFLICT (case_ref, event_type) DO UPDATE SET
     events = p.events + excluded.events,
     steps = p.steps || excluded.steps,
     doubled = p.doubled OR excluded.doubled OR p.steps && excluded.steps,
     opened_at = least(p.opened_at, excluded.opened_at),
+    -- greatest() passes over what is null
+    begun_at = greatest(p.begun_at, excluded.begun_at),
+    closed_at = greatest(p.closed_at, excluded.closed_at),
+    returned = p.returned + excluded.returned,
     department = CASE WHEN (excluded.occurred_at, excluded.event_id, excluded.department)
            > (p.occurred_at, p.event_id, p.department)
         THEN excluded.department ELSE p.department END,
@@ -79,6 +89,18 @@ ON CONFLICT (case_ref, event_type) DO UPDATE SET
     unit = CASE WHEN (excluded.occurred_at, excluded.event_id, excluded.department)
            > (p.occurred_at, p.event_id, p.department)
         THEN excluded.unit ELSE p.unit END,
+    level = CASE WHEN (excluded.occurred_at, excluded.event_id, excluded.department)
+           > (p.occurred_at, p.event_id, p.department)
+        THEN excluded.level ELSE p.level END,
+    urgency = CASE WHEN (excluded.occurred_at, excluded.event_id, excluded.department)
+           > (p.occurred_at, p.event_id, p.department)
+        THEN excluded.urgency ELSE p.urgency END,
+    due_at = CASE WHEN (excluded.occurred_at, excluded.event_id, excluded.department)
+           > (p.occurred_at, p.event_id, p.department)
+        THEN excluded.due_at ELSE p.due_at END,
+    backfill = CASE WHEN (excluded.occurred_at, excluded.event_id, excluded.department)
+           > (p.occurred_at, p.event_id, p.department)
+        THEN excluded.backfill ELSE p.backfill END,
     occurred_at = CASE WHEN (excluded.occurred_at, excluded.event_id, excluded.department)
            > (p.occurred_at, p.event_id, p.department)
         THEN excluded.occurred_at ELSE p.occurred_at END,

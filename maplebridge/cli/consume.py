@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,12 +16,13 @@ from maplebridge.cli.output import console, counted, print_json, print_table, te
 from maplebridge.cli.views import asks, print_view
 from maplebridge.errors import AccessDenied, InputError
 from maplebridge.processors.subscriber import Subscriber
+from maplebridge.projections.cases import Timeliness
 from maplebridge.projections.queries import Row
 from maplebridge.reading import Reader
 from maplebridge.schemas import load_catalogue
 from maplebridge.wiring import grants_now, make_policies
 
-ONLY_IN_JSON = ("history", "warning_id", "rule")
+ONLY_IN_JSON = ("history", "opened_at", "department", "warning_id", "rule")
 HISTORY = (
     "occurred_at",
     "department",
@@ -33,6 +34,7 @@ HISTORY = (
     "by",
     "flag",
 )
+_DUE: Mapping[str, Timeliness] = {"overdue": "overdue", "soon": "due_soon"}
 
 
 def watch(
@@ -105,11 +107,21 @@ def query(
     case: Annotated[str, typer.Option("--case", help="One case, with its history.")] = "",
     since: Annotated[datetime | None, typer.Option(help="Tallies from this hour on; UTC.")] = None,
     until: Annotated[datetime | None, typer.Option(help="Tallies before this hour; UTC.")] = None,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option("--as-of", help="Cases as they stand at this moment; UTC, now if not given."),
+    ] = None,
+    due: Annotated[
+        Literal["overdue", "soon"] | None,
+        typer.Option("--due", help="Only cases that are overdue, or due soon."),
+    ] = None,
     limit: Limit = 20,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
     """Read a read model as an app may; every reading is audited before it is shown."""
+    if model != "cases" and (due or as_of):
+        raise InputError(f"{model} has no deadlines.", todo="Ask for cases, or leave --due out.")
     profile = city.running_profile(home, needs=(city.POSTGRESQL,))
     policies = make_policies(profile.settings("query"))
     with Reader(profile.settings("query"), policies) as reader:
@@ -121,6 +133,8 @@ def query(
             case_ref=case or None,
             since=since,
             until=until,
+            as_of=as_of.replace(tzinfo=UTC) if as_of else None,
+            due=_DUE[due] if due else None,
             limit=limit,
         )
     if as_json:

@@ -10,7 +10,9 @@ from typing import Any
 from maplebridge.producers import uuid7
 from maplebridge.schemas import Catalogue, Event, load_catalogue, load_regions
 
-AT = int(datetime(2026, 3, 2, 1, tzinfo=UTC).timestamp()) * 1_000_000
+MOMENT = datetime(2026, 3, 2, 1, tzinfo=UTC)
+AT = int(MOMENT.timestamp()) * 1_000_000
+"""The same, in microseconds since 1970."""
 MINUTE = 60_000_000
 TOWN, OTHER_TOWN = "330681001000", "330681002000"
 TOKEN = b"MB\x01\x01" + bytes(84)
@@ -122,6 +124,20 @@ def mediation(fields: dict[str, Any] | None = None, **changes: Any) -> Event:
             party("respondent", phone=TOKEN),
         ],
         "agreement_text": TOKEN,
+        "proof": None,
+    }
+    return {**made, **(fields or {})}
+
+
+def confirmation(fields: dict[str, Any] | None = None, **changes: Any) -> Event:
+    made = {
+        "meta": meta("mediation.confirmation", "court", "applied", **changes),
+        "case_ref": "M1",
+        "court": "court-1",
+        "applied_at": AT,
+        "result": None,
+        "performed": None,
+        "doc_no": None,
         "proof": None,
     }
     return {**made, **(fields or {})}

@@ -12,7 +12,7 @@ import pytest
 from maplebridge.projections.queries import read_model
 from maplebridge.schemas import load_regions
 from tests.processors.lanes import Lane
-from tests.processors.made_events import catalogue, order
+from tests.processors.made_events import MOMENT, catalogue, order
 
 DIGITS = "digits: {county: 2, town: 4, community: 6}"
 ROWS = (
@@ -74,6 +74,7 @@ def test_a_splits_history_is_found_under_the_new_codes(
             "community_hour_tallies",
             prefix=regions.get(code).prefix,
             former=regions.former(code),
+            as_of=MOMENT,
         )
         return sum(row["events"] for row in rows)
 

@@ -16,6 +16,7 @@ from maplebridge.projections.folds import fold_all
 from maplebridge.projections.standing import Amendment
 from maplebridge.projections.store import DATABASE
 from maplebridge.schemas import Event
+from maplebridge.schemas.case_rules import load_case_rules
 from tests.processors.lanes import Lane
 from tests.processors.made_events import AT, MINUTE, catalogue, communities, event_id
 
@@ -68,10 +69,10 @@ def told(lane: Lane) -> Told:
 def standing(lane: Lane) -> set[tuple[str, int, int, int]]:
     """Return the warnings that hold for one who folded all that was told."""
     contract = catalogue().get("reaction.warning")
-    held = fold_all((contract, event) for event in told(lane)).warnings.values()
+    change = fold_all(((contract, event) for event in told(lane)), load_case_rules())
     return {
         (each.warning_id, each.window_from, each.window_to, each.orders)
-        for each in held
+        for each in change.warnings.values()
         if not each.withdrawn
     }
 

@@ -26,6 +26,7 @@ from maplebridge.schemas import (
     load_code_lists,
     load_regions,
 )
+from maplebridge.schemas.case_rules import load_case_rules
 from tests.producers.every_event import CONTENT, first_step, whole
 from tests.producers.orders import COMMUNITY
 
@@ -95,7 +96,7 @@ def test_an_event_is_folded_and_shown_as_its_grades_say(
 ) -> None:
     event = checked(contract, case_ref="ZJ-1")
     EventSealer(contract, keys).seal(event)
-    change = fold_all([(contract, event)])
+    change = fold_all([(contract, event)], load_case_rules())
     ((key, count),) = change.tallies.items()
     assert (key[2], key[3], count) == (contract.event_type, first_step(contract), 1)
     assert key[4] == (event[contract.tally] if contract.tally else "")

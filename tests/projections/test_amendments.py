@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from random import Random
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from maplebridge.projections.migrate import drop, migrate
+from maplebridge.projections.queries import read_model
 from maplebridge.projections.store import (
     REBUILT,
     Accepted,
@@ -31,14 +33,17 @@ from maplebridge.wiring import open_stores
 from tests.processors.made_events import (
     AT,
     MINUTE,
+    MOMENT,
     catalogue,
     communities,
     corrected,
     event_id,
     grid_case,
+    mediation,
     order,
     retraction,
 )
+from tests.projections.case_reference import standings
 
 HOUR = 60 * MINUTE
 STEPS = ("received", "dispatched", "accepted", "returned", "replied", "closed", "reopened")
@@ -47,6 +52,19 @@ Tallies = dict[tuple[str, int, str, str, str, str], int]
 Parts = dict[tuple[str, str], tuple[Any, ...]]
 Name = tuple[str, str, str]
 """event id, department, event type"""
+Told = tuple[set[Name], dict[Name, Name], Tallies, Parts, dict[str, tuple[Any, ...]]]
+AS_OF = MOMENT + timedelta(hours=3)
+STANDING = (
+    "status",
+    "level",
+    "department",
+    "unit",
+    "due_at",
+    "timeliness",
+    "returned",
+    "adjudication",
+)
+DEADLINES = (None, None, AT + HOUR, AT + 3 * HOUR + 10 * MINUTE, AT + 30 * HOUR)
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +100,8 @@ def known(event: Event) -> Name:
     return meta["event_id"], meta["department"], meta["event_type"]
 
 
-def reference(events: Sequence[Event]) -> tuple[set[Name], dict[Name, Name], Tallies, Parts]:
-    """Return the void, the repeated entries, the tallies and the parts of a set of events."""
+def reference(events: Sequence[Event]) -> Told:
+    """Return what is void, repeated, tallied, and how cases stand, of a set of events."""
     by_name = {known(each): each for each in events}
     void = set()
     for one in by_name.values():
@@ -108,7 +126,7 @@ def reference(events: Sequence[Event]) -> tuple[set[Name], dict[Name, Name], Tal
             counted.append(each)
         else:
             doubles[known(each)] = before
-    return void, doubles, tallied(counted), parts_of(counted)
+    return void, doubles, tallied(counted), parts_of(counted), standings(counted, AS_OF)
 
 
 def earlier(entry: Event, counted: Sequence[Event]) -> Name | None:
@@ -160,15 +178,13 @@ def parts_of(counted: Sequence[Event]) -> Parts:
             meta["community"],
             meta["transition"],
             each["state"],
-            each["unit"],
+            each.get("unit"),
             events + 1,
         )
     return found
 
 
-def remembered(
-    admin: psycopg.Connection[Any],
-) -> tuple[set[Name], dict[Name, Name], Tallies, Parts]:
+def remembered(admin: psycopg.Connection[Any]) -> Told:
     void = {
         (row[0], row[1], row[2])
         for row in admin.execute(
@@ -198,7 +214,11 @@ def remembered(
             " community, transition, state, unit, events FROM case_parts"
         )
     }
-    return void, doubles, tallies, parts
+    cases = {
+        row["case_ref"]: tuple(row[name] for name in STANDING)
+        for row in read_model(admin, catalogue(), "cases", prefix="", as_of=AS_OF)
+    }
+    return void, doubles, tallies, parts, cases
 
 
 def moved(events: Sequence[Event]) -> Counter[tuple[str, ...]]:
@@ -256,11 +276,26 @@ def histories(draw: st.DrawFn) -> list[Event]:
         }
         if draw(st.booleans()):
             step = draw(st.sampled_from(STEPS))
-            fields = {"category": draw(st.sampled_from(["road", "gas"])), "state": "open"}
+            fields = {
+                "category": draw(st.sampled_from(["road", "gas"])),
+                "state": "open",
+                "urgency": draw(st.sampled_from(["emergency", "general"])),
+                "due_at": draw(st.sampled_from(DEADLINES)),
+                "unit": draw(st.sampled_from([None, "unit-1"])),
+            }
+            common["backfill"] = draw(st.booleans())
             events.append(order(fields, transition=step, **common))
+        elif draw(st.booleans()):
+            step = draw(st.sampled_from(["collected", "filed", "closed"]))
+            fields = {"state": step, "due_at": draw(st.sampled_from(DEADLINES))}
+            events.append(grid_case(fields, transition=step, **common))
         else:
-            step = draw(st.sampled_from(["collected", "filed"]))
-            events.append(grid_case({"state": step}, transition=step, **common))
+            step = draw(st.sampled_from(["applied", "agreed", "failed", "escalated"]))
+            fields = {
+                "centre_level": draw(st.sampled_from(["village_outpost", "town_position"])),
+                "escalated_to": "county_terminal" if step == "escalated" else None,
+            }
+            events.append(mediation(fields, transition=step, **common))
     for _ in range(draw(st.integers(0, 6))):
         target = draw(st.sampled_from(events))
         changes: dict[str, Any] = {"event_id": event_id(draw(st.integers(0, 9)))}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -27,6 +28,7 @@ from maplebridge.wiring import open_stores
 from tests.processors.made_events import (
     AT,
     MINUTE,
+    MOMENT,
     OTHER_TOWN,
     TOWN,
     catalogue,
@@ -157,7 +159,7 @@ def test_a_cases_history_says_how_each_entry_stands_and_by_what(
     events = [first, again, wrong, right, elsewhere, filed, gone, back]
     Random(1).shuffle(events)
     write(store, [[each] for each in events])
-    [row] = read_model(admin, catalogue(), "cases", prefix=TOWN[:9], case_ref="H")
+    [row] = read_model(admin, catalogue(), "cases", prefix=TOWN[:9], as_of=MOMENT, case_ref="H")
     told = [
         (str(step["event_id"]), step["standing"], str(step["by"] or ""), step["flag"])
         for step in row["history"]
@@ -182,11 +184,13 @@ def test_a_case_that_is_void_as_a_whole_is_shown_by_name_with_its_history(
     only = order(case_ref="V", event_id=event_id(1), community=inside, occurred_at=AT)
     back = retraction(only, event_id=event_id(2), occurred_at=AT + 1)
     write(store, [[only], [back]])
-    [row] = read_model(admin, catalogue(), "cases", prefix=TOWN[:9], case_ref="V")
+    asked = partial(read_model, admin, catalogue(), "cases", as_of=MOMENT)
+    [row] = asked(prefix=TOWN[:9], case_ref="V")
     assert (row["community"], row["state"], row["events"], row["parts"]) == (inside, None, 0, {})
     assert [(step["transition"], step["standing"]) for step in row["history"]] == [
         ("received", "retracted"),
         ("retracted", "counted"),
     ]
-    assert read_model(admin, catalogue(), "cases", prefix=TOWN[:9]) == []
-    assert read_model(admin, catalogue(), "cases", prefix=OTHER_TOWN[:9], case_ref="V") == []
+    assert (row["status"], row["due_at"], row["timeliness"]) == (None, None, None)
+    assert asked(prefix=TOWN[:9]) == []
+    assert asked(prefix=OTHER_TOWN[:9], case_ref="V") == []

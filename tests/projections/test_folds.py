@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from maplebridge.projections.folds import CasePart, Change, Warning, fold_all
 from maplebridge.schemas import Event
+from maplebridge.schemas.case_rules import load_case_rules
 from tests.processors.made_events import (
     AT,
     MINUTE,
@@ -27,7 +28,8 @@ WARNING = "b7e151c9-5f0e-5b6c-9a0e-6d61706c6500"
 
 
 def folded(events: Sequence[Event]) -> Change:
-    return fold_all((catalogue().get(each["meta"]["event_type"]), each) for each in events)
+    typed = ((catalogue().get(each["meta"]["event_type"]), each) for each in events)
+    return fold_all(typed, load_case_rules())
 
 
 def merged(changes: Sequence[Change]) -> Change:
@@ -56,9 +58,16 @@ def _joined(one: CasePart, other: CasePart) -> CasePart:
         other if stamp else one,
         events=one.events + other.events,
         opened_at=min(one.opened_at, other.opened_at),
+        begun_at=_later(one.begun_at, other.begun_at),
+        closed_at=_later(one.closed_at, other.closed_at),
+        returned=one.returned + other.returned,
         steps=one.steps | other.steps,
         doubled=one.doubled or other.doubled or bool(one.steps & other.steps),
     )
+
+
+def _later(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one if other is None else max(one, other)
 
 
 @given(st.permutations(EVENTS), st.lists(st.integers(0, len(EVENTS)), max_size=6))

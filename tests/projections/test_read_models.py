@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from zlib import crc32
 
@@ -23,6 +24,7 @@ from maplebridge.projections.migrate import drop, migrate
 from maplebridge.projections.queries import READ_MODELS, read_model
 from maplebridge.projections.store import Accepted, ProjectionStore, Span, connect
 from maplebridge.schemas import Contract, Event, FieldSpec
+from maplebridge.schemas.case_rules import load_case_rules
 from maplebridge.schemas.read_models import Kind, kind_of, load_read_models
 from maplebridge.settings import Profile
 from maplebridge.wiring import open_stores
@@ -35,6 +37,7 @@ from tests.processors.made_events import (
     corrected,
     event_id,
     grid_case,
+    mediation,
     meta,
     order,
     retraction,
@@ -118,15 +121,14 @@ def _read(connection: psycopg.Connection[Any], prefix: str, case_ref: str) -> St
         # a place that is asked for is asked for a day
         day = datetime.fromtimestamp(AT // 1_000_000, UTC) + timedelta(hours=12)
         until = day if prefix else None
-        rows = [*read_model(connection, catalogue(), name, prefix=prefix, until=until)]
+        asked = partial(read_model, connection, catalogue(), name, prefix=prefix, as_of=day)
+        rows = asked(until=until)
         listed = {"rows": len(rows)}
         if name == "cases":
             for row in rows:
                 parts = row.pop("parts")
                 row["parts[]"] = [{"event_type": key, **part} for key, part in parts.items()]
-            [case] = read_model(
-                connection, catalogue(), name, prefix=prefix, case_ref=case_ref
-            ) or [{"history": []}]
+            [case] = asked(case_ref=case_ref) or [{"history": []}]
             rows.append({"history[]": case["history"]})
             listed["history"] = len(case["history"])
         values: dict[str, Counter[str]] = {
@@ -164,7 +166,9 @@ def sample(spec: FieldSpec, contract: Contract, number: int) -> Any:
     """Return the first or the second value of a field; any will do that the store can keep."""
     steps = list(contract.transitions)
     first = [name for name, step in contract.transitions.items() if step.first]
-    later = [name for name in steps if name not in first] or ["never"]
+    rule = load_case_rules().of(contract.event_type)
+    told = {*first, *rule.closes, *rule.reopens}
+    later = [name for name in steps if name not in told] or ["never"]
     special = {
         "meta.community": (HERE, ELSEWHERE),
         "meta.transition": (first[0], later[0]),
@@ -227,9 +231,15 @@ def crowd() -> list[Event]:
         envelope = {"case_ref": CASE, "transition": transition, **common, **changes}
         return grid_case({"state": f"state-{number}", "unit": "u"}, **envelope)
 
-    def ordered(number: int, minute: int, **changes: Any) -> Event:
+    def ordered(
+        number: int, minute: int, fields: dict[str, Any] | None = None, **changes: Any
+    ) -> Event:
         common = {"event_id": event_id(number), "occurred_at": AT + minute * MINUTE}
-        return order({"unit": "u"}, **common, **changes)
+        return order({"unit": "u", **(fields or {})}, **common, **changes)
+
+    def mediated(number: int, centre: str, **fields: Any) -> Event:
+        envelope = {"case_ref": f"M-{number}", "event_id": event_id(number)}
+        return mediation({"centre_level": centre, **fields}, occurred_at=AT, **envelope)
 
     def warned(number: int, name: int, revision: int, **changes: Any) -> Event:
         common = {"event_id": event_id(number), "occurred_at": AT, "community": HERE}
@@ -267,6 +277,22 @@ def crowd() -> list[Event]:
         ordered(13, 0),
         single,
         corrected(single, event_id=event_id(18)),
+        # due by what is told, by urgency; returned, and closed
+        ordered(31, 0, {"due_at": AT + 48 * 60 * MINUTE}, case_ref="C-5"),
+        ordered(32, 0, {"urgency": "emergency"}, case_ref="C-6"),
+        ordered(33, 1, case_ref="C-7", transition="returned"),
+        ordered(34, 2, case_ref="C-7", transition="closed"),
+        # returned twice
+        ordered(41, 1, case_ref="C-9", transition="returned"),
+        ordered(42, 2, case_ref="C-9", transition="dispatched"),
+        ordered(43, 3, case_ref="C-9", transition="returned"),
+        # two departments' units, the later of which handles it
+        step(39, "collected", 1, case_ref="C-8"),
+        ordered(40, 2, {"unit": "v"}, case_ref="C-8"),
+        mediated(35, "village_outpost"),
+        mediated(36, "town_position"),
+        mediated(37, "town_position", escalated_to="county_terminal"),
+        mediated(38, "town_position", escalated_to="village_outpost"),
         warned(21, 100, 1, case_ref=CASE),
         {**warned(22, 100, 2), "orders": 4},
         warned(23, 102, 1, **nothing),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -29,7 +31,9 @@ from maplebridge.wiring import open_stores
 from tests.processors.made_events import (
     AT,
     MINUTE,
+    MOMENT,
     catalogue,
+    confirmation,
     corpus,
     event_id,
     grid_case,
@@ -235,6 +239,91 @@ def test_a_case_is_joined_across_departments_with_its_history(
     ]
     _, epoch = store.claim(TOPIC, 0)
     store.write([Span(TOPIC, 0, epoch, 0, 3)], accepted(events), [])
-    [row] = read_model(admin, catalogue(), "cases", prefix="", case_ref="C")
+    [row] = read_model(admin, catalogue(), "cases", prefix="", as_of=MOMENT, case_ref="C")
     assert (row["case_ref"], row["state"], row["events"]) == ("C", "applied", 3)
     assert set(row["parts"]) == {"hotline.order", "grid.case", "mediation.case"}
+
+
+def test_one_case_goes_from_the_hotline_to_the_grid_a_mediation_and_the_court(
+    store: ProjectionStore, admin: psycopg.Connection[Any]
+) -> None:
+    """Who handles it, until when, and whether it is done, at each moment of its history."""
+    hour = 60 * MINUTE
+    urgent = {"urgency": "utility", "unit": "U-ROADS"}
+    told: list[tuple[Event, tuple[Any, ...]]] = [
+        (order(urgent, occurred_at=AT), ("open", "city", "hotline", "U-ROADS", "on_time", 0)),
+        (
+            order(urgent, occurred_at=AT + 20 * hour, transition="returned"),
+            ("open", "city", "hotline", "U-ROADS", "due_soon", 1),
+        ),
+        (
+            grid_case({"unit": "U-GRID", "due_at": AT + 90 * hour}, occurred_at=AT + 21 * hour),
+            ("open", "community", "grid", "U-GRID", "due_soon", 1),
+        ),
+        (
+            order(urgent, occurred_at=AT + 25 * hour, transition="closed"),
+            ("open", "community", "grid", "U-GRID", "on_time", 1),
+        ),
+        (
+            mediation({"centre_level": "village_outpost"}, occurred_at=AT + 26 * hour),
+            ("open", "community", "justice", None, "on_time", 1),
+        ),
+        (
+            grid_case({"due_at": AT + 90 * hour}, occurred_at=AT + 30 * hour, transition="closed"),
+            ("open", "community", "justice", None, "on_time", 1),
+        ),
+        (
+            mediation(
+                {"centre_level": "village_outpost", "escalated_to": "town_position"},
+                occurred_at=AT + 40 * hour,
+                transition="escalated",
+            ),
+            ("open", "town", "justice", None, "on_time", 1),
+        ),
+        (
+            mediation(occurred_at=AT + 50 * hour, transition="agreed"),
+            # the hotline was late
+            ("closed", "town", "justice", None, "closed_late", 1),
+        ),
+        (
+            confirmation(occurred_at=AT + 60 * hour),
+            ("open", "county", "court", None, "on_time", 1),
+        ),
+        (
+            confirmation(occurred_at=AT + 70 * hour, transition="confirmed"),
+            ("closed", "county", "court", None, "closed_late", 1),
+        ),
+    ]
+    _, epoch = store.claim(TOPIC, 0)
+    for at, (event, expected) in enumerate(told):
+        event["meta"]["case_ref"] = "C"
+        store.write([Span(TOPIC, 0, epoch, at, at + 1)], accepted([event]), [])
+        now = datetime.fromtimestamp(event["meta"]["occurred_at"] / 1e6, UTC)
+        [row] = read_model(admin, catalogue(), "cases", prefix="", as_of=now, case_ref="C")
+        names = ("status", "level", "department", "unit", "timeliness", "returned")
+        assert tuple(row[name] for name in names) == expected
+        assert (len(row["history"]), row["events"]) == (at + 1, at + 1)
+
+
+def test_cases_are_found_by_their_deadlines_the_earliest_first(
+    store: ProjectionStore, admin: psycopg.Connection[Any]
+) -> None:
+    hour = 60 * MINUTE
+    soon = {"due_at": AT + 4 * hour}
+    events = [
+        order({"due_at": AT + 2 * hour}, case_ref="late"),
+        order({"due_at": AT + hour}, case_ref="later"),
+        order(soon, case_ref="soon"),
+        order(case_ref="in a week"),
+        order({"due_at": AT + hour}, case_ref="done"),
+        order({"due_at": AT + hour}, case_ref="done", transition="closed", occurred_at=AT + hour),
+    ]
+    _, epoch = store.claim(TOPIC, 0)
+    store.write([Span(TOPIC, 0, epoch, 0, len(events))], accepted(events), [])
+    asked = partial(
+        read_model, admin, catalogue(), "cases", prefix="", as_of=MOMENT + timedelta(hours=3)
+    )
+    assert [row["case_ref"] for row in asked(due="overdue")] == ["later", "late"]
+    assert [row["case_ref"] for row in asked(due="overdue", limit=1)] == ["later"]
+    assert [row["case_ref"] for row in asked(due="due_soon")] == ["soon"]
+    assert len(asked()) == 5
