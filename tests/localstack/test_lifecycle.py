@@ -20,8 +20,6 @@ from maplebridge.localstack.stack import SERVERS
 from maplebridge.settings import Profile
 from tests.conftest import OwnPorts
 
-WARM_LIMIT_S = 45.0
-
 
 @pytest.fixture
 def own(tmp_path: Path, own_ports: OwnPorts) -> Iterator[Stack]:
@@ -42,9 +40,7 @@ def processes_of(stack: Stack) -> list[str]:
     return found
 
 
-def test_a_stack_lives_crashes_stops_and_leaves_nothing(
-    own: Stack, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_stack_lives_crashes_stops_and_leaves_nothing(own: Stack) -> None:
     profiles: list[Profile] = []
     # two commands at once, as two terminals would give them
     starts = [
@@ -80,12 +76,7 @@ def test_a_stack_lives_crashes_stops_and_leaves_nothing(
     assert processes_of(own) == []
 
     events: list[ProgressEvent] = []
-    began = time.monotonic()
     assert own.up(Progress(events.append)) == profiles[0]
-    seconds = time.monotonic() - began
-    with capsys.disabled():
-        print(f"\nwarm start of the servers: {seconds:.1f} s")
-    assert seconds < WARM_LIMIT_S
     assert {e.stage: e.state for e in events} == {
         "download": "already",
         **dict.fromkeys(SERVERS, "done"),
