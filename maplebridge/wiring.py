@@ -48,7 +48,6 @@ from maplebridge.schemas import (
     Codec,
     RegistryClient,
     load_catalogue,
-    load_code_lists,
     load_regions,
     load_schema,
 )
@@ -224,10 +223,11 @@ def run_react(settings: Settings, stop: threading.Event) -> None:
 
 async def _react(settings: Settings, stop: threading.Event) -> None:
     from maplebridge.processors import react
+    from maplebridge.processors.rule_files import load_rules
     from maplebridge.processors.windows_store import WindowStore
 
     codec = make_codec(settings, load_catalogue())
-    categories = load_code_lists().get("hotline_category")
+    rules = load_rules(catalogue=codec.catalogue)
     with translated(settings):
         connection = await psycopg.AsyncConnection.connect(
             settings.postgres_dsn(DATABASE),
@@ -236,8 +236,8 @@ async def _react(settings: Settings, stop: threading.Event) -> None:
             autocommit=True,
         )
         async with connection:
-            store = WindowStore(connection, codec)
-            await react.Reaction(settings, codec, categories, store).serve(stop)
+            store = WindowStore(connection, codec, rules)
+            await react.Reaction(settings, codec, rules, store).serve(stop)
 
 
 def run_audit(settings: Settings, stop: threading.Event) -> None:

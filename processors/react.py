@@ -10,16 +10,17 @@ import asyncio
 import logging
 import threading
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import faust
 from aiokafka.errors import KafkaError
 
 from maplebridge.errors import ContractRefused, EventInvalid, KafkaUnavailable
-from maplebridge.processors.rules import EVENT_TYPE, Order, Place, order_of
-from maplebridge.processors.windows_store import WindowStore
+from maplebridge.processors.rules import Cause, Place, Rule
+from maplebridge.processors.windows_store import Found, WindowStore
 from maplebridge.projections.standing import RETRACTION, Amendment, amendment_of
-from maplebridge.schemas import Codec, CodeList
+from maplebridge.schemas import Codec
 from maplebridge.settings import Settings
 from maplebridge.tls import client_context
 
@@ -32,14 +33,14 @@ SESSION_S = 10.0
 
 
 class Reaction:
-    """The Faust application of the warning rule; nothing connects before `serve`."""
+    """The Faust application of the warning rules; nothing connects before `serve`."""
 
     def __init__(
-        self, settings: Settings, codec: Codec, categories: CodeList, store: WindowStore
+        self, settings: Settings, codec: Codec, rules: Mapping[str, Rule], store: WindowStore
     ) -> None:
         self._settings = settings
         self._codec = codec
-        self._categories = categories
+        self._rules = rules
         self._store = store
         self._failure: Exception | None = None
         self._app = faust.App(
@@ -62,7 +63,7 @@ class Reaction:
             stream_wait_empty=False,
         )
         topic = self._app.topic(
-            *(codec.catalogue.get(name).core_topic for name in (EVENT_TYPE, RETRACTION)),
+            *(codec.catalogue.get(name).core_topic for name in event_types(rules)),
             value_serializer="raw",
             key_serializer="raw",
         )
@@ -101,21 +102,29 @@ class Reaction:
                 await stream.ack(event)
 
     async def _react(self, values: list[bytes]) -> None:
-        found, amendments = findings(values, self._codec, self._categories)
+        found, amendments = findings(values, self._codec, self._rules)
         if found or amendments:
             changed = await self._store.add(found, amendments)
             log.info("%d events, %d warnings changed", len(values), changed)
 
 
+def event_types(rules: Mapping[str, Rule]) -> tuple[str, ...]:
+    """Return the types of the events that are read: what rules count, and what takes it back."""
+    return (*dict.fromkeys(rule.event_type for rule in rules.values()), RETRACTION)
+
+
 def findings(
-    values: list[bytes], codec: Codec, categories: CodeList
-) -> tuple[dict[Place, list[Order]], list[Amendment]]:
-    """Return the orders that count, by place, and what takes orders back.
+    values: list[bytes], codec: Codec, rules: Mapping[str, Rule]
+) -> tuple[Found, list[Amendment]]:
+    """Return what each rule counts, by place, and what takes such events back.
 
     What combine accepted can always be read.
     """
-    found: dict[Place, list[Order]] = defaultdict(list)
+    found: dict[str, dict[Place, list[Cause]]] = defaultdict(lambda: defaultdict(list))
     amendments: list[Amendment] = []
+    counting: dict[str, list[Rule]] = defaultdict(list)
+    for rule in rules.values():
+        counting[rule.event_type].append(rule)
     for value in values:
         try:
             decoded = codec.decode(value)
@@ -123,10 +132,10 @@ def findings(
             log.error("an event of the core stream cannot be read: %s", error)
             continue
         amendment = amendment_of(decoded.contract, decoded.event)
-        if amendment is not None and amendment.event_type == EVENT_TYPE:
+        if amendment is not None and amendment.event_type in counting:
             amendments.append(amendment)
-        if decoded.contract.event_type == EVENT_TYPE:
-            counted = order_of(decoded.event, categories)
+        for rule in counting.get(decoded.contract.event_type, ()):
+            counted = rule.counted(decoded.event)
             if counted is not None:
-                found[counted[0]].append(counted[1])
-    return dict(found), amendments
+                found[rule.name][counted[0]].append(counted[1])
+    return found, amendments

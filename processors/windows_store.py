@@ -1,6 +1,6 @@
-"""The memory of the warning rule: orders by place, and what was said of them.
+"""The memory of the warning rules: what each counts by place, and what was said of it.
 
-Everything one batch of orders leads to is one transaction: the set of orders, the
+Everything one batch of events leads to is one transaction: the set of events, the
 windows held to be warnings, and the outbox rows that tell of changes. Repeating a
 batch adds nothing to the set and so says nothing.
 """
@@ -15,7 +15,7 @@ from uuid import UUID, uuid5
 
 import psycopg
 
-from maplebridge.processors.rules import RULE, WINDOW_US, Order, Place, Window, windows
+from maplebridge.processors.rules import Cause, Place, Rule, Window
 from maplebridge.projections.standing import Amendment
 from maplebridge.schemas import Codec, Event
 from maplebridge.sql import load_queries
@@ -23,7 +23,10 @@ from maplebridge.sql import load_queries
 SQL = load_queries("maplebridge.processors", "windows_store.sql")
 
 Own = tuple[str, str]
-"""event id, department: an order's identity, for all are of one type"""
+"""event id, department: the identity of a cause, for all that a rule counts are of one type"""
+
+Found = Mapping[str, Mapping[Place, Sequence[Cause]]]
+"""By the name of a rule and by place, what the rule counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,88 +41,98 @@ class _Held:
 class WindowStore:
     """Keeps windows over one asynchronous connection."""
 
-    def __init__(self, connection: psycopg.AsyncConnection[Any], codec: Codec) -> None:
+    def __init__(
+        self,
+        connection: psycopg.AsyncConnection[Any],
+        codec: Codec,
+        rules: Mapping[str, Rule],
+    ) -> None:
         self._connection = connection
         self._codec = codec
+        self._rules = rules
         self._contract = codec.catalogue.get("reaction.warning")
 
-    async def add(
-        self, found: Mapping[Place, Sequence[Order]], amendments: Collection[Amendment] = ()
-    ) -> int:
-        """Add orders to their places, and what takes some back; return how many warnings changed.
+    async def add(self, found: Found, amendments: Collection[Amendment] = ()) -> int:
+        """Add causes to their places, and what takes some back; return how many warnings changed.
 
-        Of one number's orders the earliest that nobody took back stands in its place.
+        Of one number's causes the earliest that nobody took back stands in its place.
         """
         told = 0
         async with self._connection.transaction():
-            # an amendment and its order, written at one time, would not see each other
+            # an amendment and its cause, written at one time, would not see each other
             await self._connection.execute(SQL["exclude" if amendments else "share"])
-            changed = [
-                each
-                for place in sorted(found)
-                for each in await self._add_orders(place, found[place])
-            ]
-            changed += await self._add_amendments(amendments)
-            for place, stamps in sorted((await self._touched(changed)).items()):
-                told += await self._tell(place, min(stamps), max(stamps))
+            added = {
+                name: [
+                    each
+                    for place in sorted(found[name])
+                    for each in await self._add_causes(self._rules[name], place, found[name][place])
+                ]
+                for name in sorted(found)
+            }
+            amended = await self._add_amendments(amendments)
+            for name, rule in sorted(self._rules.items()):
+                changed = added.get(name, []) + amended.get(rule.event_type, [])
+                for place, stamps in sorted((await self._touched(rule, changed)).items()):
+                    told += await self._tell(rule, place, min(stamps), max(stamps))
         return told
 
-    async def _add_orders(self, place: Place, orders: Sequence[Order]) -> list[Own]:
-        where = _where(place)
+    async def _add_causes(self, rule: Rule, place: Place, causes: Sequence[Cause]) -> list[Own]:
+        where = _where(rule, place)
         await self._connection.execute(SQL["lock"], where)
         added = []
-        for order in sorted(orders):
-            row = await self._one(SQL["add_order"], {**where, **asdict(order)})
+        for cause in sorted(causes):
+            row = await self._one(SQL["add_cause"], {**where, **asdict(cause)})
             if row is not None:
                 added.append((row[0], row[1]))
         return added
 
-    async def _add_amendments(self, amendments: Collection[Amendment]) -> list[Own]:
-        added = []
+    async def _add_amendments(self, amendments: Collection[Amendment]) -> Mapping[str, list[Own]]:
+        """Return by event type what is named by amendments that are new."""
+        added: dict[str, list[Own]] = defaultdict(list)
         for each in amendments:
             row = await self._one(SQL["add_amendment"], each._asdict())
             if row is not None:
-                added.append((row[0], row[1]))
+                added[each.event_type].append((row[0], row[1]))
         return added
 
-    async def _touched(self, changed: list[Own]) -> Mapping[Place, list[int]]:
-        """Return by place the times of the numbers whose standing order may be another."""
+    async def _touched(self, rule: Rule, changed: list[Own]) -> Mapping[Place, list[int]]:
+        """Return by place the times of the numbers whose standing cause may be another."""
         found: dict[Place, list[int]] = defaultdict(list)
         if changed:
             ids, departments = zip(*changed, strict=True)
             cursor = await self._connection.execute(
-                SQL["touched"], {"rule": RULE, "ids": list(ids), "departments": list(departments)}
+                SQL["touched"],
+                {"rule": rule.name, "ids": list(ids), "departments": list(departments)},
             )
             for community, category, at in await cursor.fetchall():
                 found[community, category].append(at)
         return found
 
-    async def _tell(self, place: Place, first: int, last: int) -> int:
+    async def _tell(self, rule: Rule, place: Place, first: int, last: int) -> int:
         """Say what changed about the warnings of a place between two times."""
-        where = _where(place)
-        near, low, high = await self._island(where, first, last)
-        now = {window.warning_id(place): window for window in windows(near)}
+        where = _where(rule, place)
+        near, low, high = await self._island(rule, where, first, last)
+        now = {rule.warning_id(place, window): window for window in rule.windows(near)}
         held = await self._held(where, low, high)
         for warning_id in sorted(held.keys() - now.keys()):
-            await self._withdraw(place, warning_id, held[warning_id])
+            await self._withdraw(rule, place, warning_id, held[warning_id])
         changed = [key for key in sorted(now) if held.get(key) != _held(now[key])]
         for warning_id in changed:
-            await self._raise(place, where, warning_id, now[warning_id])
+            await self._raise(rule, place, warning_id, now[warning_id])
         return len(changed) + len(held.keys() - now.keys())
 
     async def _island(
-        self, where: Mapping[str, str], low: int, high: int
-    ) -> tuple[list[Order], int, int]:
-        """Return the orders around [low, high] up to a gap that no window can cross."""
+        self, rule: Rule, where: Mapping[str, str], low: int, high: int
+    ) -> tuple[list[Cause], int, int]:
+        """Return the causes around [low, high] up to a gap that no window can cross."""
         while True:
-            cursor = await self._connection.execute(
-                SQL["orders"], {**where, "low": low - WINDOW_US, "high": high + WINDOW_US}
-            )
-            orders = [Order(*row) for row in await cursor.fetchall()]
-            first = min([low, *(order.occurred_at for order in orders)])
-            last = max([high, *(order.occurred_at for order in orders)])
+            around = {"low": low - rule.window_us, "high": high + rule.window_us}
+            cursor = await self._connection.execute(SQL["causes"], {**where, **around})
+            causes = [Cause(*row) for row in await cursor.fetchall()]
+            first = min([low, *(cause.occurred_at for cause in causes)])
+            last = max([high, *(cause.occurred_at for cause in causes)])
             if (first, last) == (low, high):
-                return orders, low, high
+                return causes, low, high
             low, high = first, last
 
     async def _held(self, where: Mapping[str, str], low: int, high: int) -> dict[str, _Held]:
@@ -128,32 +141,36 @@ class WindowStore:
         )
         return {row[0]: _Held(*row[1:]) for row in await cursor.fetchall()}
 
-    async def _raise(
-        self, place: Place, where: Mapping[str, str], warning_id: str, window: Window
-    ) -> None:
+    async def _raise(self, rule: Rule, place: Place, warning_id: str, window: Window) -> None:
         held = _held(window)
         await self._connection.execute(
             SQL["keep"],
             {
-                **where,
+                **_where(rule, place),
                 "warning_id": warning_id,
                 "window_from": held.window_from,
                 "window_to": held.window_to,
                 "orders": held.orders,
             },
         )
-        await self._send(place, warning_id, held, window.severity, "raised")
+        await self._send(rule, place, warning_id, held, rule.severity(window), "raised")
 
-    async def _withdraw(self, place: Place, warning_id: str, held: _Held) -> None:
+    async def _withdraw(self, rule: Rule, place: Place, warning_id: str, held: _Held) -> None:
         await self._connection.execute(SQL["drop"], {"warning_id": warning_id})
-        await self._send(place, warning_id, held, "blue", "withdrawn")
+        await self._send(rule, place, warning_id, held, "blue", "withdrawn")
 
     async def _send(
-        self, place: Place, warning_id: str, held: _Held, severity: str, transition: str
+        self,
+        rule: Rule,
+        place: Place,
+        warning_id: str,
+        held: _Held,
+        severity: str,
+        transition: str,
     ) -> None:
         row = await self._one(SQL["revision"], {})
         revision = row[0] if row else 0
-        event = self._event(place, warning_id, held, severity, transition, revision)
+        event = self._event(rule, place, warning_id, held, severity, transition, revision)
         await self._connection.execute(
             SQL["send"],
             {
@@ -171,6 +188,7 @@ class WindowStore:
 
     def _event(
         self,
+        rule: Rule,
         place: Place,
         warning_id: str,
         held: _Held,
@@ -199,7 +217,7 @@ class WindowStore:
                 "key_refs": {},
             },
             "warning_id": warning_id,
-            "rule": RULE,
+            "rule": rule.name,
             "category": category,
             "severity": severity,
             "window_from": held.window_from,
@@ -210,8 +228,13 @@ class WindowStore:
         }
 
 
-def _where(place: Place) -> dict[str, str]:
-    return {"rule": RULE, "community": place[0], "category": place[1]}
+def _where(rule: Rule, place: Place) -> dict[str, str]:
+    return {
+        "rule": rule.name,
+        "event_type": rule.event_type,
+        "community": place[0],
+        "category": place[1],
+    }
 
 
 def _held(window: Window) -> _Held:

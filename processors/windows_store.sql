@@ -7,38 +7,39 @@ SELECT pg_advisory_xact_lock(hashtext('maplebridge.windows/' || current_schema()
 -- name: lock
 SELECT pg_advisory_xact_lock(hashtextextended(%(rule)s || '/' || %(community)s || '/' || %(category)s, 0))
 
--- name: add_order
-INSERT INTO window_orders (rule, community, category, order_no, event_id, department, occurred_at)
-VALUES (%(rule)s, %(community)s, %(category)s, %(order_no)s, %(event_id)s, %(department)s,
+-- name: add_cause
+INSERT INTO window_causes (rule, community, category, number, event_id, department, occurred_at)
+VALUES (%(rule)s, %(community)s, %(category)s, %(number)s, %(event_id)s, %(department)s,
         'epoch'::timestamptz + %(occurred_at)s * interval '1 microsecond')
 ON CONFLICT DO NOTHING
 RETURNING event_id::text, department
 
 -- name: add_amendment
-INSERT INTO window_amendments (target_id, amending_id, department)
-VALUES (%(target_id)s, %(amending_id)s, %(department)s)
+INSERT INTO window_amendments (target_id, amending_id, department, event_type)
+VALUES (%(target_id)s, %(amending_id)s, %(department)s, %(event_type)s)
 ON CONFLICT DO NOTHING
 RETURNING target_id::text, department
 
 -- name: touched
 SELECT other.community, other.category, (extract(epoch FROM other.occurred_at) * 1000000)::bigint
 FROM unnest(%(ids)s::uuid[], %(departments)s::text[]) AS changed (event_id, department)
-JOIN window_orders one USING (event_id, department)
-JOIN window_orders other USING (rule, community, category, order_no)
+JOIN window_causes one USING (event_id, department)
+JOIN window_causes other USING (rule, community, category, number)
 WHERE one.rule = %(rule)s
 
--- name: orders
+-- name: causes
 WITH held AS NOT MATERIALIZED (
-    SELECT * FROM window_orders o
+    SELECT * FROM window_causes c
     WHERE rule = %(rule)s AND community = %(community)s AND category = %(category)s
       AND NOT EXISTS (SELECT FROM window_amendments a
-                      WHERE a.target_id = o.event_id AND a.department = o.department)
+                      WHERE a.target_id = c.event_id AND a.department = c.department
+                        AND a.event_type = %(event_type)s)
 )
-SELECT (extract(epoch FROM occurred_at) * 1000000)::bigint, event_id::text, order_no, department
+SELECT (extract(epoch FROM occurred_at) * 1000000)::bigint, event_id::text, number, department
 FROM held
 WHERE occurred_at BETWEEN 'epoch'::timestamptz + %(low)s * interval '1 microsecond'
                       AND 'epoch'::timestamptz + %(high)s * interval '1 microsecond'
-  AND NOT EXISTS (SELECT FROM held earlier WHERE earlier.order_no = held.order_no
+  AND NOT EXISTS (SELECT FROM held earlier WHERE earlier.number = held.number
                   AND (earlier.occurred_at, earlier.event_id, earlier.department)
                     < (held.occurred_at, held.event_id, held.department))
 

@@ -24,7 +24,7 @@ _NAMING_CODES = (("urgent", list, "list of codes"), ("raises", dict, "map of cod
 
 @dataclass(frozen=True)
 class CodeList:
-    """One list: `codes` maps a code to its text; `urgent` codes may raise warnings.
+    """One list: `codes` maps a code to its text; a warning rule may count its `urgent` ones.
 
     dated: when those codes hold that do not always, in days of `zone`. grade: the least grade
     of a field with the list. raises: the codes that raise a field's grade, and to which.

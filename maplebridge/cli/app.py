@@ -50,6 +50,7 @@ GROUPS = {
     "rights": "rights:commands",
     "witness": "witness:commands",
     "projection": "projection:commands",
+    "rules": "rules:commands",
     "deadletter": "deadletter:commands",
     "entries": "entries:commands",
     "bench": "bench:commands",

@@ -106,22 +106,28 @@ def _lowered(declared: ReadModels, catalogue: Catalogue) -> Iterator[_Found]:
 
 
 def _reacted(declared: ReadModels, catalogue: Catalogue) -> Iterator[_Found]:
-    """Compare the content of what rules make; that it is there its envelope says, as of all."""
-    for rule, reaction in declared.reactions.items():
-        for spec in catalogue.get(reaction.makes).fields:
+    """Compare the content of what rules make; that it is there its envelope says, as of all.
+
+    A field is told of once, at the first rule that makes it of the highest grade.
+    """
+    for made in dict.fromkeys(each.makes for each in declared.reactions.values()):
+        for spec in catalogue.get(made).fields:
             if spec.path.startswith("meta."):
                 continue
             causes = [
-                each
-                for each in declared.causes(catalogue, reaction.makes, spec.path)
-                if each.role != "rows"
+                each for each in declared.causes(catalogue, made, spec.path) if each.role != "rows"
             ]
             due = max(causes, key=lambda each: each.grade, default=None)
             if due is not None and spec.grade < due.grade:
+                rule = next(
+                    name
+                    for name, each in declared.reactions.items()
+                    if each.makes == made and due.event_type in each.causes
+                )
                 yield (
                     "MB503",
                     ("reactions", rule),
-                    f"{reaction.makes} {spec.path} is graded L{spec.grade}, and made of"
+                    f"{made} {spec.path} is graded L{spec.grade}, and made of"
                     f" L{due.grade}: {due.event_type} {due.path}.",
                     f"Grade it L{due.grade} in its contract.",
                 )

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from maplebridge.producers import uuid7
 from maplebridge.projections.store import connect
 from maplebridge.schemas import Event
 from maplebridge.settings import Profile
@@ -18,9 +19,11 @@ from tests.processors.lanes import Kafka, await_true, key_of
 from tests.processors.made_events import (
     AT,
     MINUTE,
+    alert,
     catalogue,
     communities,
     corrected,
+    grid_case,
     order,
     retraction,
     warning,
@@ -123,6 +126,73 @@ def test_orders_taken_back_or_corrected_leave_their_windows(
     settle(connection, kafka)
     assert warnings_of(connection, [new, early, kept]) == sorted(
         [(new, 3, False), (kept, 3, False)]
+    )
+
+
+def said(
+    connection: psycopg.Connection[Any], community: str
+) -> list[tuple[str, str, str, int, bool]]:
+    """Return (rule, category, severity, orders, withdrawn) of the projection."""
+    return connection.execute(
+        "SELECT rule, category, severity, orders, withdrawn FROM warnings WHERE community = %s"
+        " ORDER BY rule, category, severity",
+        (community,),
+    ).fetchall()
+
+
+def test_rules_on_several_event_types_do_not_meet(
+    kafka: Kafka, connection: psycopg.Connection[Any]
+) -> None:
+    """Orders, alerts and grid cases about gas: each rule counts its own, in any order."""
+    place, quiet = communities()[19:21]
+
+    def alerts(kind: str, community: str, *minutes: int, **changes: Any) -> list[Event]:
+        return [
+            alert({"kind": kind}, community=community, occurred_at=AT + m * MINUTE, **changes)
+            for m in minutes
+        ]
+
+    def cases(community: str, *minutes: int) -> list[Event]:
+        return [
+            grid_case(
+                {"class_code": "emergency", "case_no": f"G{m}-{secrets.token_hex(4)}"},
+                community=community,
+                occurred_at=AT + m * MINUTE,
+            )
+            for m in minutes
+        ]
+
+    first, second = cases(place, 50, 0)
+    again = {**first, "meta": first["meta"] | {"event_id": uuid7(), "transition": "filed"}}
+    gases = alerts("gas", place, 12, 0, 5)
+    kafka.publish([*gases, first, second, again, *alerts("bridge", place, 40, 0)])
+    kafka.publish(gas(place, minute) for minute in (2, 1))
+    # too few, too short, of two kinds, taken on and not raised, history
+    kafka.publish([*alerts("traffic", quiet, 0, 1, 2, 3), *alerts("bridge", quiet, 0, 9)])
+    kafka.publish([*alerts("gas", quiet, 0), *alerts("fire", quiet, 1)])
+    kafka.publish(alerts("lift", quiet, 0, 1, 2, transition="acknowledged"))
+    kafka.publish([*alerts("rail", quiet, 0, 1, backfill=True), *cases(quiet, 0, 61)])
+    expected = [
+        ("grid-emergencies", "emergency", "yellow", 2, False),
+        ("sensor-bridge", "bridge", "yellow", 2, False),
+        ("sensor-gas", "gas", "orange", 3, False),
+    ]
+    await_true(lambda: said(connection, place) == expected)
+    settle(connection, kafka)
+    assert said(connection, place) == expected
+    assert said(connection, quiet) == []
+
+    kafka.publish([retraction(gases[1]), retraction(first), retraction(again)])
+    await_true(
+        lambda: (
+            said(connection, place)
+            == [
+                ("grid-emergencies", "emergency", "blue", 2, True),
+                expected[1],
+                ("sensor-gas", "gas", "blue", 3, True),
+                ("sensor-gas", "gas", "yellow", 2, False),
+            ]
+        )
     )
 
 

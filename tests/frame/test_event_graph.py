@@ -17,8 +17,8 @@ from maplebridge.access_policy.acl import (
     wanted_rules,
 )
 from maplebridge.access_policy.consumers import load_consumers
-from maplebridge.processors.rules import EVENT_TYPE
-from maplebridge.projections.standing import RETRACTION
+from maplebridge.processors.react import event_types
+from maplebridge.processors.rule_files import load_rules
 from maplebridge.provision import wanted_topics
 from maplebridge.schemas import Catalogue, load_catalogue
 
@@ -39,7 +39,7 @@ def edges(catalogue: Catalogue) -> set[tuple[str, str]]:
     combine |= {(topic, ANSWERS_TOPIC) for each in catalogue for topic in each.topics}
     react = {
         (catalogue.get(name).core_topic, each.topic)
-        for name in (EVENT_TYPE, RETRACTION)
+        for name in event_types(load_rules(catalogue=catalogue))
         for each in reactions
     }
     deliver = {(each.core_topic, out_topic(app)) for each in catalogue for app in APPS}
@@ -105,7 +105,7 @@ def test_kafka_lets_each_stage_do_its_part() -> None:
         assert rights(rules, "deliver", "READ", contract.core_topic)
         assert rights(rules, "relay", "WRITE", contract.core_topic)
         assert rights(rules, "relay", "WRITE", f"mb.dlq.{contract.topic}")
-    for name in (EVENT_TYPE, RETRACTION):
+    for name in event_types(load_rules(catalogue=catalogue)):
         assert rights(rules, "react", "READ", catalogue.get(name).core_topic)
     assert rights(rules, "relay", "WRITE", ANSWERS_TOPIC)
     for department in catalogue.departments:

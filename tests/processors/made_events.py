@@ -103,6 +103,27 @@ def grid_case(fields: dict[str, Any] | None = None, **changes: Any) -> Event:
     return {**made, **(fields or {})}
 
 
+def alert(fields: dict[str, Any] | None = None, **changes: Any) -> Event:
+    made = {
+        "meta": meta("sensor.alert", "emergency", "raised", **changes),
+        "device_id": "D1",
+        "device_id_sealed": None,
+        "kind": "gas",
+        "value": 25.0,
+        "value_sealed": None,
+        "unit": "percent_lel",
+        "threshold": 20.0,
+        "threshold_sealed": None,
+        "severity": "yellow",
+        "state": "raised",
+        "ack_at": None,
+        "site_code": None,
+        "dwelling": False,
+        "proof": None,
+    }
+    return {**made, **(fields or {})}
+
+
 def mediation(fields: dict[str, Any] | None = None, **changes: Any) -> Event:
     made = {
         "meta": meta("mediation.case", "justice", "applied", **changes),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
 
 import psycopg
 import pytest
 
-from maplebridge.processors.rules import Order, windows
+from maplebridge.processors.rule_files import load_rules
+from maplebridge.processors.rules import Cause
 from maplebridge.processors.windows_store import WindowStore
 from maplebridge.projections.folds import fold_all
 from maplebridge.projections.standing import Amendment
@@ -21,13 +23,15 @@ from tests.processors.lanes import Lane
 from tests.processors.made_events import AT, MINUTE, catalogue, communities, event_id
 
 PLACE = (communities()[0], "gas")
+RULES = load_rules()
+RULE = RULES["urgent-orders"]
 Told = list[Event]
 Done = TypeVar("Done")
 
 
-def made(*minutes: int) -> list[Order]:
+def made(*minutes: int) -> list[Cause]:
     return [
-        Order(AT + minute * MINUTE, event_id(number), f"n{number}", "hotline")
+        Cause(AT + minute * MINUTE, event_id(number), f"n{number}", "hotline")
         for number, minute in enumerate(minutes)
     ]
 
@@ -43,19 +47,19 @@ def with_store(lane: Lane, work: Callable[[WindowStore], Coroutine[Any, Any, Don
             autocommit=True,
         )
         async with connection:
-            return await work(WindowStore(connection, lane.kafka.codec))
+            return await work(WindowStore(connection, lane.kafka.codec, RULES))
 
     return asyncio.run(run())
 
 
-def add(lane: Lane, batches: Sequence[Sequence[Order]]) -> int:
+def add(lane: Lane, batches: Sequence[Sequence[Cause]]) -> int:
     async def work(store: WindowStore) -> int:
-        return sum([await store.add({PLACE: batch}) for batch in batches])
+        return sum([await store.add({RULE.name: {PLACE: batch}}) for batch in batches])
 
     return with_store(lane, work)
 
 
-def taken_back(order: Order, number: int, department: str = "hotline") -> Amendment:
+def taken_back(order: Cause, number: int, department: str = "hotline") -> Amendment:
     amending_id = event_id(900 + number)
     return Amendment(order.event_id, amending_id, department, "hotline.order", "event.retraction")
 
@@ -77,10 +81,10 @@ def standing(lane: Lane) -> set[tuple[str, int, int, int]]:
     }
 
 
-def expected(orders: Sequence[Order]) -> set[tuple[str, int, int, int]]:
+def expected(orders: Sequence[Cause]) -> set[tuple[str, int, int, int]]:
     return {
-        (each.warning_id(PLACE), each.window_from, each.window_to, each.orders)
-        for each in windows(orders)
+        (RULE.warning_id(PLACE, each), each.window_from, each.window_to, each.orders)
+        for each in RULE.windows(orders)
     }
 
 
@@ -91,7 +95,7 @@ def test_any_arrival_in_any_batches_comes_to_what_the_whole_set_says(lane: Lane,
     orders = made(*(random.randrange(0, 240) for _ in range(random.randrange(4, 24))))
     arriving = orders + random.choices(orders, k=5)
     random.shuffle(arriving)
-    batches: list[list[Order]] = []
+    batches: list[list[Cause]] = []
     while arriving:
         size = random.randrange(1, 6)
         batches.append(arriving[:size])
@@ -117,7 +121,7 @@ def test_a_late_earlier_order_takes_the_old_warning_back_and_raises_the_new(lane
 def test_an_order_of_another_department_takes_no_id_away(lane: Lane) -> None:
     """T4: whoever comes first."""
     orders = made(100, 110, 120)
-    foe = Order(orders[1].occurred_at, orders[1].event_id, "other", "grid")
+    foe = Cause(orders[1].occurred_at, orders[1].event_id, "other", "grid")
     add(lane, [[foe], orders])
     assert standing(lane) == expected([foe, *orders])
 
@@ -131,7 +135,7 @@ def test_an_order_of_another_department_takes_no_id_away(lane: Lane) -> None:
 def test_an_order_told_again_with_an_earlier_stamp_moves(lane: Lane) -> None:
     """Its first stamp holds, whichever comes first."""
     orders = made(100, 110, 120)
-    again = Order(AT, event_id(99), "n2", "hotline")
+    again = Cause(AT, event_id(99), "n2", "hotline")
     add(lane, [orders, [again]])
     assert standing(lane) == set() == expected([*orders[:2], again])
     assert add(lane, [orders]) == 0
@@ -145,11 +149,11 @@ def test_orders_taken_back_leave_their_windows_in_whatever_order_it_is_told(
     random = Random(seed)
     orders = made(*(random.randrange(0, 120) for _ in range(random.randrange(6, 16))))
     again = [
-        Order(each.occurred_at + MINUTE, event_id(500 + at), each.order_no, "hotline")
+        Cause(each.occurred_at + MINUTE, event_id(500 + at), each.number, "hotline")
         for at, each in enumerate(random.sample(orders, 3))
     ]
     gone = random.sample([*orders, *again], 5)
-    arriving: list[Order | Amendment] = [*orders, *again]
+    arriving: list[Cause | Amendment] = [*orders, *again]
     arriving += [taken_back(each, at) for at, each in enumerate(gone)]
     arriving += [taken_back(orders[0], 50, "grid")]
     arriving += random.choices(arriving, k=4)
@@ -160,16 +164,16 @@ def test_orders_taken_back_leave_their_windows_in_whatever_order_it_is_told(
         while left:
             size = random.randrange(1, 6)
             batch, left = left[:size], left[size:]
-            some = [each for each in batch if isinstance(each, Order)]
+            some = [each for each in batch if isinstance(each, Cause)]
             await store.add(
-                {PLACE: some} if some else {},
+                {RULE.name: {PLACE: some}} if some else {},
                 [each for each in batch if isinstance(each, Amendment)],
             )
 
     with_store(lane, work)
-    standing_by_number: dict[str, Order] = {}
+    standing_by_number: dict[str, Cause] = {}
     for each in sorted({*orders, *again} - set(gone)):
-        standing_by_number.setdefault(each.order_no, each)
+        standing_by_number.setdefault(each.number, each)
     assert standing(lane) == expected(list(standing_by_number.values()))
 
 
@@ -183,7 +187,28 @@ def test_places_do_not_meet(lane: Lane) -> None:
     one, two, three = made(0, 1, 2)
 
     async def work(store: WindowStore) -> int:
-        return await store.add({PLACE: [one, two], (communities()[1], "gas"): [three]})
+        return await store.add({RULE.name: {PLACE: [one, two], (communities()[1], "gas"): [three]}})
 
     assert with_store(lane, work) == 0
     assert told(lane) == []
+
+
+def test_rules_do_not_meet_and_an_amendment_reaches_its_own_type_alone(lane: Lane) -> None:
+    """T4: one id in two departments' types; what takes the alert back leaves the order."""
+    sensors = RULES["sensor-gas"]
+    orders = made(0, 1, 2)
+    alerts = [replace(each, number=each.event_id) for each in orders[:2]]
+    gone = taken_back(alerts[0], 1)._replace(event_type="sensor.alert")
+
+    async def work(store: WindowStore) -> int:
+        told = await store.add({RULE.name: {PLACE: orders}, sensors.name: {PLACE: alerts}})
+        return told + await store.add({}, [gone])
+
+    assert with_store(lane, work) == 3
+    said = [(each["rule"], each["meta"]["transition"], each["severity"]) for each in told(lane)]
+    assert sorted(said) == [
+        ("sensor-gas", "raised", "yellow"),
+        ("sensor-gas", "withdrawn", "blue"),
+        ("urgent-orders", "raised", "blue"),
+    ]
+    assert standing(lane) == expected(orders)

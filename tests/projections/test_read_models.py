@@ -49,7 +49,7 @@ DECLARED = load_read_models().model_copy(update={"reactions": {}})
 CONTRACTS = {each.event_type: each for each in catalogue()}
 KEPT_BESIDE = {
     "offsets", "outbox", "dead_letters", "dead_letter_actions", "migrations",
-    "window_orders", "window_amendments", "window_warnings",
+    "window_causes", "window_amendments", "window_warnings",
 }  # fmt: skip
 """Tables that hold how far a service is, whole records on their way, or a rule's own windows."""
 HERE, ELSEWHERE = communities(OTHER_TOWN)[0], communities()[0]

@@ -117,7 +117,7 @@ def test_policies_judge_a_read_model_by_the_computed_grade_whatever_is_declared(
         ("state: {of: [state]}", "state: {of: [mood]}", "MB502", "of the kind cases has mood"),
         ("makes: reaction.warning", "makes: reaction.offer", "MB502", "event type reaction.offer"),
         ("hotline.order:", "hotline.call:", "MB502", "no event type hotline.call"),
-        ("retracts, retracts_type]\n\ntables", "takes_back]\n\ntables", "MB502",
+        ("retracts, retracts_type]\n  sensor-", "takes_back]\n  sensor-", "MB502",
          "event.retraction has no field takes_back"),
         ("revision: {}\n          orders: {by", "revision: {}\n          calls: {by", "MB502",
          "reaction.warning has no field calls"),
@@ -201,7 +201,8 @@ def test_a_field_is_followed_in_text_too(capsys: pytest.CaptureFixture[str]) -> 
         "  made of",
         "    severity L2 by warnings.severity: reaction.warning",
         "  decided by",
-        "    meta.occurred_at L2 by reaction.warning.severity: hotline.order",
+        "    meta.occurred_at L2 by reaction.warning.severity:"
+        " hotline.order, sensor.alert, grid.case",
     ]
     assert "    order_no L2 by urgent-orders: hotline.order" in lines
 
