@@ -18,7 +18,7 @@ demo: $(READY) ## Start the servers, run a made-up day, show who sees what, leav
 	@echo "Stop it:      $(BIN)/maplebridge down          (down --wipe removes its files too)"
 
 test: $(READY) ## Run all tests but the nightly ones, on servers of their own
-	$(BIN)/pytest --numprocesses 4 --dist loadscope --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 nightly: $(READY) ## Run what takes minutes: an outage, a million mutations, every decision on who sees what
 	$(BIN)/pytest -m nightly -rP

@@ -82,20 +82,21 @@ def read_to_end(
         consumer.assign(places)
         deadline = time.monotonic() + TIMEOUT_S
         while open_:
-            # short: it waits the whole time unless so many come
-            messages = consumer.consume(_BATCH, _POLL_S)
-            if messages:
-                deadline = time.monotonic() + TIMEOUT_S
-            elif time.monotonic() > deadline:
+            if time.monotonic() > deadline:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-            for message in messages:
+            # short: it waits the whole time unless so many come
+            for message in consumer.consume(_BATCH, _POLL_S):
                 error, topic = message.error(), message.topic() or ""
+                if error is not None and error.code() in _LEADERLESS:
+                    continue
                 if error is None:
                     yield _record(message)
                 elif error.code() == KafkaError._PARTITION_EOF:
                     open_.discard((topic, message.partition() or 0))
                 else:
                     raise KafkaException(error)
+                # not before: whoever takes a record may take long
+                deadline = time.monotonic() + TIMEOUT_S
     except KafkaException as exc:
         raise KafkaUnavailable(settings.kafka_bootstrap, exc.args[0].name()) from exc
     finally:

@@ -6,9 +6,11 @@ import base64
 import json
 import os
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,13 @@ from maplebridge.access_policy.broker.backup import (
     write_backup,
 )
 from maplebridge.access_policy.broker.epoch_files import EpochFiles
+from maplebridge.access_policy.broker.epochs import begin_another
+from maplebridge.access_policy.broker.erasure import (
+    destroy,
+    erasures,
+    insert_erasure,
+    mark_executed,
+)
 from maplebridge.access_policy.broker.intake_offsets import has_taken_in, rewind
 from maplebridge.access_policy.broker.root import SealedFileRoot
 from maplebridge.access_policy.keys import Master, SubjectRef
@@ -358,3 +367,31 @@ def test_the_commands_copy_a_database_and_bring_it_back(
             "identifiers": count,
             "is_lost": True,
         }
+
+
+def test_an_erasure_after_an_older_copy_waits_for_epochs_that_only_files_know(
+    stack: HasProfile, site: Site, masters: list[Master], tmp_path: Path
+) -> None:
+    """T14: a copy that is newer than the restored one opens with them."""
+    write_backup(site.admin, site.files(), tmp_path / "old")
+    later = begin_another(site.admin, site.files())
+    with restored(stack, site, tmp_path / "old") as (again, done):
+        assert done.unknown == (later,)
+        subject = ("hotline", masters[0].key_ref)
+        now = datetime.now(UTC)
+        insert_erasure(
+            again.admin,
+            erasure_id=str(uuid.uuid4()),
+            ground="unlawful",
+            officers=["bureau-1", "bureau-2"],
+            requested_at=now,
+            due_at=now,
+            at_once=False,
+            subjects=[subject],
+        )
+        (asked,) = erasures(again.admin)
+        with again.admin.transaction():
+            assert destroy(again.admin, asked.erasure_id, [subject])
+            mark_executed(again.admin, asked.erasure_id, {}, site.files())
+        (executed,) = erasures(again.admin)
+        assert set(executed.epochs) == {site.public_key.epoch, later}
