@@ -192,7 +192,7 @@ class GrantsView:
             try:
                 self._log.read()
             except Unavailable as error:
-                self._failure = str(error)
+                self._failure = error.message
                 self._stop.wait(CONFIRM_S)
             except Exception:
                 # whatever it is: unconfirmed grants release nothing, and the thread goes on

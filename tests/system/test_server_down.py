@@ -178,7 +178,7 @@ def _first(subscriber: Subscriber) -> bool:
         try:
             if subscriber.poll(1.0):
                 return True
-        except KafkaUnavailable:
+        except (KafkaUnavailable, KeyBrokerUnavailable):  # until it knows the grants again
             continue
     return False
 
