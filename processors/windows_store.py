@@ -153,24 +153,20 @@ class WindowStore:
                 "orders": held.orders,
             },
         )
-        await self._send(rule, place, warning_id, held, rule.severity(window), "raised")
+        revision = await self._revision()
+        severity = rule.severity(window)
+        await self._send(self._event(rule, place, warning_id, held, severity, "raised", revision))
 
     async def _withdraw(self, rule: Rule, place: Place, warning_id: str, held: _Held) -> None:
         await self._connection.execute(SQL["drop"], {"warning_id": warning_id})
-        await self._send(rule, place, warning_id, held, "blue", "withdrawn")
+        revision = await self._revision()
+        await self._send(self._event(rule, place, warning_id, held, "blue", "withdrawn", revision))
 
-    async def _send(
-        self,
-        rule: Rule,
-        place: Place,
-        warning_id: str,
-        held: _Held,
-        severity: str,
-        transition: str,
-    ) -> None:
+    async def _revision(self) -> int:
         row = await self._one(SQL["revision"], {})
-        revision = row[0] if row else 0
-        event = self._event(rule, place, warning_id, held, severity, transition, revision)
+        return row[0] if row else 0
+
+    async def _send(self, event: Event) -> None:
         await self._connection.execute(
             SQL["send"],
             {
