@@ -23,7 +23,7 @@ from maplebridge.access_policy.broker.roots import epoch_files, open_root
 from maplebridge.access_policy.broker.store import Connection, administer
 from maplebridge.access_policy.broker.vault import Subject
 from maplebridge.access_policy.erasure.certificate import certificate_hash
-from maplebridge.access_policy.erasure.parties import cases_of
+from maplebridge.access_policy.erasure.parties import recorded_cases
 from maplebridge.access_policy.erasure.report import cached_until, report_of
 from maplebridge.access_policy.erasure.scope import Scope, scope_of
 from maplebridge.access_policy.officers import load_officers
@@ -32,7 +32,7 @@ from maplebridge.certifying import Certifier
 from maplebridge.control_events import publish
 from maplebridge.errors import AccessDenied, InputError
 from maplebridge.people import people
-from maplebridge.schemas import Codec, RegistryClient, load_catalogue, load_code_lists, load_regions
+from maplebridge.schemas import load_catalogue, load_code_lists, load_regions
 from maplebridge.schemas.personal_data import find_personal_data
 from maplebridge.settings import Profile
 
@@ -233,13 +233,7 @@ class Eraser:
         store.mark_announced(self._connection, erasure.erasure_id)
 
     def _scope(self, subjects: Collection[Subject]) -> Scope:
-        registry = RegistryClient(self._admin.registry_url, tls_ca=self._admin.tls_ca)
-        try:
-            codec = Codec(self._policies.catalogue, registry)
-            cases = cases_of(self._admin, codec, subjects)
-        finally:
-            registry.close()
-        return scope_of(subjects, cases, self.holds())
+        return scope_of(subjects, recorded_cases(self._admin, subjects), self.holds())
 
     def _execute(self, erasure: Erasure) -> None:
         subjects = store.subjects_of(self._connection, erasure.erasure_id)

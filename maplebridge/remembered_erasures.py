@@ -14,11 +14,10 @@ from maplebridge.access_policy.broker.epoch_files import EpochFiles
 from maplebridge.access_policy.broker.store import Connection
 from maplebridge.access_policy.broker.vault import Subject
 from maplebridge.access_policy.erasure.orders import orders_given
-from maplebridge.access_policy.erasure.parties import cases_of
+from maplebridge.access_policy.erasure.parties import recorded_cases
 from maplebridge.access_policy.erasure.report import report_of
 from maplebridge.access_policy.erasure.scope import Scope
 from maplebridge.control_events import read_events
-from maplebridge.schemas import Codec, RegistryClient, load_catalogue
 from maplebridge.settings import Profile
 
 
@@ -54,8 +53,6 @@ def remembered(profile: Profile) -> list[Remembered]:
         return []
     orders = orders_given(admin)
     officers = _officers(profile)
-    registry = RegistryClient(admin.registry_url, tls_ca=admin.tls_ca)
-    codec = Codec(load_catalogue(), registry)
     found = []
     for erasure_id, event in requested.items():
         ordered = frozenset(
@@ -64,7 +61,7 @@ def remembered(profile: Profile) -> list[Remembered]:
             if each.erasure_id == erasure_id
             for key_ref in each.key_refs
         )
-        cases = cases_of(admin, codec, ordered)
+        cases = recorded_cases(admin, ordered)
         scope = Scope(
             references=ordered,
             shredded=tuple(each for each in cases if each.keys and each.keys <= ordered),
@@ -82,7 +79,6 @@ def remembered(profile: Profile) -> list[Remembered]:
                 scope,
             )
         )
-    registry.close()
     return found
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from maplebridge.access_policy.broker.vault import Subject
 from maplebridge.errors import ContractRefused, EventInvalid
 from maplebridge.kafka_topics import Record, read_to_end
-from maplebridge.schemas import Codec, Contract, Decoded, Event
+from maplebridge.schemas import Codec, Contract, Decoded, Event, RegistryClient, load_catalogue
 from maplebridge.settings import Settings
 
 CASE = "case"
@@ -64,6 +64,15 @@ def mentions_of(
             }
             if scopes:
                 yield Mention(decoded.event, decoded.contract, scopes)
+
+
+def recorded_cases(settings: Settings, subjects: Collection[Subject]) -> list[Case]:
+    """Return `cases_of` the record as the pinned contracts read it; raises as that."""
+    registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
+    try:
+        return cases_of(settings, Codec(load_catalogue(), registry), subjects)
+    finally:
+        registry.close()
 
 
 def cases_of(settings: Settings, codec: Codec, subjects: Collection[Subject]) -> list[Case]:
