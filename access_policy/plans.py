@@ -1,10 +1,9 @@
-"""View plans: what one consumer sees of one event type in one community."""
+"""View plans: what one consumer sees of one event type in communities of one class."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Literal
 
 from maplebridge.schemas import Contract, FieldSpec
@@ -31,89 +30,31 @@ EVENT_ID = "meta.event_id"
 
 
 @dataclass(frozen=True)
-class PlanShape:
-    """The part of a plan that many communities share; pairs of (path, ...).
-
-    grants: the ids of the grants that fields rest on; the path "" is the row's.
-    """
-
-    forms: tuple[tuple[str, Form], ...]
-    rules: tuple[tuple[str, str], ...]
-    ask: tuple[tuple[str, str], ...]
-    grades: tuple[tuple[str, int], ...]
-    kinds: tuple[tuple[str, Kind], ...]
-    sealed: frozenset[str]
-    grants: tuple[tuple[str, str], ...] = ()
-
-    @cached_property
-    def forms_by_path(self) -> Mapping[str, Form]:
-        return dict(self.forms)
-
-    @cached_property
-    def rules_by_path(self) -> Mapping[str, str]:
-        return dict(self.rules)
-
-    @cached_property
-    def ask_by_path(self) -> Mapping[str, str]:
-        return dict(self.ask)
-
-    @cached_property
-    def grades_by_path(self) -> Mapping[str, int]:
-        return dict(self.grades)
-
-
-@dataclass(frozen=True)
 class ViewPlan:
-    """The form of every field; deny by default. Frozen, hashable, picklable, memoised.
+    """The form of every field, by its path in the contract's order; deny by default.
 
-    row_rule: the rule that gave the row, or refused it; refused, every field is
-    absent. Plans of one shape share it, so what is made from `shape` can be kept.
+    Picklable, remembered, and shared by all communities that no policy tells apart: its
+    mappings are never changed. row_rule: the rule that gave the row, or refused it; refused,
+    every field is absent. rules: what decided each form. ask: whom to ask about each path that
+    is not clear. grades: what each path was judged by. kinds: of each field that is shown
+    generalised or masked. sealed: the paths that travel sealed. grants: the id of the grant
+    that a path rests on, if on any; the path "" is the row's.
     """
 
     app: str
     purpose: str
     event_type: str
-    community: str
     restricted: bool
     policy_version: str
     row_allowed: bool
     row_rule: str
-    shape: PlanShape
-
-    @property
-    def forms(self) -> Mapping[str, Form]:
-        """The form of each path, in the contract's order."""
-        return self.shape.forms_by_path
-
-    @property
-    def rules(self) -> Mapping[str, str]:
-        """The rule that decided each path's form."""
-        return self.shape.rules_by_path
-
-    @property
-    def ask(self) -> Mapping[str, str]:
-        """Whom to ask about each path that is not clear."""
-        return self.shape.ask_by_path
-
-    @property
-    def grades(self) -> Mapping[str, int]:
-        """The grade that each path was judged by."""
-        return self.shape.grades_by_path
-
-    @property
-    def kinds(self) -> Mapping[str, Kind]:
-        """What each field is that is shown generalised or masked."""
-        return dict(self.shape.kinds)
-
-    @property
-    def grants(self) -> Mapping[str, str]:
-        """The grant that each path rests on that rests on one; "" is the row's."""
-        return dict(self.shape.grants)
-
-    @property
-    def sealed(self) -> frozenset[str]:
-        """The paths that travel sealed."""
-        return self.shape.sealed
+    forms: Mapping[str, Form]
+    rules: Mapping[str, str]
+    ask: Mapping[str, str]
+    grades: Mapping[str, int]
+    kinds: Mapping[str, Kind]
+    sealed: frozenset[str]
+    grants: Mapping[str, str]
 
     def is_clear(self, path: str) -> bool:
         return self.forms.get(path) == "clear"
@@ -125,7 +66,7 @@ class ViewPlan:
 
     def shown(self) -> tuple[str, ...]:
         """Return the paths that are not absent, in the contract's order."""
-        return tuple(path for path, form in self.shape.forms if form != "absent")
+        return tuple(path for path, form in self.forms.items() if form != "absent")
 
     def key_paths(self) -> tuple[str, ...]:
         """Return the paths that are sealed and clear: those that need a field key."""
@@ -179,5 +120,4 @@ def at_stream(plan: ViewPlan) -> ViewPlan:
             forms[path], rules[path] = "absent", "needs-event-id"
     if forms == plan.forms:
         return plan
-    shape = replace(plan.shape, forms=tuple(forms.items()), rules=tuple(rules.items()))
-    return replace(plan, shape=shape)
+    return replace(plan, forms=forms, rules=rules)

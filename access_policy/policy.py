@@ -17,7 +17,6 @@ from maplebridge.access_policy.grant_log import ActiveGrants, FixedGrants
 from maplebridge.access_policy.grants import Terms
 from maplebridge.access_policy.judging import Asked, Judge, Judged, Reading
 from maplebridge.access_policy.plans import (
-    PlanShape,
     ReadPlan,
     ViewPlan,
     effective_grade,
@@ -30,7 +29,7 @@ from maplebridge.schemas import Catalogue, Contract, Regions
 from maplebridge.schemas.read_models import load_read_models
 
 _PLANS_MAX = 32_768
-_PlanKey = tuple[str, str, str, str, bool, tuple[str, ...]]
+_PlanKey = tuple[str, str, str, frozenset[str] | str, bool, tuple[str, ...]]
 
 
 class Policies:
@@ -62,7 +61,7 @@ class Policies:
         self.version = hashlib.sha256(f"{self.rules.version}\0{agreed}".encode()).hexdigest()
         self._judge = Judge(regions, self.consumers, self.rules)
         self._plans: OrderedDict[_PlanKey, ViewPlan] = OrderedDict()
-        self._shapes: dict[PlanShape, PlanShape] = {}
+        self._classes = {code: self.community_class(code) for code in regions.communities}
         self._lock = threading.Lock()
 
     def under(self, grants: ActiveGrants) -> Policies:
@@ -90,7 +89,8 @@ class Policies:
         """
         held = self._held(app, purpose, contract, community)
         named = tuple(each.grant_id for each in held)
-        key = (app, purpose, contract.fingerprint, community, restricted, named)
+        place = self._classes.get(community, community)
+        key = (app, purpose, contract.fingerprint, place, restricted, named)
         with self._lock:
             known = self._plans.get(key)
             if known is not None:
@@ -213,6 +213,15 @@ class Policies:
             steps=steps(self.rules, asked),
         )
 
+    def community_class(self, community: str) -> frozenset[str]:
+        """Return the regions around a community that its rules or its consumers name.
+
+        No policy tells communities of one class apart: Cedar is told of a region where it
+        lies, and nothing else. A grant does; it is asked for beside the class.
+        """
+        named = self.rules.named_regions | {c.region for c in self.consumers.consumers.values()}
+        return named.intersection((community, *self.regions.ancestors(community)))
+
     def _held(
         self, app: str, purpose: str, contract: Contract, community: str
     ) -> tuple[Terms, ...]:
@@ -233,50 +242,40 @@ class Policies:
     def _compile(self, reading: Reading) -> tuple[ViewPlan, bool]:
         """Return the plan, and whether it came about without an evaluation error."""
         row = self._judge.row(reading)
+        contract, restricted = reading.contract, reading.restricted
         if row.said.allowed:
             judged: Mapping[str, Judged] = self._judge.fields(reading)
         else:
-            judged = {spec.path: row for spec in reading.contract.fields}
-        plan = ViewPlan(
-            app=reading.app,
-            purpose=reading.purpose,
-            event_type=reading.contract.event_type,
-            community=reading.community,
-            restricted=reading.restricted,
-            policy_version=self.version,
-            row_allowed=row.said.allowed,
-            row_rule=row.said.rule,
-            shape=self._shape(reading, row, judged),
-        )
-        return plan, not (row.said.failed or any(each.said.failed for each in judged.values()))
-
-    def _shape(self, reading: Reading, row: Judged, judged: Mapping[str, Judged]) -> PlanShape:
-        """Return the plan's part that is the same in many communities, each made once."""
-        contract, restricted = reading.contract, reading.restricted
+            judged = {spec.path: row for spec in contract.fields}
         hidden = {path: each.said.rule for path, each in judged.items() if each.form != "clear"}
         contacts = {
             rule: self.whom_to_ask(rule, app=reading.app, department=contract.department)
             for rule in set(hidden.values())
         }
         granted = {"": row.grant_id, **{path: each.grant_id for path, each in judged.items()}}
-        made = PlanShape(
-            tuple((path, each.form) for path, each in judged.items()),
-            tuple((path, each.said.rule) for path, each in judged.items()),
-            tuple((path, contacts[rule]) for path, rule in hidden.items()),
-            tuple(
-                (spec.path, effective_grade(spec, restricted=restricted))
-                for spec in contract.fields
-            ),
-            tuple(
-                (spec.path, kind_of(spec))
+        plan = ViewPlan(
+            app=reading.app,
+            purpose=reading.purpose,
+            event_type=contract.event_type,
+            restricted=restricted,
+            policy_version=self.version,
+            row_allowed=row.said.allowed,
+            row_rule=row.said.rule,
+            forms={path: each.form for path, each in judged.items()},
+            rules={path: each.said.rule for path, each in judged.items()},
+            ask={path: contacts[rule] for path, rule in hidden.items()},
+            grades={
+                spec.path: effective_grade(spec, restricted=restricted) for spec in contract.fields
+            },
+            kinds={
+                spec.path: kind_of(spec)
                 for spec in contract.fields
                 if judged[spec.path].form in ("generalise", "mask")
-            ),
-            sealed_paths(contract),
-            tuple((path, grant_id) for path, grant_id in granted.items() if grant_id),
+            },
+            sealed=sealed_paths(contract),
+            grants={path: grant_id for path, grant_id in granted.items() if grant_id},
         )
-        with self._lock:
-            return self._shapes.setdefault(made, made)
+        return plan, not (row.said.failed or any(each.said.failed for each in judged.values()))
 
     def _query(self, app: str, purpose: str, name: str, community: str) -> Verdict:
         grade = max(self.grades.get(name, {"": 4}).values())

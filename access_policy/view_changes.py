@@ -118,14 +118,10 @@ def _asked(*policies: Policies) -> list[tuple[str, str, str]]:
 
 
 def community_classes(*policies: Policies) -> tuple[str, ...]:
-    """Return one community of each set that lies in the same regions of consumers and rules."""
-    named = {code for each in policies for code in each.rules.named_regions}
-    named |= {c.region for each in policies for c in each.consumers.consumers.values()}
-    regions = policies[-1].regions
-    classes: dict[frozenset[str], str] = {}
-    for community in sorted(regions.communities):
-        around = {community, *regions.ancestors(community)}
-        classes.setdefault(frozenset(around & named), community)
+    """Return one community of each set that none of these policies tells apart."""
+    classes: dict[tuple[frozenset[str], ...], str] = {}
+    for community in sorted(policies[-1].regions.communities):
+        classes.setdefault(tuple(each.community_class(community) for each in policies), community)
     return tuple(classes.values())
 
 

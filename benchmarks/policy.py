@@ -7,9 +7,9 @@ with the contract's own codec. The two go round by round, in turn, in processor 
 thread; a ratio is the median of the rounds'. A contract's ratio is over all apps that get its
 events from the policies, each as often; the mixture has as many events of each contract.
 
-Compiling: a plan of every app, purpose agreed with it, contract and kind of record, in communities
-that were not asked about before, by the clock, and in processor time, which a busy machine does not
-stretch. No server takes part.
+Compiling: a plan of every app, purpose agreed with it, contract and kind of record, in a community
+of each class that policies tell apart, by the clock, and in processor time, which a busy machine
+does not stretch. No server takes part.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 
 from maplebridge.access_policy.plans import at_stream
 from maplebridge.access_policy.policy import Policies
+from maplebridge.access_policy.view_changes import community_classes
 from maplebridge.processors.views import Projection, is_restricted
 from maplebridge.producers import uuid7
 from maplebridge.schemas import Contract, Event, load_catalogue, load_regions
@@ -31,7 +32,6 @@ from maplebridge.schemas.codec import AvroCodec
 
 ROUNDS = 30
 COMMUNITY = "330681001001"
-_COLD_COMMUNITIES = 8
 _TOKEN_BYTES = 88 + 32
 _ITEMS = 2
 """Of a list, as many as a mediation case has parties."""
@@ -90,7 +90,7 @@ def run(*, events: int = 3_000) -> Told:
 
 def _cold(policies: Policies) -> Iterator[tuple[float, float]]:
     """Yield the seconds of each plan that is not remembered: by the clock, of the processor."""
-    communities = sorted(policies.regions.communities - {COMMUNITY})[:_COLD_COMMUNITIES]
+    communities = community_classes(policies)
     for app, consumer in policies.consumers.consumers.items():
         for purpose, contract, community, restricted in product(
             consumer.purposes, policies.catalogue, communities, (False, True)
@@ -114,10 +114,10 @@ def _pair(policies: Policies, contract: Contract, count: int) -> _Pair | None:
     ]
     if not readers:
         return None
-    ready: dict[tuple[str, str, int], Projection] = {}
+    ready: dict[int, Projection] = {}
     for app, purpose in readers:
         plan = policies.plan(app, purpose, contract, community)
-        ready[app, purpose, id(plan.shape)] = Projection.of(at_stream(plan))
+        ready[id(plan)] = Projection.of(at_stream(plan))
 
     def decode() -> None:
         for _ in range(count * len(readers)):
@@ -128,7 +128,7 @@ def _pair(policies: Policies, contract: Contract, count: int) -> _Pair | None:
             for app, purpose in readers:
                 restricted = is_restricted(contract, event)
                 plan = policies.plan(app, purpose, contract, community, restricted=restricted)
-                ready[app, purpose, id(plan.shape)].fields(event, {})
+                ready[id(plan)].fields(event, {})
 
     return _Pair(count * len(readers), decode, apply)
 

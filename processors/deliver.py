@@ -199,10 +199,14 @@ class Deliver:
 
         The next run decides anew.
         """
-        for plan in {each.plan for each in granted if each.plan.grants}:
-            contract = self._policies.catalogue.get(plan.event_type)
+        for each in {id(each.plan): each for each in granted if each.plan.grants}.values():
+            plan, decoded = each.plan, each.decoded
             now = self._policies.plan(
-                plan.app, plan.purpose, contract, plan.community, restricted=plan.restricted
+                plan.app,
+                plan.purpose,
+                decoded.contract,
+                decoded.event["meta"]["community"],
+                restricted=plan.restricted,
             )
             if now != plan:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
@@ -244,9 +248,9 @@ class Deliver:
 
     def _audit_all(self, granted: Sequence[Granted]) -> None:
         """Put on disk who gets what, before it leaves; raises AuditUnavailable."""
-        groups: dict[tuple[str, str, int], list[Granted]] = defaultdict(list)
+        groups: dict[int, list[Granted]] = defaultdict(list)
         for each in granted:
-            groups[each.plan.app, each.plan.purpose, id(each.plan.shape)].append(each)
+            groups[id(each.plan)].append(each)
         leaves = [
             self._leaf(group[start : start + ROWS_MAX])
             for group in groups.values()
@@ -277,7 +281,7 @@ class Deliver:
                 if path in projection.made or path not in projection.hidden
             ),
             rows=len(rows),
-            communities=len({row.plan.community for row in rows}),
+            communities=len({row.decoded.event["meta"]["community"] for row in rows}),
             cover=cover(row.decoded.event["meta"]["event_id"] for row in rows),
         )
 

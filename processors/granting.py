@@ -32,7 +32,7 @@ class Granting:
     def __init__(self, policies: Policies, *, names_events: bool) -> None:
         self._policies = policies
         self._names_events = names_events
-        self._projections: dict[tuple[str, str, int], Projection] = {}
+        self._projections: dict[int, tuple[ViewPlan, Projection]] = {}
         self._subscribers: Mapping[str, list[tuple[str, str]]] = {}
         self._revision = -1
 
@@ -70,8 +70,8 @@ class Granting:
         return self._policies.plan(app, purpose, taken_back, event["meta"]["community"]).row_allowed
 
     def _projection(self, plan: ViewPlan) -> Projection:
-        key = (plan.app, plan.purpose, id(plan.shape))
-        found = self._projections.get(key)
+        # with the plan, so that no other gets its id
+        found = self._projections.get(id(plan))
         if found is None:
-            found = self._projections[key] = Projection.of(at_stream(plan))
-        return found
+            found = self._projections[id(plan)] = plan, Projection.of(at_stream(plan))
+        return found[1]

@@ -199,8 +199,19 @@ def test_a_plan_is_memoised_and_travels_between_processes() -> None:
     plan = policies.plan(*ASKED)
     assert policies.plan(*ASKED) is plan
     assert pickle.loads(pickle.dumps(plan)) == plan
-    other = policies.plan(*ASKED[:3], "330681001296")
-    assert other.shape is plan.shape
+
+
+def test_communities_that_no_rule_tells_apart_share_a_plan_and_others_do_not() -> None:
+    texts = [
+        '@id("rows") @doc("d") permit (principal, action == Action::"subscribe", resource);',
+        '@id("here") @doc("d") permit (principal, action == Action::"read_clear", resource) '
+        f'when {{ resource.community == Region::"{COMMUNITY}" }};',
+    ]
+    policies = Policies(CATALOGUE, REGIONS, rules=parse_rules(texts, SCHEMA))
+    here = policies.plan(*ASKED[:3], COMMUNITY)
+    beside = policies.plan(*ASKED[:3], "330681001296")
+    assert beside is policies.plan(*ASKED[:3], "330681001218")
+    assert here.shown() != beside.shown() == ()
 
 
 def test_consumers_that_are_not_as_they_should_be_are_refused(tmp_path: Any) -> None:

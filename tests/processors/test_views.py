@@ -101,10 +101,10 @@ def test_a_dashboard_sees_the_day_of_an_event_and_which_rule_hides_the_hour() ->
 def test_a_masked_field_of_an_array_is_masked_in_each_item_and_an_open_one_is_not() -> None:
     event = mediation({"mediator": "STAFF-0042"}, community=HERE)
     plan = plan_of("town-mediation", "dispute_resolution", event)
-    kinds: tuple[tuple[str, Kind], ...] = (("mediator", "number"), ("parties[].role", "number"))
-    forms = {**plan.forms, "mediator": "mask", "parties[].role": "mask"}
-    shape = replace(plan.shape, forms=tuple(forms.items()), kinds=kinds)
-    fields = Projection.of(at_stream(replace(plan, shape=shape))).fields(event, {})
+    kinds: dict[str, Kind] = {"mediator": "number", "parties[].role": "number"}
+    forms: dict[str, Form] = {**plan.forms, "mediator": "mask", "parties[].role": "mask"}
+    made = replace(plan, forms=forms, kinds=kinds)
+    fields = Projection.of(at_stream(made)).fields(event, {})
     assert fields["mediator"] == "*****-**42"
     assert [fields[f"parties[{at}].role"] for at in (0, 1)] == ["*******nt", "********nt"]
     assert fields["case_no"] == event["case_no"]
@@ -156,8 +156,7 @@ def replaced(event: Event, **forms: Form) -> Projection:
     """Return a projection of the town's plan in which these paths have other forms."""
     plan = plan_of("town-mediation", "dispute_resolution", event)
     known = {path.replace("meta_", "meta."): form for path, form in forms.items()}
-    shape = replace(plan.shape, forms=tuple({**plan.forms, **known}.items()))
-    return Projection.of(at_stream(replace(plan, shape=shape)))
+    return Projection.of(at_stream(replace(plan, forms={**plan.forms, **known})))
 
 
 def test_an_offices_own_number_is_replaced_too_and_nothing_sealed_is_left() -> None:
