@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from maplebridge.access_policy.acl import (
     APP_PREFIX,
@@ -24,7 +25,7 @@ from maplebridge.access_policy.grants import Grant, Terms, Transition
 from maplebridge.access_policy.logins import principals_with_logins
 from maplebridge.access_policy.officers import load_officers
 from maplebridge.access_policy.policy import Policies
-from maplebridge.errors import MapleBridgeError, Unavailable
+from maplebridge.errors import MapleBridgeError
 from maplebridge.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -72,11 +73,20 @@ class AclSync:
         self._policies = policies
         self._write = tell
         self._told: dict[tuple[str, Transition, int], tuple[int, float]] = {}
+        self._warned: set[tuple[str, str]] = set()
 
     def run(self, stop: threading.Event) -> None:
-        """Go on until `stop` is set. Raises Unavailable; the next run goes on from there."""
+        """Go on until `stop` is set. Raises Unavailable; the next run goes on from there.
+
+        What is told waits for servers that the rules do not need: it has a thread of its own.
+        """
+        with ThreadPoolExecutor(1, "acl-sync-tells") as pool:
+            self._run(stop, pool)
+
+    def _run(self, stop: threading.Event, pool: ThreadPoolExecutor) -> None:
         held: dict[str, tuple[Terms, ...]] | None = None
         synced_at = float("-inf")
+        telling: Future[None] | None = None
         while not stop.is_set():
             self._grants.read()
             clock = time.time_ns() // 1000
@@ -86,24 +96,32 @@ class AclSync:
                 if held is None:
                     log.info("acl-sync is ready")
                 held, synced_at = active, time.monotonic()
-            for grant, transition in self._grants.book.untold(clock):
-                self._tell(grant, transition, clock)
+            self._warn(self._grants.book.overdue(clock), clock)
+            if telling is None or telling.done():
+                telling = pool.submit(self._tell_all, self._grants.book.untold(clock))
             stop.wait(INTERVAL_S)
 
-    def _tell(self, grant: Grant, transition: Transition, clock: int) -> None:
+    def _warn(self, overdue: Collection[Grant], clock: int) -> None:
+        """Log it, whoever else has told the topic of it."""
+        for grant in overdue:
+            which = (grant.terms.grant_id, grant.review_waits_with(clock))
+            if which not in self._warned:
+                self._warned.add(which)
+                log.warning("the review of %s is overdue: %s", *which)
+
+    def _tell_all(self, untold: Collection[tuple[Grant, Transition]]) -> None:
+        for grant, transition in untold:
+            self._tell(grant, transition)
+
+    def _tell(self, grant: Grant, transition: Transition) -> None:
         """Tell it, and again ever more seldom: where this clock is fast it does not count."""
         now, which = time.monotonic(), (grant.terms.grant_id, transition, len(grant.steps))
         times, told_at = self._told.get(which, (0, float("-inf")))
         if now - told_at < WHOLE_S * 2**times:
             return
         self._told[which] = (times + 1, now)
-        if transition == "escalated":
-            whose = grant.review_waits_with(clock)
-            log.warning("the review of %s is overdue: %s", grant.terms.grant_id, whose)
         try:
             self._write(grant, transition)
-        except Unavailable:
-            raise
         except MapleBridgeError as error:
             # it holds all the same
             log.error("%s is %s, which cannot be told: %s", grant.terms.grant_id, transition, error)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from maplebridge.access_policy.plans import Form
+from maplebridge.access_policy.plans import FORMS, Form, ViewPlan
 from maplebridge.access_policy.policy import Policies
 from maplebridge.errors import ContractRefused, InputError
 from maplebridge.schemas import without_indexes
@@ -104,7 +104,6 @@ def authorize(policies: Policies, request: Request) -> Decision:
     """
     consumer = policies.consumers.get(request.app)
     community = request.community or (consumer.region if consumer else "")
-    _refuse_if_told_apart(policies, community)
     if request.resource in policies.grades:
         return _read_model(policies, request, community)
     return _event(policies, request, community)
@@ -116,6 +115,13 @@ def _event(policies: Policies, request: Request, community: str) -> Decision:
     plan = policies.plan(
         request.app, request.purpose, contract, community, restricted=request.restricted
     )
+    if plan.row_allowed:
+        for part in policies.parts_of(community):
+            there = policies.plan(
+                request.app, request.purpose, contract, part, restricted=request.restricted
+            )
+            if not there.row_allowed or _shows_more(plan, there):
+                raise _told_apart(community, part)
     keys = frozenset(plan.key_paths())
     return Decision(
         app=request.app,
@@ -152,6 +158,9 @@ def _read_model(policies: Policies, request: Request, community: str) -> Decisio
                 f"{request.resource} has no field {path}.", todo=f"It has {', '.join(grades)}."
             )
     plan = policies.read_model(request.app, request.purpose, request.resource, community)
+    for part in policies.parts_of(community) if plan.allowed else ():
+        if not policies.read_model(request.app, request.purpose, request.resource, part).allowed:
+            raise _told_apart(community, part)
     reason = policies.rules.doc(plan.rule)
     return Decision(
         app=request.app,
@@ -179,15 +188,17 @@ def _read_model(policies: Policies, request: Request, community: str) -> Decisio
     )
 
 
-def _refuse_if_told_apart(policies: Policies, community: str) -> None:
-    below = [code for code in policies.rules.named_regions if _is_below(policies, code, community)]
-    if below:
-        raise InputError(
-            f"policies name {', '.join(sorted(below))}, a part of {community},"
-            " so no one answer holds for all of it.",
-            todo="Ask for one community.",
-        )
+_FROM_OPEN_TO_SHUT: tuple[Form, ...] = (*(form for _, form in FORMS), "absent")
 
 
-def _is_below(policies: Policies, code: str, region: str) -> bool:
-    return code != region and region in policies.regions.ancestors(code)
+def _shows_more(plan: ViewPlan, other: ViewPlan) -> bool:
+    """Tell whether a field's form is more open in `plan` than in `other`."""
+    rank = _FROM_OPEN_TO_SHUT.index
+    return any(rank(form) < rank(other.forms[path]) for path, form in plan.forms.items())
+
+
+def _told_apart(region: str, part: str) -> InputError:
+    return InputError(
+        f"policies show less in {part} than in the rest of {region}, so no one answer holds.",
+        todo="Ask for one community.",
+    )

@@ -82,6 +82,11 @@ class GrantBook:
                 found.append((each, "escalated"))
         return found
 
+    def overdue(self, clock: int) -> list[Grant]:
+        """Return those whose review is overdue."""
+        now = self.now(clock)
+        return [each for each in self._grants.values() if each.review_level(now)]
+
     def take(self, step: Step) -> bool:
         """Take a step of the topic; return whether it changed anything.
 
@@ -316,10 +321,12 @@ class GrantBook:
             raise InputError(
                 f"{grant_id} is open still.", todo="Review it when it has ended, or close it."
             )
-        if not _is_officer(step.by) or step.by in (known.requested_by, *known.approved_by):
+        officer = self._officers.get(step.by)
+        is_in_office = officer is not None and officer.is_in_office(step.at)
+        if not is_in_office or step.by in (known.requested_by, *known.approved_by):
             raise InputError(
                 f"{step.by} cannot review {grant_id}.",
-                todo="An officer who neither opened nor approved it does.",
+                todo="An officer in office who neither opened nor approved it does.",
             )
         if not step.outcome or step.notified is None:
             raise InputError(

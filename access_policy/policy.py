@@ -222,6 +222,13 @@ class Policies:
         named = self.rules.named_regions | {c.region for c in self.consumers.consumers.values()}
         return named.intersection((community, *self.regions.ancestors(community)))
 
+    def parts_of(self, region: str) -> tuple[str, ...]:
+        """Return one community of each class in a region; none of what is itself a community."""
+        if region in self.regions.communities:
+            return ()
+        inside = sorted(self.regions.within(region) & self._classes.keys(), reverse=True)
+        return tuple({self._classes[each]: each for each in inside}.values())
+
     def _held(
         self, app: str, purpose: str, contract: Contract, community: str
     ) -> tuple[Terms, ...]:

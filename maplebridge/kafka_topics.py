@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
@@ -19,6 +20,8 @@ from confluent_kafka import (
 from maplebridge.errors import KafkaUnavailable
 from maplebridge.settings import Settings
 from maplebridge.tls import explained
+
+log = logging.getLogger(__name__)
 
 TIMEOUT_S = 10.0
 _BATCH = 10_000
@@ -118,12 +121,18 @@ class Follower:
         """Give `take` every record up to the topic's present end, one after another.
 
         Raises KafkaUnavailable after ten seconds without a record. If `take` raises, the next
-        call begins with the same record.
+        call begins with the same record. A topic that ends before what was read of it was made
+        anew, or Kafka has lost its end: it is read from its beginning.
         """
         deadline = time.monotonic() + TIMEOUT_S
         try:
             consumer = self._consumer or self._connect()
             end = self._end(consumer, deadline)
+            if end < self._next_offset:
+                log.warning("%s goes back behind what was read of it", self._topic)
+                self.close()
+                self._next_offset = 0
+                consumer = self._connect()
             while self._next_offset < end:
                 if time.monotonic() > deadline:
                     raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
@@ -135,6 +144,9 @@ class Follower:
                         take(_record(message))
                         self._next_offset = (message.offset() or 0) + 1
                         deadline = time.monotonic() + TIMEOUT_S
+                    elif error.code() == KafkaError._PARTITION_EOF:
+                        # behind the last record may stand what is none, a transaction's end
+                        self._next_offset = message.offset() or 0
                     elif error.code() not in _LEADERLESS:
                         raise KafkaException(error)
         except KafkaException as exc:
@@ -152,7 +164,15 @@ class Follower:
 
     def _connect(self) -> Consumer:
         self._consumer = Consumer(
-            self._settings.kafka_config(**{"group.id": self._group, "enable.auto.commit": False})
+            self._settings.kafka_config(
+                **{
+                    "group.id": self._group,
+                    "enable.auto.commit": False,
+                    "enable.partition.eof": True,
+                    # where the topic's beginning was deleted
+                    "auto.offset.reset": "earliest",
+                }
+            )
         )
         self._consumer.assign([TopicPartition(self._topic, 0, self._next_offset)])
         return self._consumer

@@ -13,10 +13,14 @@ def apply_schema(connection: psycopg.Connection[Any], name: str, text: LiteralSt
     """Run the statements that make the schema `name`, unless it was made by the very same.
 
     Most of them lock tables even where there is nothing to do, and would stop, or be stopped
-    by, a service that runs. The schema's comment has the SHA-256 of what made it.
+    by, a service that runs. The schema's comment has the SHA-256 of what made it and of the
+    database it was made in: a dump has the comment, but not what the database itself permits.
     """
-    digest = sha256(text.encode()).hexdigest()
     with connection.transaction():
+        database = connection.execute(
+            "SELECT oid::text FROM pg_database WHERE datname = current_database()"
+        ).fetchone()
+        digest = sha256(f"{database}\0{text}".encode()).hexdigest()
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('maplebridge.migrate'))")
         made = connection.execute(
             "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s",

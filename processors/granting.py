@@ -13,6 +13,8 @@ from maplebridge.processors.views import Projection, is_restricted
 from maplebridge.projections.standing import RETRACTION
 from maplebridge.schemas import Decoded
 
+PROJECTIONS_MAX = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class Granted:
@@ -73,5 +75,8 @@ class Granting:
         # with the plan, so that no other gets its id
         found = self._projections.get(id(plan))
         if found is None:
+            if len(self._projections) >= PROJECTIONS_MAX:
+                # grants come and go, and a plan that came of an error is made anew each time
+                self._projections.clear()
             found = self._projections[id(plan)] = plan, Projection.of(at_stream(plan))
         return found[1]

@@ -15,7 +15,8 @@ from maplebridge.access_policy.acl import out_topic, sync_rules
 from maplebridge.access_policy.acl_sync import AclSync, city_rules
 from maplebridge.access_policy.consumers import Consumers, load_consumers
 from maplebridge.access_policy.grant_log import FixedGrants
-from maplebridge.access_policy.grants import Grant, GrantedField, Transition
+from maplebridge.access_policy.grants import Grant, GrantedField, Terms, Transition
+from maplebridge.errors import RegistryUnavailable
 from maplebridge.settings import Profile, Settings
 from maplebridge.wiring import grants_now, make_grant_log, make_policies
 from tests.access_policy.made_grants import made_terms
@@ -32,19 +33,33 @@ def press() -> Consumers:
     return listed.model_copy(update={"consumers": {**listed.consumers, APP: nobody}})
 
 
+class Topic:
+    """What is told to the topic of grants. fault: an error that comes, after a while, instead."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Terms, Transition]] = []
+        self.fault: Exception | None = None
+        self.let_go = threading.Event()
+
+    def tell(self, grant: Grant, transition: Transition) -> None:
+        self.told.append((grant.terms, transition))
+        if self.fault is not None:
+            self.let_go.wait(60)
+            raise self.fault
+
+
 @pytest.fixture
-def told(provisioned: Profile) -> Iterator[list[tuple[Grant, Transition]]]:
+def topic(provisioned: Profile) -> Iterator[Topic]:
     """A service that keeps the rules by consumers among whom the dashboard has nothing."""
     admin, settings = provisioned.settings("admin"), provisioned.settings("acl-sync")
-    stop, told = threading.Event(), list[tuple[Grant, Transition]]()
+    stop, topic = threading.Event(), Topic()
     log = make_grant_log(settings, press())
-    sync = AclSync(
-        settings, log, make_policies(settings, consumers=press()), lambda *each: told.append(each)
-    )
+    sync = AclSync(settings, log, make_policies(settings, consumers=press()), topic.tell)
     thread = threading.Thread(target=sync.run, args=[stop])
     thread.start()
-    yield told
+    yield topic
     stop.set()
+    topic.let_go.set()
     thread.join()
     log.close()
     sync_rules(admin, city_rules(make_policies(admin, grants=grants_now(admin))))
@@ -68,33 +83,55 @@ def await_true(holds: Callable[[], bool], within_s: float = 30) -> float:
 
 
 def test_an_app_reads_its_topic_while_a_grant_gives_it_something(
-    provisioned: Profile, told: list[tuple[Grant, Transition]]
+    provisioned: Profile, topic: Topic
 ) -> None:
     """T6: Kafka refuses it before, and within five seconds of the revocation."""
     await_true(lambda: is_refused(provisioned))
     made = made_terms(KIND, consumer=APP)
-    granting.request(provisioned.settings(PRINCIPAL), made)
-    granting.decide(provisioned.settings("officer-justice-1"), made.grant_id, "approved")
-    granting.decide(provisioned.settings(PRINCIPAL), made.grant_id, "accepted", terms_ref="T-1")
-    await_true(lambda: not is_refused(provisioned))
-    granting.decide(
-        provisioned.settings("officer-justice-1"), made.grant_id, "revoked", reason="misuse"
-    )
+    open_topic(provisioned, made)
+    revoke(provisioned, made)
     await_true(lambda: is_refused(provisioned), PROMISED_S)
-    assert made not in [each.terms for each, _ in told]
+    assert made not in [terms for terms, _ in topic.told]
 
 
-def test_that_a_grants_time_is_over_is_told(
-    provisioned: Profile, told: list[tuple[Grant, Transition]]
+def test_a_revocation_does_not_wait_for_what_cannot_be_told(
+    provisioned: Profile, topic: Topic
 ) -> None:
+    """T6: any app can ask for what expires at once, and the registry may be down."""
+    await_true(lambda: is_refused(provisioned))
+    made, other = (made_terms(KIND, consumer=APP) for _ in range(2))
+    open_topic(provisioned, made)
+    topic.fault = RegistryUnavailable("registry")
+    short = replace(other, valid_to=other.valid_from + 3_000_000)
+    granting.request(provisioned.settings(PRINCIPAL), short)
+    await_true(lambda: (short, "expired") in topic.told)
+    revoke(provisioned, made)
+    await_true(lambda: is_refused(provisioned), PROMISED_S)
+
+
+def open_topic(profile: Profile, made: Terms) -> None:
+    """Grant something, and wait until Kafka lets the app read."""
+    granting.request(profile.settings(PRINCIPAL), made)
+    granting.decide(profile.settings("officer-justice-1"), made.grant_id, "approved")
+    granting.decide(profile.settings(PRINCIPAL), made.grant_id, "accepted", terms_ref="T-1")
+    await_true(lambda: not is_refused(profile))
+
+
+def revoke(profile: Profile, made: Terms) -> None:
+    granting.decide(
+        profile.settings("officer-justice-1"), made.grant_id, "revoked", reason="misuse"
+    )
+
+
+def test_that_a_grants_time_is_over_is_told(provisioned: Profile, topic: Topic) -> None:
     """F9."""
     whole = made_terms(KIND, consumer=APP)
     made = replace(whole, valid_to=whole.valid_from + 4_000_000)
     granting.request(provisioned.settings("officer-bureau-1"), made)
-    await_true(lambda: (made, "expired") in [(each.terms, what) for each, what in told])
+    await_true(lambda: (made, "expired") in topic.told)
     # nobody took it, as by a clock that is fast: it is not written every half second
     time.sleep(2)
-    assert [what for each, what in told if each.terms == made] == ["expired"]
+    assert [what for terms, what in topic.told if terms == made] == ["expired"]
 
 
 def test_rules_name_the_apps_that_something_is_delivered_to() -> None:

@@ -17,7 +17,7 @@ from maplebridge.access_policy.audit import (
     make_signing_key,
     open_note,
 )
-from maplebridge.access_policy.audit.leaf import decode_leaf
+from maplebridge.access_policy.audit.leaf import decode_leaf, is_leaf
 from maplebridge.access_policy.signed_note import load_signing_key
 from maplebridge.errors import AuditCorrupt, InputError
 
@@ -43,6 +43,22 @@ def test_a_leafs_bytes_are_canonical_and_read_back() -> None:
     content = json.loads(body)
     assert body == json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert decode_leaf(body, cover=LEAF.cover) == LEAF
+
+
+def test_what_says_a_leaf_in_other_bytes_is_none() -> None:
+    """T12: of a key that stands twice, one is searched by and the other read."""
+    leaf = replace(LEAF, on_behalf_of='张"三')
+    body = leaf.encode()
+    assert is_leaf(body)
+    content = json.loads(body)
+    for other in (
+        json.dumps(content, ensure_ascii=False),
+        json.dumps(content, separators=(",", ":")),
+        json.dumps(dict(reversed(content.items())), separators=(",", ":"), ensure_ascii=False),
+        body.replace('"who":"deliver"', '"who":"alice","who":"deliver"'),
+    ):
+        assert decode_leaf(other, cover=LEAF.cover) == leaf
+        assert not is_leaf(other)
 
 
 def test_a_leaf_holds_no_identifier_only_the_root_of_salted_commitments() -> None:

@@ -343,6 +343,19 @@ def test_an_opening_is_reviewed_by_a_third_officer_within_72_hours() -> None:
         grants.take(replace(review, event_id="again"))
 
 
+def test_an_officer_who_has_left_reviews_nothing() -> None:
+    """T6: as it approves nothing."""
+    left = {"until": datetime.fromtimestamp(AT / 1e6 - 1, UTC)}
+    gone = {**OFFICERS.officers, "bureau-2": OFFICERS.known("bureau-2").model_copy(update=left)}
+    grants = GrantBook(CATALOGUE, REGIONS, CONSUMERS, Officers(officers=gone))
+    for each in OPENED:
+        grants.take(each)
+    told: dict[str, Any] = {"at": AT + 2 * HOUR, "outcome": "justified", "notified": True}
+    with pytest.raises(InputError, match="cannot review"):
+        grants.take(step("reviewed", "officer-bureau-2", EMERGENCY, **told))
+    assert grants.get("B-1").review_due_at is not None
+
+
 def test_an_overdue_review_climbs_and_stops_the_next_opening() -> None:
     grants, grant = taken(*OPENED)
     due = AT + 72 * HOUR

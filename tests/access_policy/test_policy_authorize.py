@@ -130,6 +130,37 @@ def test_a_region_whose_parts_policies_tell_apart_has_no_one_answer() -> None:
     }
 
 
+def test_a_region_in_which_the_apps_own_place_shows_less_has_no_one_answer() -> None:
+    """T6."""
+    closed = """
+    @id("not-at-home") @doc("Nothing of the app's own region.")
+    forbid (principal is App, action, resource is Stream)
+    when { resource.community in principal.region };
+    @id("anywhere") @doc("All of the county.")
+    permit (principal is App, action, resource is Stream);
+    """
+    schema = (BUILT_IN / "maplebridge.cedarschema").read_text("utf-8")
+    policies = Policies(CATALOGUE, REGIONS, rules=parse_rules([closed], schema))
+    with pytest.raises(InputError, match="show less in 330681001"):
+        authorize(policies, Request(**TOWN, community="330681000000"))
+    assert authorize(policies, Request(**TOWN, community="330681002000")).allowed
+
+
+def test_a_region_of_which_a_part_shows_more_has_an_answer() -> None:
+    """What a grant over a town opens there beside what the county shows is not told of it."""
+    more = """
+    @id("more-here") @doc("Here all is clear.")
+    permit (principal is App, action == Action::"read_clear", resource)
+    when { resource.community in Region::"330681001001" };
+    """
+    texts = [path.read_text("utf-8") for path in sorted(BUILT_IN.glob("*.cedar"))]
+    schema = (BUILT_IN / "maplebridge.cedarschema").read_text("utf-8")
+    policies = Policies(CATALOGUE, REGIONS, rules=parse_rules([*texts, more], schema))
+    told = authorize(policies, Request(**TOWN))
+    assert told.allowed
+    assert told.fields == authorize(Policies(CATALOGUE, REGIONS), Request(**TOWN)).fields
+
+
 @pytest.mark.parametrize("resource", ["mediation.case", "cases"])
 def test_a_fault_in_cedar_is_a_denial(resource: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """T8: the function answers, and permits nothing."""

@@ -1,0 +1,102 @@
+"""Topics as registers, where Kafka does what is rare."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from maplebridge.kafka_topics import Follower, Record, send
+from maplebridge.settings import Profile, Settings
+
+
+@pytest.fixture
+def admin(provisioned: Profile) -> Settings:
+    return provisioned.settings("admin")
+
+
+@pytest.fixture
+def topic(admin: Settings) -> Iterator[str]:
+    name = f"test.{secrets.token_hex(4)}"
+    make(admin, name)
+    yield name
+    remove(admin, name)
+
+
+def done(futures: Mapping[Any, Future[Any]]) -> None:
+    for each in futures.values():
+        each.result(30)
+
+
+def make(admin: Settings, topic: str) -> None:
+    client = AdminClient(admin.kafka_config())
+    done(client.create_topics([NewTopic(topic, num_partitions=1, replication_factor=1)]))
+    await_known(client, topic, is_there=True)
+
+
+def remove(admin: Settings, topic: str) -> None:
+    client = AdminClient(admin.kafka_config())
+    done(client.delete_topics([topic]))
+    await_known(client, topic, is_there=False)
+
+
+def await_known(client: AdminClient, topic: str, *, is_there: bool) -> None:
+    deadline = time.monotonic() + 30
+    while (topic in client.list_topics(timeout=10).topics) is not is_there:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def write(admin: Settings, topic: str, *values: bytes) -> None:
+    send(admin, [Record(topic, b"", value) for value in values])
+
+
+def values_of(follower: Follower) -> list[bytes]:
+    found: list[bytes] = []
+    follower.read(lambda record: found.append(record.value))
+    return found
+
+
+def test_a_topic_that_was_made_anew_is_read_from_its_beginning(admin: Settings, topic: str) -> None:
+    """T6: a revocation on it is not passed over."""
+    write(admin, topic, *[b"grant"] * 5)
+    follower = Follower(admin, topic, group="admin.test")
+    assert len(values_of(follower)) == 5
+    assert values_of(follower) == []
+    remove(admin, topic)
+    make(admin, topic)
+    write(admin, topic, b"revocation")
+    assert values_of(follower) == [b"revocation"]
+    follower.close()
+
+
+def test_records_that_were_deleted_stop_nobody(admin: Settings, topic: str) -> None:
+    write(admin, topic, b"1", b"2", b"3")
+    client = AdminClient(admin.kafka_config())
+    done(client.delete_records([TopicPartition(topic, 0, 2)]))
+    follower = Follower(admin, topic, group="admin.test")
+    assert values_of(follower) == [b"3"]
+    follower.close()
+
+
+def test_the_end_of_a_transaction_is_no_record_to_wait_for(admin: Settings, topic: str) -> None:
+    producer = Producer(admin.kafka_config(**{"transactional.id": topic}))
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(topic, b"in a transaction")
+    producer.commit_transaction(30)
+    follower = Follower(admin, topic, group="admin.test")
+    # Kafka ends a transaction a moment after it has said so
+    deadline = time.monotonic() + 30
+    while not (found := values_of(follower)):
+        assert time.monotonic() < deadline
+    assert found == [b"in a transaction"]
+    write(admin, topic, b"behind it")
+    assert values_of(follower) == [b"behind it"]
+    follower.close()
