@@ -99,7 +99,8 @@ def _print(done: Restored) -> None:
         console.print(told, markup=False)
     for epoch in done.unknown:
         console.print(
-            f"epoch {epoch}: began after this backup; its masters are not in it, and the turn of"
-            " a later week will destroy its file: look for a newer backup first",
+            f"epoch {epoch}: began after this backup; of its masters there is what Kafka still"
+            " has, and the turn of a later week will destroy its file: look for a newer backup"
+            " first",
             markup=False,
         )

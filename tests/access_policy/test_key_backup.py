@@ -369,7 +369,46 @@ def test_the_commands_copy_a_database_and_bring_it_back(
         }
 
 
-def test_an_erasure_after_an_older_copy_waits_for_epochs_that_only_files_know(
+def test_masters_of_an_epoch_that_began_after_the_copy_are_taken_in_and_its_name_is_not_reused(
+    stack: HasProfile, site: Site, keys: DepartmentKeys, tmp_path: Path
+) -> None:
+    """Departments have its key; an erasure at once destroys it by another that follows it."""
+    this = this_epoch(site)
+    write_backup(site.admin, site.files(), tmp_path / "old")
+    later = begin_another(site.admin, site.files())
+    key = site.broker(print).vault.public_key()
+    assert key.epoch == later > this
+    master = keys.master("subject", "late", grade_domain=3, community=HERE)
+    on_topic = announced(keys, key)
+    with restored(stack, site, tmp_path / "old") as (again, done):
+        assert done.unknown == (later,)
+        assert [each.epoch for each in done.epochs] == [site.public_key.epoch, this]
+        broker = again.broker(print)
+        assert broker.vault.public_key() == key
+        intake = intake_of(again, broker)
+        intake.take(on_topic)
+        assert (intake.counts.masters, intake.counts.refused) == (1, 0)
+        assert broker.vault.masters([master.key_id]) == {master.key_id: master}
+        another = begin_another(again.admin, again.files())
+        assert another > later
+        assert again.broker(print).vault.public_key() != key
+
+
+def test_an_epoch_file_of_another_root_is_told_before_anything_is_restored(
+    stack: HasProfile, site: Site, tmp_path: Path
+) -> None:
+    write_backup(site.admin, site.files(), tmp_path / "old")
+    folder = site.settings.home / "key-broker" / "epochs"
+    EpochFiles(folder, SealedFileRoot(os.urandom(32))).make("2027-W01")
+    with new_database(stack.profile) as (_, connection):
+        with pytest.raises(IntegrityError, match=r"2027-W01\.sealed"):
+            restore_backup(
+                connection, site.files(), tmp_path / "old", principals=SECRETS, revoked=()
+            )
+        assert connection.execute("SELECT count(*) FROM keys.epoch").fetchone() == (0,)
+
+
+def test_an_erasure_after_an_older_copy_waits_for_epochs_that_began_after_it(
     stack: HasProfile, site: Site, masters: list[Master], tmp_path: Path
 ) -> None:
     """T14: a copy that is newer than the restored one opens with them."""
