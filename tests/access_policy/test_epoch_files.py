@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from maplebridge.access_policy.broker.epoch_files import EpochFiles
 from maplebridge.access_policy.broker.epochs import begin_epoch, ensure_epoch
-from maplebridge.access_policy.broker.erasure import epochs_begun_by
+from maplebridge.access_policy.broker.erasure import epochs_of_weeks_to
 from maplebridge.access_policy.broker.root import SealedFileRoot
 from maplebridge.access_policy.broker.rotation import Step, rotate
 from maplebridge.access_policy.keys import Master
@@ -248,8 +248,28 @@ def _now(site: Site) -> Any:
     return row[0]
 
 
-def test_which_epochs_had_begun_by_a_moment(site: Site) -> None:
-    """T14: what a department wraps before it has its order is under one of these."""
-    assert epochs_begun_by(site.admin, 0) == []
-    now = round(datetime.now(UTC).timestamp() * 1_000_000)
-    assert epochs_begun_by(site.admin, now + 60_000_000) == [site.public_key.epoch]
+def test_an_erasure_waits_for_epochs_of_its_last_answers_week_and_before(site: Site) -> None:
+    """T14: whenever they began by the database, and also where there is the file alone."""
+
+    def waited_for(at: datetime) -> list[str]:
+        return epochs_of_weeks_to(site.admin, site.files(), round(at.timestamp() * 1_000_000))
+
+    old = site.public_key.epoch
+    assert waited_for(NOW - timedelta(days=7)) == []
+    site.admin.execute("UPDATE keys.epoch SET created_at = now() + interval '10 years'")
+    site.files().make("2026-W48.01")
+    assert waited_for(NOW) == [old]
+    assert waited_for(NOW + timedelta(days=7)) == [old, "2026-W48.01"]
+
+
+def test_what_is_no_epochs_file_is_named_and_neither_waited_for_nor_in_the_way(
+    site: Site, masters: list[Master], caplog: pytest.LogCaptureFixture
+) -> None:
+    others = [".DS_Store", "2026-W47.bak", "2026-W47.sealed.bak", "lost+found"]
+    for name in others:
+        (folder(site) / name).write_bytes(b"")
+    old = site.public_key.epoch
+    assert (site.files().names(), site.files().others()) == ([old], others)
+    assert told(turned(site))[-1] == ("destroyed", old)
+    assert site.files().names() == [this_epoch(site)]
+    assert ", ".join(others) in caplog.text
