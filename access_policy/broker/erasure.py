@@ -59,21 +59,25 @@ class DestroyedMaster(NamedTuple):
 
 def find_people(
     connection: Connection, epochs: Epochs, identifiers: Collection[str]
-) -> list[Subject]:
+) -> tuple[list[Subject], int]:
     """Return every (department, key_ref) that belongs to one of these identifiers.
 
-    It reads and opens every subject's row: nothing in the database tells who is who.
+    It reads and opens every subject's row: nothing in the database tells who is who. Beside
+    them it returns how many rows could not be opened, their epochs being lost.
     Raises IntegrityError if a row was altered.
     """
-    found = []
+    found, closed = [], 0
     with connection.transaction(), connection.cursor(name="people") as cursor:
         cursor.itersize = _FETCH
         cursor.execute(statement("people"))
         for row in cursor:
+            department, key_ref, _, epoch, _ = row
+            if epoch in epochs.lost:
+                closed += 1
             # the keys of departments are read on the same connection, beside the cursor
-            if read_identifier(connection, epochs, row) in identifiers:
-                found.append((str(row[0]), str(row[1])))
-    return sorted(found)
+            elif read_identifier(connection, epochs, row) in identifiers:
+                found.append((str(department), str(key_ref)))
+    return sorted(found), closed
 
 
 def identifier_of(connection: Connection, epochs: Epochs, subject: Subject) -> str:

@@ -19,6 +19,7 @@ from maplebridge.access_policy.keys import Master
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.keytransport import BrokerPrivateKey, NewMaster
 from maplebridge.errors import InputError, IntegrityError, TokenInvalid
+from maplebridge.people import people
 from tests.access_policy.test_broker_servers import HERE, NOW, Site, keys, site
 from tests.access_policy.test_rotation import masters, this_epoch, told, turned
 
@@ -273,3 +274,19 @@ def test_what_is_no_epochs_file_is_named_and_neither_waited_for_nor_in_the_way(
     assert told(turned(site))[-1] == ("destroyed", old)
     assert site.files().names() == [this_epoch(site)]
     assert ", ".join(others) in caplog.text
+
+
+def test_beside_a_lost_epoch_people_are_found_and_it_is_told_how_many_could_not_be_looked_at(
+    site: Site, keys: DepartmentKeys, masters: list[Master], caplog: pytest.LogCaptureFixture
+) -> None:
+    site.broker(print).vault.public_key()
+    recent = keys.master("subject", "of this week", grade_domain=3, community=HERE)
+    site.broker(print).vault.store([NewMaster(recent, "of this week")])
+    site.files().destroy(site.public_key.epoch)
+    subject = ("hotline", recent.key_ref)
+    assert people(site.admin, site.files(), {"of this week"}) == [subject]
+    assert people(site.admin, site.files(), (), [subject]) == [subject]
+    with pytest.raises(InputError, match="nobody"):
+        people(site.admin, site.files(), {"person 0"})
+    said = f"{len(masters)} subjects of lost epochs ({site.public_key.epoch}) could not"
+    assert caplog.text.count(said) == 3
