@@ -25,7 +25,8 @@ def people(
 
     connection: the administrator's, to the key broker's database. identifiers: as
     `producers.sealing.subject_identifier` makes them. references: known ones, whose
-    identifiers are looked up. Subjects of a lost epoch cannot be: the log says how many. Raises InputError if there is nobody of them.
+    identifiers are looked up. Subjects of a lost epoch cannot be: the log says how many.
+    Raises InputError if there is nobody of them.
     """
     epochs = Epochs.load(connection, files)
     wanted = set(identifiers)

@@ -158,10 +158,11 @@ def orders_of(connection: Connection, erasure_id: str) -> dict[str, list[str]]:
 
 
 def destroy(
-    connection: Connection, erasure_id: str, references: Collection[Subject]
+    connection: Connection, erasure_id: str | None, references: Collection[Subject]
 ) -> list[DestroyedMaster]:
     """Delete the masters and the identifiers of these subjects and cases, within a transaction.
 
+    erasure_id: None if it is completed, so that nothing says whose references belong together.
     No master of theirs is taken in any more: what a department seals for them before it has
     heard of the erasure is erased too.
     """

@@ -72,7 +72,7 @@ def restore(
             then=erase_again,
         )
         here = {each.erasure_id for each in erasures(connection)}
-    forgotten = [each.erasure_id for each in known if each.erasure_id not in here]
+    forgotten = [e.erasure_id for e in known if not e.completed and e.erasure_id not in here]
     if as_json:
         print_json({**asdict(done), "erased_again": again, "forgotten_erasures": forgotten})
         return
