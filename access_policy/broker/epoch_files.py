@@ -67,7 +67,8 @@ class EpochFiles:
         except IntegrityError:
             raise IntegrityError(
                 f"the epoch file {path} does not open under the key broker's root.",
-                todo="Put back the root that it was made with, or the file from its copy.",
+                todo="Put back the root that it was made with, or the file from its copy;"
+                " if there is neither, move the file away.",
             ) from None
         return EpochSecret(opened[:KEY_BYTES], BrokerPrivateKey(epoch, opened[KEY_BYTES:]))
 
