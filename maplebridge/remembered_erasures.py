@@ -23,9 +23,10 @@ from maplebridge.settings import Profile
 
 @dataclass(frozen=True)
 class Remembered:
-    """An erasure that was asked for and is not completed.
+    """An erasure that was asked for.
 
-    scope: what departments were ordered to erase for it; empty if it did not come so far.
+    scope: what departments were ordered to erase for it; empty if it did not come so far, and
+    without cases if it is completed.
     """
 
     erasure_id: str
@@ -34,21 +35,17 @@ class Remembered:
     requested_at: datetime
     due_at: datetime
     scope: Scope
+    completed: bool = False
 
 
 def remembered(profile: Profile) -> list[Remembered]:
-    """Return every erasure that is open, oldest first.
+    """Return every erasure, oldest first.
 
-    What was completed needs no care: no copy opens what it destroyed.
     Raises KafkaUnavailable, RegistryUnavailable, AuditUnavailable.
     """
     admin = profile.settings("admin")
     completed = {each["erasure_id"] for each in read_events(admin, "erasure.completed")}
-    requested = {
-        each["erasure_id"]: each
-        for each in read_events(admin, "erasure.requested")
-        if each["erasure_id"] not in completed
-    }
+    requested = {each["erasure_id"]: each for each in read_events(admin, "erasure.requested")}
     if not requested:
         return []
     orders = orders_given(admin)
@@ -61,7 +58,8 @@ def remembered(profile: Profile) -> list[Remembered]:
             if each.erasure_id == erasure_id
             for key_ref in each.key_refs
         )
-        cases = recorded_cases(admin, ordered)
+        is_completed = erasure_id in completed
+        cases = [] if is_completed else recorded_cases(admin, ordered)
         scope = Scope(
             references=ordered,
             shredded=tuple(each for each in cases if each.keys and each.keys <= ordered),
@@ -77,6 +75,7 @@ def remembered(profile: Profile) -> list[Remembered]:
                 _moment(event["meta"]["occurred_at"]),
                 _moment(event["due_at"]),
                 scope,
+                is_completed,
             )
         )
     return found
@@ -85,12 +84,16 @@ def remembered(profile: Profile) -> list[Remembered]:
 def take_up(connection: Connection, files: EpochFiles, known: Remembered) -> bool:
     """Destroy again what an erasure destroyed that this database has forgotten.
 
+    Where it was completed its epochs are gone, and what it was about is kept out.
     No more than was ordered: a hold may be forgotten, too. To run in the transaction that
     restores. Returns False if it is no news here, or nothing was ordered; `erase finish` goes
     on to the certificate.
     """
     held = {each.erasure_id: each for each in store.erasures(connection)}.get(known.erasure_id)
     references: frozenset[Subject] = known.scope.references
+    if known.completed:
+        _keep_out(connection, files, known, is_open=held is not None and not held.completed)
+        return False
     if not references or (held is not None and held.executed_at is not None):
         return False
     if held is None:
@@ -109,6 +112,19 @@ def take_up(connection: Connection, files: EpochFiles, known: Remembered) -> boo
     report: dict[str, Any] = report_of(gone, known.scope)
     store.mark_executed(connection, known.erasure_id, report, files)
     return True
+
+
+def _keep_out(
+    connection: Connection, files: EpochFiles, known: Remembered, *, is_open: bool
+) -> None:
+    """Take in nothing more of a completed erasure, and tell its keys as erased.
+
+    is_open: the copy is of before its certificate, which is not given twice.
+    """
+    gone = store.destroy(connection, None, known.scope.references)
+    if is_open:
+        store.mark_executed(connection, known.erasure_id, report_of(gone, known.scope), files)
+        store.mark_completed(connection, known.erasure_id)
 
 
 def _officers(profile: Profile) -> Mapping[str, Sequence[str]]:

@@ -22,7 +22,7 @@ from psycopg import sql
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from maplebridge.access_policy.broker.epoch_files import EpochFiles
-from maplebridge.access_policy.broker.epochs import Epochs
+from maplebridge.access_policy.broker.epochs import Epochs, take_up_files
 from maplebridge.access_policy.broker.keywrap import backup_binding
 from maplebridge.access_policy.broker.principals import ensure_principals, remove_principal
 from maplebridge.access_policy.broker.root import Root
@@ -152,6 +152,7 @@ def restore_backup(
         ensure_principals(connection, principals)
         for name in revoked:
             remove_principal(connection, name)
+        unknown = take_up_files(connection, files)
         then()
         lost = Epochs.load(connection, files).lost
         counted = connection.execute(statement("count_by_epoch")).fetchall()
@@ -160,8 +161,9 @@ def restore_backup(
         tuple(
             RestoredEpoch(epoch, masters, identifiers, is_lost=epoch in lost)
             for epoch, masters, identifiers in counted
+            if epoch not in unknown
         ),
-        tuple(sorted(set(files.names()) - set(manifest.epochs))),
+        tuple(unknown),
     )
 
 

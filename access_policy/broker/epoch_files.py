@@ -18,6 +18,7 @@ from maplebridge.access_policy.private_file import remove, write_once
 from maplebridge.errors import IntegrityError
 
 _SUFFIX = ".sealed"
+_PARTIAL = ".partial"
 _NAME = re.compile(r"\d{4}-W\d{2}(\.\d{2})?")
 
 
@@ -66,21 +67,30 @@ class EpochFiles:
         except IntegrityError:
             raise IntegrityError(
                 f"the epoch file {path} does not open under the key broker's root.",
-                todo="Put back the root that it was made with, or the file from its copy.",
+                todo="Put back the root that it was made with, or the file from its copy;"
+                " if there is neither, move the file away.",
             ) from None
         return EpochSecret(opened[:KEY_BYTES], BrokerPrivateKey(epoch, opened[KEY_BYTES:]))
 
     def names(self) -> list[str]:
         """Return the epochs that have a file, or a part that a stopped `make` has left."""
-        return sorted({path.stem for path in self._folder.glob("*")})
+        return sorted({path.stem for path in self._folder.glob("*") if _is_epoch(path)})
+
+    def others(self) -> list[str]:
+        """Return what else lies in the folder: perhaps a copy, which would outlive its turn."""
+        return sorted(path.name for path in self._folder.glob("*") if not _is_epoch(path))
 
     def destroy(self, epoch: str) -> None:
         """Unlink an epoch's file, and what a stopped `make` has left of it."""
         if self._folder.is_dir():
-            self._path(epoch).with_suffix(".partial").unlink(missing_ok=True)
+            self._path(epoch).with_suffix(_PARTIAL).unlink(missing_ok=True)
             remove(self._path(epoch))
 
     def _path(self, epoch: str) -> Path:
         if not _NAME.fullmatch(epoch):
             raise IntegrityError("an epoch in the key broker's database is no ISO week.")
         return self._folder / f"{epoch}{_SUFFIX}"
+
+
+def _is_epoch(path: Path) -> bool:
+    return path.suffix in (_SUFFIX, _PARTIAL) and _NAME.fullmatch(path.stem) is not None

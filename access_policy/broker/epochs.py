@@ -96,16 +96,32 @@ def destroy_strays(connection: Connection, files: EpochFiles, *, before: str) ->
     """
     with connection.transaction():
         connection.execute(statement("lock_epochs"))
-        strays = find_strays(connection, files, before=before)
+        strays = [each for each in find_strays(connection, files) if each < before]
         for epoch in strays:
             files.destroy(epoch)
     return strays
 
 
-def find_strays(connection: Connection, files: EpochFiles, *, before: str) -> list[str]:
-    """Return the older epochs that have a file and no row."""
+def take_up_files(connection: Connection, files: EpochFiles) -> list[str]:
+    """Make the rows of epochs that have a whole file and no row; return which.
+
+    Departments wrap to them while a restored database knows nothing of them. Within a
+    transaction that locks the epochs. Raises IntegrityError if a file is of another root.
+    """
+    taken_up = []
+    for epoch in find_strays(connection, files):
+        secret = files.read(epoch)
+        if secret is not None:
+            row = {"epoch": epoch, "public_key": secret.public_key}
+            connection.execute(statement("insert_epoch"), row)
+            taken_up.append(epoch)
+    return taken_up
+
+
+def find_strays(connection: Connection, files: EpochFiles) -> list[str]:
+    """Return the epochs that have a file and no row."""
     known = {epoch for epoch, _ in connection.execute(statement("epochs"))}
-    return [epoch for epoch in files.names() if epoch < before and epoch not in known]
+    return [epoch for epoch in files.names() if epoch not in known]
 
 
 def _begin(connection: Connection, files: EpochFiles, epoch: str, insert: str) -> BrokerPublicKey:

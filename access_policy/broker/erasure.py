@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from psycopg.rows import dict_row
@@ -19,6 +19,7 @@ from maplebridge.access_policy.broker.epoch_files import EpochFiles
 from maplebridge.access_policy.broker.epochs import Epochs
 from maplebridge.access_policy.broker.store import Connection, statement
 from maplebridge.access_policy.broker.vault import Subject, columns_of, read_identifier
+from maplebridge.access_policy.keytransport import epoch_of
 from maplebridge.errors import InputError
 
 _FETCH = 5_000
@@ -58,21 +59,25 @@ class DestroyedMaster(NamedTuple):
 
 def find_people(
     connection: Connection, epochs: Epochs, identifiers: Collection[str]
-) -> list[Subject]:
+) -> tuple[list[Subject], int]:
     """Return every (department, key_ref) that belongs to one of these identifiers.
 
-    It reads and opens every subject's row: nothing in the database tells who is who.
+    It reads and opens every subject's row: nothing in the database tells who is who. Beside
+    them it returns how many rows could not be opened, their epochs being lost.
     Raises IntegrityError if a row was altered.
     """
-    found = []
+    found, closed = [], 0
     with connection.transaction(), connection.cursor(name="people") as cursor:
         cursor.itersize = _FETCH
         cursor.execute(statement("people"))
         for row in cursor:
+            department, key_ref, _, epoch, _ = row
+            if epoch in epochs.lost:
+                closed += 1
             # the keys of departments are read on the same connection, beside the cursor
-            if read_identifier(connection, epochs, row) in identifiers:
-                found.append((str(row[0]), str(row[1])))
-    return sorted(found)
+            elif read_identifier(connection, epochs, row) in identifiers:
+                found.append((str(department), str(key_ref)))
+    return sorted(found), closed
 
 
 def identifier_of(connection: Connection, epochs: Epochs, subject: Subject) -> str:
@@ -153,10 +158,11 @@ def orders_of(connection: Connection, erasure_id: str) -> dict[str, list[str]]:
 
 
 def destroy(
-    connection: Connection, erasure_id: str, references: Collection[Subject]
+    connection: Connection, erasure_id: str | None, references: Collection[Subject]
 ) -> list[DestroyedMaster]:
     """Delete the masters and the identifiers of these subjects and cases, within a transaction.
 
+    erasure_id: None if it is completed, so that nothing says whose references belong together.
     No master of theirs is taken in any more: what a department seals for them before it has
     heard of the erasure is erased too.
     """
@@ -193,13 +199,21 @@ def mark_completed(connection: Connection, erasure_id: str) -> None:
 
 def live_epochs(connection: Connection, files: EpochFiles, epochs: Collection[str]) -> list[str]:
     """Return those of these epochs whose keys are not destroyed yet."""
-    known = {row[0] for row in connection.execute(statement("epochs"))}
-    return sorted({*known, *files.names()} & set(epochs))
+    return sorted(_not_destroyed(connection, files) & set(epochs))
 
 
-def epochs_begun_by(connection: Connection, at: int) -> list[str]:
-    """Return the epochs that began by then and are not destroyed; at: microseconds since 1970."""
-    return [row[0] for row in connection.execute(statement("epochs_begun_by"), {"at": at})]
+def epochs_of_weeks_to(connection: Connection, files: EpochFiles, at: int) -> list[str]:
+    """Return the epochs of that week and before that are not destroyed; at: microseconds.
+
+    By their names: a restored copy does not know when an epoch began that it never had, and
+    of a turn that was stopped there is the file alone.
+    """
+    week = epoch_of(datetime.fromtimestamp(at / 1e6, UTC))
+    return sorted(e for e in _not_destroyed(connection, files) if e.partition(".")[0] <= week)
+
+
+def _not_destroyed(connection: Connection, files: EpochFiles) -> set[str]:
+    return {*(row[0] for row in connection.execute(statement("epochs"))), *files.names()}
 
 
 def departments_under(connection: Connection, epochs: Collection[str]) -> list[str]:

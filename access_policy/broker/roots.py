@@ -95,14 +95,19 @@ def recover_root(settings: Settings, shares: Sequence[Share], *, proof: Connecti
 
     proof: the database that was made under it, or a backup of that where it is lost too.
     Raises InputError if the shares are too few or a root is there, IntegrityError if they
-    are not of the root that the proof was made with; nothing is written then.
+    are not of the root that the proof and the files of epochs were made with; nothing is
+    written then.
     """
     _must_be_a_file(settings)
     key = combine(shares)
+    files = epoch_files(settings, SealedFileRoot(key))
     if isinstance(proof, Path):
-        read_manifest(SealedFileRoot(key), proof)
+        read_manifest(files.root, proof)
+        # shares and backup may be of one root, and what lies here of another
+        for epoch in files.names():
+            files.read(epoch)
     else:
-        Epochs.load(proof, epoch_files(settings, SealedFileRoot(key)))
+        Epochs.load(proof, files)
     SealedFileRoot.create(root_path(settings.home), settings.root_passphrase, key=key)
 
 

@@ -136,7 +136,7 @@ def is_due(
     return (
         any(is_over for old, _, is_over in over if old not in lost)
         or connection.execute(statement("older_departments"), where).fetchone() is not None
-        or bool(find_strays(connection, files, before=epoch))
+        or any(stray < epoch for stray in find_strays(connection, files))
     )
 
 

@@ -169,6 +169,12 @@ class Vault:
         if self._epochs.lost:
             lost = ", ".join(sorted(self._epochs.lost))
             _log.error("the files of epochs are lost: %s; their masters open nothing", lost)
+        if others := self._files.others():
+            _log.warning(
+                "beside the files of epochs lie others: %s; remove them, for a copy of an"
+                " epoch's file undoes the erasures since",
+                ", ".join(others),
+            )
         self._loaded = time.monotonic()
 
     def _under(self, act: Callable[[Connection, Epochs], Result]) -> Result:

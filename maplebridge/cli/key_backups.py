@@ -72,7 +72,7 @@ def restore(
             then=erase_again,
         )
         here = {each.erasure_id for each in erasures(connection)}
-    forgotten = [each.erasure_id for each in known if each.erasure_id not in here]
+    forgotten = [e.erasure_id for e in known if not e.completed and e.erasure_id not in here]
     if as_json:
         print_json({**asdict(done), "erased_again": again, "forgotten_erasures": forgotten})
         return
@@ -99,7 +99,8 @@ def _print(done: Restored) -> None:
         console.print(told, markup=False)
     for epoch in done.unknown:
         console.print(
-            f"epoch {epoch}: began after this backup; its masters are not in it, and the turn of"
-            " a later week will destroy its file: look for a newer backup first",
+            f"epoch {epoch}: began after this backup; of its masters there is what Kafka still"
+            " has, and the turn of a later week will destroy its file: look for a newer backup"
+            " first",
             markup=False,
         )

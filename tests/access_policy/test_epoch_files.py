@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ import pytest
 
 from maplebridge.access_policy.broker.epoch_files import EpochFiles
 from maplebridge.access_policy.broker.epochs import begin_epoch, ensure_epoch
-from maplebridge.access_policy.broker.erasure import epochs_begun_by
+from maplebridge.access_policy.broker.erasure import epochs_of_weeks_to
 from maplebridge.access_policy.broker.root import SealedFileRoot
 from maplebridge.access_policy.broker.rotation import Step, rotate
 from maplebridge.access_policy.keys import Master
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.keytransport import BrokerPrivateKey, NewMaster
 from maplebridge.errors import InputError, IntegrityError, TokenInvalid
+from maplebridge.people import people
 from tests.access_policy.test_broker_servers import HERE, NOW, Site, keys, site
 from tests.access_policy.test_rotation import masters, this_epoch, told, turned
 
@@ -248,8 +249,44 @@ def _now(site: Site) -> Any:
     return row[0]
 
 
-def test_which_epochs_had_begun_by_a_moment(site: Site) -> None:
-    """T14: what a department wraps before it has its order is under one of these."""
-    assert epochs_begun_by(site.admin, 0) == []
-    now = round(datetime.now(UTC).timestamp() * 1_000_000)
-    assert epochs_begun_by(site.admin, now + 60_000_000) == [site.public_key.epoch]
+def test_an_erasure_waits_for_epochs_of_its_last_answers_week_and_before(site: Site) -> None:
+    """T14: whenever they began by the database, and also where there is the file alone."""
+
+    def waited_for(at: datetime) -> list[str]:
+        return epochs_of_weeks_to(site.admin, site.files(), round(at.timestamp() * 1_000_000))
+
+    old = site.public_key.epoch
+    assert waited_for(NOW - timedelta(days=7)) == []
+    site.admin.execute("UPDATE keys.epoch SET created_at = now() + interval '10 years'")
+    site.files().make("2026-W48.01")
+    assert waited_for(NOW) == [old]
+    assert waited_for(NOW + timedelta(days=7)) == [old, "2026-W48.01"]
+
+
+def test_what_is_no_epochs_file_is_named_and_neither_waited_for_nor_in_the_way(
+    site: Site, masters: list[Master], caplog: pytest.LogCaptureFixture
+) -> None:
+    others = [".DS_Store", "2026-W47.bak", "2026-W47.sealed.bak", "lost+found"]
+    for name in others:
+        (folder(site) / name).write_bytes(b"")
+    old = site.public_key.epoch
+    assert (site.files().names(), site.files().others()) == ([old], others)
+    assert told(turned(site))[-1] == ("destroyed", old)
+    assert site.files().names() == [this_epoch(site)]
+    assert ", ".join(others) in caplog.text
+
+
+def test_beside_a_lost_epoch_people_are_found_and_it_is_told_how_many_could_not_be_looked_at(
+    site: Site, keys: DepartmentKeys, masters: list[Master], caplog: pytest.LogCaptureFixture
+) -> None:
+    site.broker(print).vault.public_key()
+    recent = keys.master("subject", "of this week", grade_domain=3, community=HERE)
+    site.broker(print).vault.store([NewMaster(recent, "of this week")])
+    site.files().destroy(site.public_key.epoch)
+    subject = ("hotline", recent.key_ref)
+    assert people(site.admin, site.files(), {"of this week"}) == [subject]
+    assert people(site.admin, site.files(), (), [subject]) == [subject]
+    with pytest.raises(InputError, match="nobody"):
+        people(site.admin, site.files(), {"person 0"})
+    said = f"{len(masters)} subjects of lost epochs ({site.public_key.epoch}) could not"
+    assert caplog.text.count(said) == 3

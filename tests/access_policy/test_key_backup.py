@@ -35,11 +35,13 @@ from maplebridge.access_policy.broker.erasure import (
 )
 from maplebridge.access_policy.broker.intake_offsets import has_taken_in, rewind
 from maplebridge.access_policy.broker.root import SealedFileRoot
+from maplebridge.access_policy.erasure.scope import Scope
 from maplebridge.access_policy.keys import Master, SubjectRef
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.keytransport import NewMaster
 from maplebridge.cli.app import make_app
 from maplebridge.errors import InputError, IntegrityError, KafkaUnavailable
+from maplebridge.remembered_erasures import Remembered, take_up
 from maplebridge.settings import Profile
 from tests.access_policy.test_broker_servers import (
     APP,
@@ -369,7 +371,46 @@ def test_the_commands_copy_a_database_and_bring_it_back(
         }
 
 
-def test_an_erasure_after_an_older_copy_waits_for_epochs_that_only_files_know(
+def test_masters_of_an_epoch_that_began_after_the_copy_are_taken_in_and_its_name_is_not_reused(
+    stack: HasProfile, site: Site, keys: DepartmentKeys, tmp_path: Path
+) -> None:
+    """Departments have its key; an erasure at once destroys it by another that follows it."""
+    this = this_epoch(site)
+    write_backup(site.admin, site.files(), tmp_path / "old")
+    later = begin_another(site.admin, site.files())
+    key = site.broker(print).vault.public_key()
+    assert key.epoch == later > this
+    master = keys.master("subject", "late", grade_domain=3, community=HERE)
+    on_topic = announced(keys, key)
+    with restored(stack, site, tmp_path / "old") as (again, done):
+        assert done.unknown == (later,)
+        assert [each.epoch for each in done.epochs] == [site.public_key.epoch, this]
+        broker = again.broker(print)
+        assert broker.vault.public_key() == key
+        intake = intake_of(again, broker)
+        intake.take(on_topic)
+        assert (intake.counts.masters, intake.counts.refused) == (1, 0)
+        assert broker.vault.masters([master.key_id]) == {master.key_id: master}
+        another = begin_another(again.admin, again.files())
+        assert another > later
+        assert again.broker(print).vault.public_key() != key
+
+
+def test_an_epoch_file_of_another_root_is_told_before_anything_is_restored(
+    stack: HasProfile, site: Site, tmp_path: Path
+) -> None:
+    write_backup(site.admin, site.files(), tmp_path / "old")
+    folder = site.settings.home / "key-broker" / "epochs"
+    EpochFiles(folder, SealedFileRoot(os.urandom(32))).make("2027-W01")
+    with new_database(stack.profile) as (_, connection):
+        with pytest.raises(IntegrityError, match=r"2027-W01\.sealed"):
+            restore_backup(
+                connection, site.files(), tmp_path / "old", principals=SECRETS, revoked=()
+            )
+        assert connection.execute("SELECT count(*) FROM keys.epoch").fetchone() == (0,)
+
+
+def test_an_erasure_after_an_older_copy_waits_for_epochs_that_began_after_it(
     stack: HasProfile, site: Site, masters: list[Master], tmp_path: Path
 ) -> None:
     """T14: a copy that is newer than the restored one opens with them."""
@@ -395,3 +436,48 @@ def test_an_erasure_after_an_older_copy_waits_for_epochs_that_only_files_know(
             mark_executed(again.admin, asked.erasure_id, {}, site.files())
         (executed,) = erasures(again.admin)
         assert set(executed.epochs) == {site.public_key.epoch, later}
+
+
+@pytest.mark.parametrize("known_to_the_copy", [False, True])
+def test_whom_a_completed_erasure_was_about_stays_out_of_a_restored_database(
+    stack: HasProfile,
+    site: Site,
+    keys: DepartmentKeys,
+    masters: list[Master],
+    tmp_path: Path,
+    known_to_the_copy: bool,
+) -> None:
+    """Nothing comes in late, keys and tokens are told as erased, and no certificate is due."""
+    erased, *_ = masters
+    person, now, erasure_id = ("hotline", erased.key_ref), datetime.now(UTC), str(uuid.uuid4())
+    if known_to_the_copy:
+        insert_erasure(
+            site.admin,
+            erasure_id=erasure_id,
+            ground="unlawful",
+            officers=["bureau-1", "bureau-2"],
+            requested_at=now,
+            due_at=now,
+            at_once=False,
+            subjects=[person],
+        )
+    write_backup(site.admin, site.files(), tmp_path / "old")
+    this_epoch(site)
+    list(turned(site))
+    late = keys.master("subject", "person 0", grade_domain=4, community=HERE)
+    assert late.key_ref == erased.key_ref
+    with restored(stack, site, tmp_path / "old") as (again, _):
+        scope = Scope(frozenset({person}), (), (), ())
+        known = Remembered(erasure_id, "unlawful", (), now, now, scope, completed=True)
+        with again.admin.transaction():
+            assert not take_up(again.admin, again.files(), known)
+        assert erasures(again.admin, only_open=True) == []
+        linked = "SELECT count(*) FROM keys.erased_ref WHERE erasure_id IS NOT NULL"
+        assert again.admin.execute(linked).fetchone() == (0,)
+        broker = again.broker(lambda record: None)
+        assert broker.vault.store([NewMaster(late, "person 0")]) == 0
+        assert broker.vault.masters([late.key_id]) == {}
+        asked = {erased.key_id, late.key_id}
+        assert broker.vault.erased(asked) == asked
+        subject = SubjectRef(*person, joined=True)
+        assert broker.pseudonyms("deliver", "p", "c", [subject]).tokens == ("",)

@@ -99,11 +99,14 @@ def test_where_the_database_is_lost_too_a_backup_proves_the_root(
         made.rename(made.with_suffix(".made"))
         with pytest.raises(IntegrityError, match="another root"):
             recover_root(anew, split(KEY, of=3, needed=2), proof=tmp_path / "backup")
+        # the files that the stack has made are of the root that was moved away
+        with pytest.raises(IntegrityError, match="does not open"):
+            recover_root(anew, shares[1:4], proof=tmp_path / "backup")
         assert not made.exists()
-        recover_root(anew, shares[1:4], proof=tmp_path / "backup")
         epochs = made.parent / "epochs"
         shutil.rmtree(epochs)
         shutil.copytree(root_path(site.settings.home).parent / "epochs", epochs)
+        recover_root(anew, shares[1:4], proof=tmp_path / "backup")
         files = epoch_files(anew, open_root(anew))
         restore_backup(connection, files, tmp_path / "backup", principals=SECRETS, revoked=())
         again = replace(site, settings=anew, admin=connection, database=database, opened=[])
