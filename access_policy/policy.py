@@ -61,6 +61,9 @@ class Policies:
         self.version = hashlib.sha256(f"{self.rules.version}\0{agreed}".encode()).hexdigest()
         self._judge = Judge(regions, self.consumers, self.rules)
         self._plans: OrderedDict[_PlanKey, ViewPlan] = OrderedDict()
+        self._named = self.rules.named_regions | {
+            each.region for each in self.consumers.consumers.values()
+        }
         self._classes = {code: self.community_class(code) for code in regions.communities}
         self._lock = threading.Lock()
 
@@ -219,8 +222,7 @@ class Policies:
         No policy tells communities of one class apart: Cedar is told of a region where it
         lies, and nothing else. A grant does; it is asked for beside the class.
         """
-        named = self.rules.named_regions | {c.region for c in self.consumers.consumers.values()}
-        return named.intersection((community, *self.regions.ancestors(community)))
+        return self._named.intersection((community, *self.regions.ancestors(community)))
 
     def parts_of(self, region: str) -> tuple[str, ...]:
         """Return one community of each class in a region; none of what is itself a community."""

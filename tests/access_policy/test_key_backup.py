@@ -35,6 +35,8 @@ from maplebridge.access_policy.broker.erasure import (
 )
 from maplebridge.access_policy.broker.intake_offsets import has_taken_in, rewind
 from maplebridge.access_policy.broker.root import SealedFileRoot
+from maplebridge.access_policy.broker.store import Connection
+from maplebridge.access_policy.broker.vault import Subject
 from maplebridge.access_policy.erasure.scope import Scope
 from maplebridge.access_policy.keys import Master, SubjectRef
 from maplebridge.access_policy.keystore import DepartmentKeys
@@ -410,6 +412,21 @@ def test_an_epoch_file_of_another_root_is_told_before_anything_is_restored(
         assert connection.execute("SELECT count(*) FROM keys.epoch").fetchone() == (0,)
 
 
+def ask_for(connection: Connection, erasure_id: str, subject: Subject) -> None:
+    """Ask for the erasure of one person, due now."""
+    now = datetime.now(UTC)
+    insert_erasure(
+        connection,
+        erasure_id=erasure_id,
+        ground="unlawful",
+        officers=["bureau-1", "bureau-2"],
+        requested_at=now,
+        due_at=now,
+        at_once=False,
+        subjects=[subject],
+    )
+
+
 def test_an_erasure_after_an_older_copy_waits_for_epochs_that_began_after_it(
     stack: HasProfile, site: Site, masters: list[Master], tmp_path: Path
 ) -> None:
@@ -419,17 +436,7 @@ def test_an_erasure_after_an_older_copy_waits_for_epochs_that_began_after_it(
     with restored(stack, site, tmp_path / "old") as (again, done):
         assert done.unknown == (later,)
         subject = ("hotline", masters[0].key_ref)
-        now = datetime.now(UTC)
-        insert_erasure(
-            again.admin,
-            erasure_id=str(uuid.uuid4()),
-            ground="unlawful",
-            officers=["bureau-1", "bureau-2"],
-            requested_at=now,
-            due_at=now,
-            at_once=False,
-            subjects=[subject],
-        )
+        ask_for(again.admin, str(uuid.uuid4()), subject)
         (asked,) = erasures(again.admin)
         with again.admin.transaction():
             assert destroy(again.admin, asked.erasure_id, [subject])
@@ -451,16 +458,7 @@ def test_whom_a_completed_erasure_was_about_stays_out_of_a_restored_database(
     erased, *_ = masters
     person, now, erasure_id = ("hotline", erased.key_ref), datetime.now(UTC), str(uuid.uuid4())
     if known_to_the_copy:
-        insert_erasure(
-            site.admin,
-            erasure_id=erasure_id,
-            ground="unlawful",
-            officers=["bureau-1", "bureau-2"],
-            requested_at=now,
-            due_at=now,
-            at_once=False,
-            subjects=[person],
-        )
+        ask_for(site.admin, erasure_id, person)
     write_backup(site.admin, site.files(), tmp_path / "old")
     this_epoch(site)
     list(turned(site))

@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from maplebridge.kafka_topics import Follower, Record, send
 from maplebridge.settings import Profile, Settings
+from tests.processors.lanes import await_true
 
 
 @pytest.fixture
@@ -37,20 +38,13 @@ def done(futures: Mapping[Any, Future[Any]]) -> None:
 def make(admin: Settings, topic: str) -> None:
     client = AdminClient(admin.kafka_config())
     done(client.create_topics([NewTopic(topic, num_partitions=1, replication_factor=1)]))
-    await_known(client, topic, is_there=True)
+    await_true(lambda: topic in client.list_topics(timeout=10).topics)
 
 
 def remove(admin: Settings, topic: str) -> None:
     client = AdminClient(admin.kafka_config())
     done(client.delete_topics([topic]))
-    await_known(client, topic, is_there=False)
-
-
-def await_known(client: AdminClient, topic: str, *, is_there: bool) -> None:
-    deadline = time.monotonic() + 30
-    while (topic in client.list_topics(timeout=10).topics) is not is_there:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    await_true(lambda: topic not in client.list_topics(timeout=10).topics)
 
 
 def write(admin: Settings, topic: str, *values: bytes) -> None:

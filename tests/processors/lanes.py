@@ -154,11 +154,7 @@ class Lane:
 
     def begin(self) -> None:
         """Let the consumer start at `since`."""
-        for (topic, partition), offset in self.since.items():
-            self.connection.execute(
-                "INSERT INTO offsets VALUES (%s, %s, %s, %s, 0)",
-                (self.consumer, topic, partition, offset),
-            )
+        begin_at(self.connection, self.consumer, self.since)
 
     def ends(self) -> dict[Place, int]:
         return self.kafka.ends(RECORD_TOPICS)
@@ -200,6 +196,17 @@ class Lane:
             store.connection.close()
         drop(self.connection, schema=self.schema)
         self.connection.close()
+
+
+def begin_at(
+    connection: psycopg.Connection[Any], consumer: str, since: Mapping[Place, int]
+) -> None:
+    """Let a consumer that has combined nothing yet start at these offsets."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO offsets VALUES (%s, %s, %s, %s, 0)",
+            [(consumer, *place, offset) for place, offset in since.items()],
+        )
 
 
 @contextmanager

@@ -19,12 +19,13 @@ from maplebridge.benchmarks.combine import record_ends
 from maplebridge.producers import Department, import_file
 from maplebridge.projections.migrate import drop, migrate
 from maplebridge.projections.queries import read_model
-from maplebridge.projections.store import Place, connect
+from maplebridge.projections.store import connect
 from maplebridge.schemas import load_regions
 from maplebridge.settings import Profile
 from maplebridge.wiring import make_combine, open_stores
 from tests.frame.repository import ROOT
 from tests.frame.shared_data import BOSTON_ROWS
+from tests.processors.lanes import begin_at
 from tests.processors.made_events import catalogue
 
 EXAMPLE = ROOT / "examples" / "boston"
@@ -75,15 +76,6 @@ def mapping_of_cases() -> Mapping[str, Any]:
     return dict(made)
 
 
-def start_from(connection: psycopg.Connection[Any], ends: Mapping[Place, int]) -> None:
-    with connection.transaction(), connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO offsets (consumer, topic, partition, next_offset, epoch)"
-            " VALUES (%s, %s, %s, %s, 0)",
-            [(COMBINE, *place, end) for place, end in ends.items()],
-        )
-
-
 @pytest.fixture(scope="module")
 def combined(
     provisioned: Profile, tmp_path_factory: pytest.TempPathFactory
@@ -106,7 +98,7 @@ def combined(
         drop(owner, schema=SCHEMA)
         migrate(owner, schema=SCHEMA)
         stores = open_stores(admin, consumer=COMBINE, schema=SCHEMA, with_outbox=False)
-        start_from(stores[0].connection, before)
+        begin_at(stores[0].connection, COMBINE, before)
         try:
             make_combine(combine, stores, ends=record_ends(combine)).run(threading.Event())
             yield stores[0].connection
