@@ -130,5 +130,5 @@ def _event_row(
 
 
 def _array(names: Iterable[str]) -> str:
-    """Return names, which hold no quote, as COPY takes a text[]."""
-    return "{" + ",".join(f'"{name}"' for name in names) + "}"
+    """Return names, which hold no quote, as COPY takes a text[]: sorted, for a set has no order."""
+    return "{" + ",".join(f'"{name}"' for name in sorted(names)) + "}"

@@ -201,7 +201,7 @@ def push(warning_id: str, level: str, **changes: Any) -> Event:
         "severity": "blue",
         "level": level,
         "unit": f"unit-of-{level}",
-        "answer_by": AT + 30 * MINUTE,
+        "answer_by": changes.get("occurred_at", AT) + 30 * MINUTE,
         "proof": None,
     }
 
