@@ -36,7 +36,14 @@ from maplebridge.projections.store import connect, translated
 from maplebridge.schemas import load_catalogue, load_regions
 from maplebridge.settings import Profile, Settings
 
-_IDS = {"cases": "case_ref", "warnings": "warning_id", "community_hour_tallies": "community"}
+_IDS = {
+    "cases": "case_ref",
+    "warnings": "warning_id",
+    "warning_outcomes": "rule",
+    "community_hour_tallies": "community",
+}
+_OF_REGIONS = ("warning_outcomes",)
+"""Read models whose rows are of no one community."""
 
 
 class Reader:
@@ -108,7 +115,11 @@ class Reader:
             limit=limit,
         )
         parts = [rows[at : at + ROWS_MAX] for at in range(0, max(len(rows), 1), ROWS_MAX)]
-        self._audit.append([_covering(leaf, model, part, self._policies) for part in parts])
+        # what is counted over all of a region touches every community of it
+        touched = len(self._policies.regions.within(where)) if model in _OF_REGIONS else None
+        self._audit.append(
+            [_covering(leaf, model, part, self._policies, touched) for part in parts]
+        )
         return rows
 
     def search_audit(
@@ -233,7 +244,10 @@ class Reader:
             )
 
 
-def _covering(leaf: Leaf, model: str, rows: list[Row], policies: Policies) -> Leaf:
+def _covering(
+    leaf: Leaf, model: str, rows: list[Row], policies: Policies, touched: int | None
+) -> Leaf:
+    """touched: how many communities, if the rows themselves do not say."""
     grades = policies.grades[model]
     return replace(
         leaf,
@@ -241,7 +255,7 @@ def _covering(leaf: Leaf, model: str, rows: list[Row], policies: Policies) -> Le
             AuditedField(name, _grade(grades, name), "clear") for name in (rows[0] if rows else ())
         ),
         rows=len(rows),
-        communities=len({row["community"] for row in rows}),
+        communities=len({row["community"] for row in rows}) if touched is None else touched,
         cover=cover(
             [
                 *(str(row[_IDS[model]]) for row in rows),

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import psycopg
 
@@ -223,21 +224,27 @@ def run_react(settings: Settings, stop: threading.Event) -> None:
 
 async def _react(settings: Settings, stop: threading.Event) -> None:
     from maplebridge.processors import react
+    from maplebridge.processors.climbing import Climbing
     from maplebridge.processors.rule_files import load_rules
     from maplebridge.processors.windows_store import WindowStore
 
     codec = make_codec(settings, load_catalogue())
     rules = load_rules(catalogue=codec.catalogue)
     with translated(settings):
-        connection = await psycopg.AsyncConnection.connect(
-            settings.postgres_dsn(DATABASE),
-            password=settings.secret.get_secret_value(),
-            options="-c search_path=projections -c timezone=UTC",
-            autocommit=True,
-        )
-        async with connection:
-            store = WindowStore(connection, codec, rules)
-            await react.Reaction(settings, codec, rules, store).serve(stop)
+        # what time brings does not wait for what events bring, nor share its transactions
+        async with await _connect(settings) as windows, await _connect(settings) as climbs:
+            store = WindowStore(windows, codec, rules)
+            climbing = Climbing(climbs, codec, rules)
+            await react.Reaction(settings, codec, rules, store, climbing).serve(stop)
+
+
+async def _connect(settings: Settings) -> psycopg.AsyncConnection[Any]:
+    return await psycopg.AsyncConnection.connect(
+        settings.postgres_dsn(DATABASE),
+        password=settings.secret.get_secret_value(),
+        options="-c search_path=projections -c timezone=UTC",
+        autocommit=True,
+    )
 
 
 def run_audit(settings: Settings, stop: threading.Event) -> None:

@@ -153,7 +153,7 @@ def _look_at(contract: Contract) -> _Look:
     items = [path.partition("[].") for path in sealed if "[]." in path]
     return _Look(
         tuple(name for name in dict.fromkeys(kept) if name in contract.by_path),
-        "warning_id" if contract.department == "react" else "",
+        "warning_id" if "warning_id" in contract.by_path else "",
         tuple(path for path in sealed if "[]" not in path),
         tuple((array, name) for array, _, name in items),
         tuple(_rule(each.path, each.raises) for each in contract.fields if each.raises),

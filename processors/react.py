@@ -1,7 +1,8 @@
 """Reactions: a Faust worker on the accepted events.
 
 Faust moves, PostgreSQL remembers: the agent takes micro-batches and leaves the
-rest to one transaction, so a batch that comes twice changes nothing.
+rest to one transaction, so a batch that comes twice changes nothing. Beside it
+warnings climb as time passes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +19,7 @@ import faust
 from aiokafka.errors import KafkaError
 
 from maplebridge.errors import ContractRefused, EventInvalid, KafkaUnavailable
+from maplebridge.processors.climbing import Climbing
 from maplebridge.processors.rules import Cause, Place, Rule
 from maplebridge.processors.windows_store import Found, WindowStore
 from maplebridge.projections.standing import RETRACTION, Amendment, amendment_of
@@ -36,12 +39,18 @@ class Reaction:
     """The Faust application of the warning rules; nothing connects before `serve`."""
 
     def __init__(
-        self, settings: Settings, codec: Codec, rules: Mapping[str, Rule], store: WindowStore
+        self,
+        settings: Settings,
+        codec: Codec,
+        rules: Mapping[str, Rule],
+        store: WindowStore,
+        climbing: Climbing,
     ) -> None:
         self._settings = settings
         self._codec = codec
         self._rules = rules
         self._store = store
+        self._climbing = climbing
         self._failure: Exception | None = None
         self._app = faust.App(
             "react",
@@ -80,6 +89,7 @@ class Reaction:
                 log.info("react is ready")
                 while not stop.is_set() and self._failure is None:
                     await asyncio.sleep(STOP_POLL_S)
+                    await self._climbing.climb(time.time_ns() // 1000)
                     if self._app.crashed:
                         raise KafkaUnavailable(
                             self._settings.kafka_bootstrap, "the Faust worker crashed"

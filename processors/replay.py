@@ -98,7 +98,7 @@ def warnings(
                     earliest.setdefault(cause.number, cause)
             for window in rule.windows(earliest.values()):
                 key = (name, place, rule.warning_id(place, window))
-                found[key] = (window, rule.severity(window))
+                found[key] = (window, rule.severity(window.events))
     return found
 
 

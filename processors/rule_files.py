@@ -78,6 +78,7 @@ class _Entry(_Given):
     dwell: Duration | None = None
     quiet_hours: _Quiet | None = None
     responsible: _Responsible
+    acknowledge_within: Duration
 
 
 class _File(_Given):
@@ -212,6 +213,7 @@ def _rule(name: str, entry: _Entry, contract: Contract, codes: CodeLists) -> Rul
         dwell_us=_us(entry.dwell) if entry.dwell else 0,
         quiet=_quiet_hours(entry.quiet_hours) if entry.quiet_hours else None,
         responsible=entry.responsible.model_dump(),
+        acknowledge_within_us=_us(entry.acknowledge_within),
     )
 
 

@@ -40,7 +40,7 @@ class Window:
     first: str
     window_from: int
     window_to: int
-    orders: int
+    events: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,8 @@ class Rule:
 
     where: codes by the field that must have one of them. number, split_by: paths of fields.
     colours: the least count of each, the greatest first. dwell_us: how long a window must last.
-    responsible: code of the unit by level, community, town, county, city.
+    responsible: code of the unit by level, from the lowest on: community, town, county, city.
+    acknowledge_within_us: how long the unit of a level has to answer before the next is told.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Rule:
     dwell_us: int = 0
     quiet: QuietHours | None = None
     responsible: Mapping[str, str] = field(default_factory=dict)
+    acknowledge_within_us: int = 0
 
     def counted(self, event: Event) -> tuple[Place, Cause] | None:
         """Return where and what the rule counts of an event of its type, or None.
@@ -128,8 +130,15 @@ class Rule:
         """Return the UUIDv5 (RFC 9562) of rule, place and the window's first number."""
         return str(uuid5(NAMESPACE, "/".join((self.name, *place, window.first))))
 
-    def severity(self, window: Window) -> str:
-        return next(colour for least, colour in self.colours if window.orders >= least)
+    def severity(self, events: int) -> str:
+        """Return the colour of so many events."""
+        return next(colour for least, colour in self.colours if events >= least)
+
+    def level_above(self, level: str | None) -> str | None:
+        """Return the next level, None above the highest; the lowest is above None."""
+        levels = list(self.responsible)
+        above = levels if level is None else levels[levels.index(level) + 1 :]
+        return above[0] if above else None
 
 
 def _value(event: Event, path: str) -> Any:

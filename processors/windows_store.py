@@ -15,6 +15,7 @@ from uuid import UUID, uuid5
 
 import psycopg
 
+from maplebridge.processors.reaction_outbox import envelope, send
 from maplebridge.processors.rules import Cause, Place, Rule, Window
 from maplebridge.projections.standing import Amendment
 from maplebridge.schemas import Codec, Event
@@ -35,7 +36,7 @@ class _Held:
 
     window_from: int
     window_to: int
-    orders: int
+    events: int
 
 
 class WindowStore:
@@ -150,15 +151,17 @@ class WindowStore:
                 "warning_id": warning_id,
                 "window_from": held.window_from,
                 "window_to": held.window_to,
-                "orders": held.orders,
+                "events": held.events,
             },
         )
+        await self._connection.execute(SQL["await_answer"], {"warning_id": warning_id})
         revision = await self._revision()
-        severity = rule.severity(window)
+        severity = rule.severity(window.events)
         await self._send(self._event(rule, place, warning_id, held, severity, "raised", revision))
 
     async def _withdraw(self, rule: Rule, place: Place, warning_id: str, held: _Held) -> None:
         await self._connection.execute(SQL["drop"], {"warning_id": warning_id})
+        await self._connection.execute(SQL["await_none"], {"warning_id": warning_id})
         revision = await self._revision()
         await self._send(self._event(rule, place, warning_id, held, "blue", "withdrawn", revision))
 
@@ -167,14 +170,7 @@ class WindowStore:
         return row[0] if row else 0
 
     async def _send(self, event: Event) -> None:
-        await self._connection.execute(
-            SQL["send"],
-            {
-                "topic": self._contract.topic,
-                "key": event["meta"]["event_id"].encode(),
-                "value": self._codec.encode(self._contract, event),
-            },
-        )
+        await send(self._connection, self._codec, self._contract, event)
 
     async def _one(self, query: Any, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
         row: tuple[Any, ...] | None = await (
@@ -194,24 +190,13 @@ class WindowStore:
     ) -> Event:
         community, category = place
         return {
-            "meta": {
-                "event_id": str(uuid5(UUID(warning_id), str(revision))),
-                "event_type": self._contract.event_type,
-                "schema_version": self._contract.version,
-                "department": self._contract.department,
-                "community": community,
-                "grid": None,
-                "occurred_at": held.window_to,
-                "recorded_at": held.window_to,
-                "case_ref": None,
-                "transition": transition,
-                "corrects": None,
-                "purpose": "safety_response",
-                "legal_basis": "statutory_duty",
-                "retention": None,
-                "backfill": False,
-                "key_refs": {},
-            },
+            "meta": envelope(
+                self._contract,
+                event_id=str(uuid5(UUID(warning_id), str(revision))),
+                community=community,
+                occurred_at=held.window_to,
+                transition=transition,
+            ),
             "warning_id": warning_id,
             "rule": rule.name,
             "category": category,
@@ -219,7 +204,7 @@ class WindowStore:
             "window_from": held.window_from,
             "window_to": held.window_to,
             "revision": revision,
-            "orders": held.orders,
+            "events": held.events,
             "proof": None,
         }
 
@@ -234,4 +219,4 @@ def _where(rule: Rule, place: Place) -> dict[str, str]:
 
 
 def _held(window: Window) -> _Held:
-    return _Held(window.window_from, window.window_to, window.orders)
+    return _Held(window.window_from, window.window_to, window.events)

@@ -45,19 +45,19 @@ WHERE occurred_at BETWEEN 'epoch'::timestamptz + %(low)s * interval '1 microseco
 
 -- name: warnings
 SELECT warning_id::text, (extract(epoch FROM window_from) * 1000000)::bigint,
-       (extract(epoch FROM window_to) * 1000000)::bigint, orders
+       (extract(epoch FROM window_to) * 1000000)::bigint, events
 FROM window_warnings
 WHERE rule = %(rule)s AND community = %(community)s AND category = %(category)s
   AND window_from BETWEEN 'epoch'::timestamptz + %(low)s * interval '1 microsecond'
                       AND 'epoch'::timestamptz + %(high)s * interval '1 microsecond'
 
 -- name: keep
-INSERT INTO window_warnings (warning_id, rule, community, category, window_from, window_to, orders)
+INSERT INTO window_warnings (warning_id, rule, community, category, window_from, window_to, events)
 VALUES (%(warning_id)s, %(rule)s, %(community)s, %(category)s,
         'epoch'::timestamptz + %(window_from)s * interval '1 microsecond',
-        'epoch'::timestamptz + %(window_to)s * interval '1 microsecond', %(orders)s)
+        'epoch'::timestamptz + %(window_to)s * interval '1 microsecond', %(events)s)
 ON CONFLICT (warning_id) DO UPDATE SET
-    window_from = excluded.window_from, window_to = excluded.window_to, orders = excluded.orders
+    window_from = excluded.window_from, window_to = excluded.window_to, events = excluded.events
 
 -- name: drop
 DELETE FROM window_warnings WHERE warning_id = %(warning_id)s
@@ -65,5 +65,10 @@ DELETE FROM window_warnings WHERE warning_id = %(warning_id)s
 -- name: revision
 SELECT nextval('warning_revision')
 
--- name: send
-INSERT INTO outbox (topic, key, value) VALUES (%(topic)s, %(key)s, %(value)s)
+-- name: await_answer
+-- what was never pushed is due at once, whatever the time
+INSERT INTO window_climbs (warning_id, due_at, waiting) VALUES (%(warning_id)s, 'epoch', true)
+ON CONFLICT (warning_id) DO UPDATE SET waiting = true
+
+-- name: await_none
+UPDATE window_climbs SET waiting = false WHERE warning_id = %(warning_id)s

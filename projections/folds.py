@@ -18,6 +18,7 @@ from typing import Any
 from maplebridge.schemas import Contract, Event
 from maplebridge.schemas.case_rules import CaseRule, CaseRules
 from maplebridge.schemas.contracts import SERVICES, Transition
+from maplebridge.schemas.read_models import PUSH, RESPONSE, WARNING
 
 HOUR_US = 3_600_000_000
 
@@ -68,9 +69,31 @@ class Warning:
     severity: str
     window_from: int
     window_to: int
-    orders: int
+    events: int
     withdrawn: bool
     revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """That a warning was put before the unit of a level; once, for its id is that of both."""
+
+    warning_id: str
+    level: str
+    unit: str
+    pushed_at: int
+    answer_by: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a unit answered to a warning, by one event of its department."""
+
+    event_id: str
+    department: str
+    warning_id: str
+    transition: str
+    occurred_at: int
 
 
 @dataclass(slots=True)
@@ -80,14 +103,21 @@ class Change:
     tallies: dict[TallyKey, int] = field(default_factory=dict)
     parts: dict[tuple[str, str], CasePart] = field(default_factory=dict)
     warnings: dict[str, Warning] = field(default_factory=dict)
+    pushes: set[Push] = field(default_factory=set)
+    responses: set[Response] = field(default_factory=set)
 
 
 def fold(change: Change, contract: Contract, event: Event, rules: CaseRules) -> None:
     """Add one event to `change`; the event must not have been folded before."""
     meta = event["meta"]
-    if contract.department == "react":
+    if contract.event_type == WARNING:
         _fold_warning(change, event, meta)
         return
+    if contract.event_type == PUSH:
+        change.pushes.add(_push_of(event, meta))
+        return
+    if contract.event_type == RESPONSE:
+        change.responses.add(_response_of(event, meta))
     occurred_at: int = meta["occurred_at"]
     unit = event[contract.handler] if contract.handler else None
     key = (
@@ -186,10 +216,30 @@ def _fold_warning(change: Change, event: Event, meta: dict[str, Any]) -> None:
         severity=event["severity"],
         window_from=event["window_from"],
         window_to=event["window_to"],
-        orders=event["orders"],
+        events=event["events"],
         withdrawn=meta["transition"] == "withdrawn",
         revision=event["revision"],
     )
     known = change.warnings.get(told.warning_id)
     if known is None or known.revision < told.revision:
         change.warnings[told.warning_id] = told
+
+
+def _push_of(event: Event, meta: dict[str, Any]) -> Push:
+    return Push(
+        warning_id=event["warning_id"],
+        level=event["level"],
+        unit=event["unit"],
+        pushed_at=meta["occurred_at"],
+        answer_by=event["answer_by"],
+    )
+
+
+def _response_of(event: Event, meta: dict[str, Any]) -> Response:
+    return Response(
+        event_id=meta["event_id"],
+        department=meta["department"],
+        warning_id=event["warning_id"],
+        transition=meta["transition"],
+        occurred_at=meta["occurred_at"],
+    )

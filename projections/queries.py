@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -15,6 +15,12 @@ from maplebridge.errors import InputError
 from maplebridge.projections.cases import Part, Timeliness, standing_of
 from maplebridge.projections.folds import is_of_cases
 from maplebridge.projections.standing import Entry, Identity, misplaced
+from maplebridge.projections.warnings import (
+    Answer,
+    Pushed,
+    false_alarm_rate,
+    warning_standing,
+)
 from maplebridge.schemas import Catalogue, load_code_lists
 from maplebridge.schemas.case_rules import load_case_rules
 from maplebridge.sql import load_queries
@@ -24,6 +30,7 @@ READ_MODELS = {
     "cases": "cases",
     "community_hour_tallies": "tallies",
     "warnings": "warnings",
+    "warning_outcomes": "warning_outcomes",
 }
 """Read model -> the statement that reads it."""
 
@@ -70,6 +77,8 @@ def read_model(
         "limit": limit if due is None else None,
     }
     rows = _rows(connection, READ_MODELS[name], wanted)
+    if name in _TOLD_OF:
+        return [_TOLD_OF[name](row) for row in rows]
     if name != "cases":
         return rows
     if case_ref is not None and not rows:
@@ -90,8 +99,28 @@ def _judged(row: Row, as_of: datetime) -> Row:
     parts = [Part(**each) for each in row.pop("judged")]
     told = asdict(standing_of(parts, load_case_rules(), _limits(), as_of=_micros(as_of)))
     if told["due_at"] is not None:
-        told["due_at"] = _BEGINNING + timedelta(microseconds=told["due_at"])
+        told["due_at"] = _moment(told["due_at"])
     return row | told
+
+
+def _looped(row: Row) -> Row:
+    """Return a warning with how it stands in its loop in the place of what that is judged by."""
+    pushes = [Pushed(**each) for each in row.pop("pushes")]
+    answers = [Answer(**each) for each in row.pop("responses")]
+    told = asdict(warning_standing(pushes, answers, withdrawn=row["withdrawn"]))
+    for name in ("answer_by", "acknowledged_at", "verified_at", "resolved_at"):
+        if told[name] is not None:
+            told[name] = _moment(told[name])
+    return row | told
+
+
+def _rated(row: Row) -> Row:
+    rate = false_alarm_rate(verified=row["verified"], false_alarms=row["false_alarms"])
+    return row | {"false_alarm_rate": rate}
+
+
+_TOLD_OF: Mapping[str, Callable[[Row], Row]] = {"warnings": _looped, "warning_outcomes": _rated}
+"""What a row of a read model says beside its columns."""
 
 
 @cache
@@ -149,6 +178,10 @@ def _told(row: Row, flags: Mapping[Identity, str | None]) -> Row:
         before = flags[identity]
         flag = f"cannot follow {before}" if before else "cannot come first"
     return {**{name: row[name] for name in shown}, "standing": standing, "by": by, "flag": flag}
+
+
+def _moment(at: int) -> datetime:
+    return _BEGINNING + timedelta(microseconds=at)
 
 
 def _micros(at: datetime) -> int:

@@ -59,14 +59,39 @@ ORDER BY community, event_type, category, transition, unit
 LIMIT %(limit)s
 
 -- name: warnings
-SELECT warning_id, rule, community, category, severity, window_from, window_to, orders, withdrawn
-FROM warnings
+SELECT warning_id, rule, community, category, severity, window_from, window_to, events, withdrawn,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object(
+           'level', level, 'unit', unit,
+           'pushed_at', (extract(epoch FROM pushed_at) * 1000000)::bigint,
+           'answer_by', (extract(epoch FROM answer_by) * 1000000)::bigint)), '[]')
+        FROM warning_pushes p WHERE p.warning_id = w.warning_id) AS pushes,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object(
+           'transition', transition, 'event_id', event_id, 'department', department,
+           'occurred_at', (extract(epoch FROM occurred_at) * 1000000)::bigint)), '[]')
+        FROM warning_responses r WHERE r.warning_id = w.warning_id) AS responses
+FROM warnings w
 WHERE (community LIKE %(prefix)s || '%%' OR community = ANY(%(former)s::text[]))
 ORDER BY window_from DESC, warning_id
 LIMIT %(limit)s
 
+-- name: warning_outcomes
+SELECT rule, count(*)::int AS warnings, count(answered)::int AS answered,
+       count(*) FILTER (WHERE found = 'verified')::int AS verified,
+       count(*) FILTER (WHERE found = 'false_alarm')::int AS false_alarms
+FROM warnings w
+LEFT JOIN LATERAL (
+    SELECT true AS answered,
+           (array_agg(transition ORDER BY occurred_at DESC, event_id DESC, department DESC)
+            FILTER (WHERE transition IN ('verified', 'false_alarm')))[1] AS found
+    FROM warning_responses r WHERE r.warning_id = w.warning_id HAVING count(*) > 0
+) AS told ON true
+WHERE NOT withdrawn AND (community LIKE %(prefix)s || '%%' OR community = ANY(%(former)s::text[]))
+GROUP BY rule
+ORDER BY rule
+LIMIT %(limit)s
+
 -- name: totals
-SELECT (SELECT count(*) FROM events WHERE event_type <> 'reaction.warning') AS combined,
+SELECT (SELECT count(*) FROM events WHERE department <> 'react') AS combined,
        (SELECT count(*) FROM dead_letters) AS dead_lettered,
        (SELECT count(*) FROM warnings WHERE NOT withdrawn) AS warnings,
        (SELECT count(*) FROM outbox) AS waiting

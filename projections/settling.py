@@ -20,6 +20,7 @@ from maplebridge.projections.standing import Amendment, Entry, Identity, columns
 from maplebridge.schemas import Catalogue
 from maplebridge.schemas.case_rules import CaseRules
 from maplebridge.schemas.contracts import SERVICES
+from maplebridge.schemas.read_models import RESPONSE
 from maplebridge.schemas.recognised import Recognised
 from maplebridge.sql import load_queries
 
@@ -128,6 +129,9 @@ class Settling:
         singles: set[Identity] = set()
         if amendments:
             targets = {(each.target_id, each.department, each.event_type) for each in amendments}
+            answers = sorted(each for each in targets if each[2] == RESPONSE)
+            if answers:
+                self._connection.execute(SQL["drop_responses"], columns(answers))
             for event_id, department, event_type, case_ref in self._connection.execute(
                 SQL["amended"], columns(sorted(targets))
             ):

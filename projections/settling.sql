@@ -51,3 +51,9 @@ WHERE e.event_id = told.event_id AND e.department = told.department
 DELETE FROM case_parts p
 USING unnest(%(case_refs)s::text[], %(types)s::text[]) AS g (case_ref, event_type)
 WHERE p.case_ref = g.case_ref AND p.event_type = g.event_type
+
+-- name: drop_responses
+DELETE FROM warning_responses r
+USING unnest(%(ids)s::uuid[], %(departments)s::text[], %(event_types)s::text[])
+    AS void (event_id, department, event_type)
+WHERE r.event_id = void.event_id AND r.department = void.department

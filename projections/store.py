@@ -40,9 +40,19 @@ REBUILT = (
     "case_parts",
     "community_hour_tallies",
     "warnings",
+    "warning_pushes",
+    "warning_responses",
     "dead_letters",
 )
-HASHED = ("hash_events", "hash_amendments", "hash_case_parts", "hash_tallies", "hash_warnings")
+HASHED = (
+    "hash_events",
+    "hash_amendments",
+    "hash_case_parts",
+    "hash_tallies",
+    "hash_warnings",
+    "hash_pushes",
+    "hash_responses",
+)
 
 Place = tuple[str, int]
 """topic, partition"""

@@ -35,7 +35,7 @@ SELECT 1 FROM offsets WHERE consumer = %(consumer)s ORDER BY topic, partition FO
 COPY (SELECT event_id, event_type, department, community, case_ref, transition, category, state,
              unit, extract(epoch FROM occurred_at), counted, repeats,
              repeats_department, level, urgency, extract(epoch FROM due_at), backfill
-      FROM events WHERE event_type <> 'reaction.warning'
+      FROM events WHERE department <> 'react'
       ORDER BY event_id, department, event_type) TO STDOUT
 
 -- name: hash_amendments
@@ -55,5 +55,15 @@ COPY (SELECT community, extract(epoch FROM hour), event_type, transition, catego
 
 -- name: hash_warnings
 COPY (SELECT warning_id, rule, community, category, severity, extract(epoch FROM window_from),
-             extract(epoch FROM window_to), orders
+             extract(epoch FROM window_to), events
       FROM warnings WHERE NOT withdrawn ORDER BY warning_id) TO STDOUT
+
+-- name: hash_pushes
+COPY (SELECT p.warning_id, p.level, p.unit, extract(epoch FROM p.pushed_at),
+             extract(epoch FROM p.answer_by)
+      FROM warning_pushes p JOIN warnings w USING (warning_id) WHERE NOT w.withdrawn
+      ORDER BY p.warning_id, p.level) TO STDOUT
+
+-- name: hash_responses
+COPY (SELECT event_id, department, warning_id, transition, extract(epoch FROM occurred_at)
+      FROM warning_responses ORDER BY event_id, department) TO STDOUT

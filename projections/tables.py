@@ -92,8 +92,18 @@ class Tables:
                 cursor.execute(SQL["drop_empty_tallies"])
 
     def add_warnings(self, change: Change) -> None:
-        for warning in sorted(change.warnings.values(), key=lambda each: each.warning_id):
-            self._connection.execute(SQL["add_warning"], asdict(warning))
+        """Add warnings, their pushes and the answers to them, each in the order of their keys."""
+        warnings = sorted(change.warnings.values(), key=lambda each: each.warning_id)
+        pushes = sorted(change.pushes, key=lambda each: (each.warning_id, each.level))
+        answers = sorted(change.responses, key=lambda each: (each.event_id, each.department))
+        with self._connection.cursor() as cursor:
+            for statement, rows in (
+                ("add_warning", warnings),
+                ("add_push", pushes),
+                ("add_response", answers),
+            ):
+                if rows:
+                    cursor.executemany(SQL[statement], [asdict(row) for row in rows])
 
 
 def _event_row(
@@ -120,5 +130,5 @@ def _event_row(
 
 
 def _array(names: Iterable[str]) -> str:
-    """Return names, which hold no quote, as COPY takes a text[]."""
-    return "{" + ",".join(f'"{name}"' for name in names) + "}"
+    """Return names, which hold no quote, as COPY takes a text[]: sorted, for a set has no order."""
+    return "{" + ",".join(f'"{name}"' for name in sorted(names)) + "}"

@@ -113,14 +113,26 @@ SELECT case_ref, event_type FROM added WHERE doubled
 
 -- name: add_warning
 INSERT INTO warnings AS w
-       (warning_id, rule, community, category, severity, window_from, window_to, orders,
+       (warning_id, rule, community, category, severity, window_from, window_to, events,
         withdrawn, revision)
 VALUES (%(warning_id)s, %(rule)s, %(community)s, %(category)s, %(severity)s,
         'epoch'::timestamptz + %(window_from)s * interval '1 microsecond',
         'epoch'::timestamptz + %(window_to)s * interval '1 microsecond',
-        %(orders)s, %(withdrawn)s, %(revision)s)
+        %(events)s, %(withdrawn)s, %(revision)s)
 ON CONFLICT (warning_id) DO UPDATE SET
     severity = excluded.severity, window_from = excluded.window_from,
-    window_to = excluded.window_to, orders = excluded.orders, withdrawn = excluded.withdrawn,
+    window_to = excluded.window_to, events = excluded.events, withdrawn = excluded.withdrawn,
     revision = excluded.revision
 WHERE w.revision < excluded.revision
+
+-- name: add_push
+INSERT INTO warning_pushes (warning_id, level, unit, pushed_at, answer_by)
+VALUES (%(warning_id)s, %(level)s, %(unit)s,
+        'epoch'::timestamptz + %(pushed_at)s * interval '1 microsecond',
+        'epoch'::timestamptz + %(answer_by)s * interval '1 microsecond')
+ON CONFLICT DO NOTHING
+
+-- name: add_response
+INSERT INTO warning_responses (event_id, department, warning_id, transition, occurred_at)
+VALUES (%(event_id)s, %(department)s, %(warning_id)s, %(transition)s,
+        'epoch'::timestamptz + %(occurred_at)s * interval '1 microsecond')

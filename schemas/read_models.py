@@ -23,8 +23,10 @@ from maplebridge.errors import InputError
 from maplebridge.schemas.catalogue import Catalogue
 from maplebridge.schemas.contracts import GRADES, SERVICES, Contract
 
-Kind = Literal["cases", "retractions", "warnings"]
+Kind = Literal["cases", "responses", "retractions", "warnings", "pushes"]
 """How a contract's events are folded."""
+WARNING, PUSH, RESPONSE = "reaction.warning", "reaction.push", "warning.response"
+_OF_WARNINGS: Mapping[str, Kind] = {WARNING: "warnings", PUSH: "pushes", RESPONSE: "responses"}
 Role = Literal["of", "by", "rows"]
 """What an input does: the value is made of it, it decides the value, or which rows there are."""
 
@@ -68,6 +70,8 @@ class Table(_Declared):
     def fold(self, contract: Contract) -> Fold:
         """Return what the contract's events do to the table."""
         kind = kind_of(contract)
+        if kind == "responses" and kind not in self.folds:
+            kind = "cases"
         return self.folds.get(kind, _NO_FOLD) if kind else _NO_FOLD
 
     @property
@@ -150,9 +154,14 @@ class ReadModels(_Declared):
             for role, through, named in self._reached(contract, model, path)
             if (name := _resolved(contract, named)) is not None
         ]
-        for each in found.copy():
+        reached = {(each.event_type, each.path, each.role) for each in found}
+        # what is found is followed, too: a push to the warning, the warning to its causes
+        for each in found:
             for cause in self.causes(catalogue, each.event_type, each.path):
-                found.append(replace(cause, role=max(each.role, cause.role, key=ROLES.index)))
+                new = replace(cause, role=max(each.role, cause.role, key=ROLES.index))
+                if (new.event_type, new.path, new.role) not in reached:
+                    reached.add((new.event_type, new.path, new.role))
+                    found.append(new)
         return _each_once(found)
 
     def causes(self, catalogue: Catalogue, event_type: str, path: str) -> tuple[Input, ...]:
@@ -270,12 +279,14 @@ def _table(column: str) -> str:
 
 def kind_of(contract: Contract) -> Kind | None:
     """Return how the events of a contract are folded; None if combine does not read them."""
+    if contract.event_type in _OF_WARNINGS:
+        return _OF_WARNINGS[contract.event_type]
     if contract.department not in SERVICES:
         return "cases"
     if not contract.is_of_service:
         # the bus's own, and published by departments
         return "retractions"
-    return "warnings" if contract.department == "react" else None
+    return None
 
 
 def _resolved(contract: Contract, named: str) -> str | None:

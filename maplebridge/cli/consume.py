@@ -22,7 +22,13 @@ from maplebridge.reading import Reader
 from maplebridge.schemas import load_catalogue
 from maplebridge.wiring import grants_now, make_policies
 
-ONLY_IN_JSON = ("history", "opened_at", "department", "warning_id", "rule")
+ONLY_IN_JSON = {
+    "cases": ("history", "opened_at", "department"),
+    "warnings": (
+        "warning_id", "rule", "window_to", "withdrawn", "acknowledged_at", "verified_at",
+        "resolved_at",
+    ),
+}  # fmt: skip
 HISTORY = (
     "occurred_at",
     "department",
@@ -98,7 +104,9 @@ def watch(
 
 
 def query(
-    model: Annotated[str, typer.Argument(help="cases, community_hour_tallies or warnings.")],
+    model: Annotated[
+        str, typer.Argument(help="cases, community_hour_tallies, warnings or warning_outcomes.")
+    ],
     app: App,
     purpose: Purpose,
     region: Annotated[
@@ -157,8 +165,10 @@ def query(
 
 def _shown(model: str, row: Row, names: Mapping[str, str]) -> Row:
     """Return the columns of a row that a person wants; --json has them all."""
-    kept = {name: value for name, value in row.items() if name not in ONLY_IN_JSON}
-    kept["community"] = f"{row['community']} {names.get(row['community'], '')}".strip()
+    only = ONLY_IN_JSON.get(model, ())
+    kept = {name: value for name, value in row.items() if name not in only}
+    if "community" in row:
+        kept["community"] = f"{row['community']} {names.get(row['community'], '')}".strip()
     if model == "cases":
         kept["parts"] = "\n".join(
             f"{part}: {text_of(each['state']) or each['transition']}"

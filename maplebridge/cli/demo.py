@@ -85,10 +85,10 @@ def _show(told: Told, doc: Any) -> None:
     )  # fmt: skip
     print_table(
         "\nWarnings about places",
-        ("community", "category", "severity", "from", "to", "orders"),
+        ("community", "category", "severity", "from", "to", "events"),
         [
             (w["community"], w["category"], w["severity"], w["window_from"], w["window_to"],
-             w["orders"])
+             w["events"])
             for w in told.warnings
         ],
     )  # fmt: skip

@@ -119,12 +119,13 @@ def _tell(title: str, rules: Sequence[Rule], as_json: bool) -> None:
                     "dwell_minutes": rule.dwell_us // MINUTE_US,
                     "severity": {colour: least for least, colour in reversed(rule.colours)},
                     "responsible": dict(rule.responsible),
+                    "acknowledge_within_minutes": rule.acknowledge_within_us // MINUTE_US,
                 }
             )
         return
     print_table(
         title,
-        ("rule", "counts", "from", "within", "colours", "responsible"),
+        ("rule", "counts", "from", "within", "colours", "responsible", "climbs after"),
         [
             (
                 rule.name,
@@ -133,6 +134,7 @@ def _tell(title: str, rules: Sequence[Rule], as_json: bool) -> None:
                 f"{rule.window_us // MINUTE_US} min",
                 ", ".join(f"{colour} {least}" for least, colour in reversed(rule.colours)),
                 ", ".join(rule.responsible.values()),
+                f"{rule.acknowledge_within_us // MINUTE_US} min",
             )
             for rule in rules
         ],
@@ -148,7 +150,7 @@ def _time(at: int) -> datetime:
 
 
 def _said(side: tuple[Window, str] | None) -> str:
-    return "" if side is None else f"{side[1]}, {side[0].orders}"
+    return "" if side is None else f"{side[1]}, {side[0].events}"
 
 
 def _window(side: tuple[Window, str] | None) -> dict[str, Any] | None:
@@ -157,7 +159,7 @@ def _window(side: tuple[Window, str] | None) -> dict[str, Any] | None:
     window, severity = side
     return {
         "severity": severity,
-        "orders": window.orders,
+        "events": window.events,
         "window_from": _time(window.window_from),
         "window_to": _time(window.window_to),
     }

@@ -68,7 +68,7 @@ WHERE_AND_WHAT = {
     ("grid-worker", "case_handling"): (
         TOWN,
         ("grid.case", "grid.inspection", "responsibility.task", "hotline.order",
-         "event.retraction"),
+         "reaction.warning", "reaction.push", "warning.response", "event.retraction"),
     ),
     ("county-mediation", "dispute_resolution"): (
         COUNTY,
@@ -84,8 +84,8 @@ WHERE_AND_WHAT = {
     ),
     ("emergency-duty", "safety_response"): (
         COUNTY,
-        ("sensor.alert", "reaction.warning", "grid.inspection", "grid.case", "hotline.order",
-         "event.retraction"),
+        ("sensor.alert", "reaction.warning", "reaction.push", "warning.response",
+         "grid.inspection", "grid.case", "hotline.order", "event.retraction"),
     ),
 }  # fmt: skip
 """Where an app sees which event types, for those that do not see all."""
@@ -222,9 +222,13 @@ def test_the_read_models_are_each_for_those_they_were_agreed_with() -> None:
         ("city-dashboard", "service_improvement"): {"community_hour_tallies", "warnings"},
         ("data-officer", "audit"): {"audit"},
         ("hotline-clerk", "case_handling"): {"cases"},
-        ("grid-worker", "case_handling"): {"cases"},
+        ("grid-worker", "case_handling"): {"cases", "warnings"},
         ("county-mediation", "dispute_resolution"): {"cases"},
-        ("emergency-duty", "safety_response"): {"community_hour_tallies", "warnings"},
+        ("emergency-duty", "safety_response"): {
+            "community_hour_tallies",
+            "warnings",
+            "warning_outcomes",
+        },
         ("auditor", "audit"): {"audit"},
     }
     names = (*built_in().grades, "unheard-of")

@@ -43,9 +43,9 @@ def gas(community: str, minute: int, **changes: Any) -> Event:
 def warnings_of(
     connection: psycopg.Connection[Any], communities_: Iterable[str]
 ) -> list[tuple[str, int, bool]]:
-    """Return (community, orders, withdrawn) of the projection."""
+    """Return (community, events, withdrawn) of the projection."""
     return connection.execute(
-        "SELECT community, orders, withdrawn FROM warnings WHERE community = ANY(%s)"
+        "SELECT community, events, withdrawn FROM warnings WHERE community = ANY(%s)"
         " ORDER BY community, withdrawn",
         (list(communities_),),
     ).fetchall()
@@ -132,9 +132,9 @@ def test_orders_taken_back_or_corrected_leave_their_windows(
 def said(
     connection: psycopg.Connection[Any], community: str
 ) -> list[tuple[str, str, str, int, bool]]:
-    """Return (rule, category, severity, orders, withdrawn) of the projection."""
+    """Return (rule, category, severity, events, withdrawn) of the projection."""
     return connection.execute(
-        "SELECT rule, category, severity, orders, withdrawn FROM warnings WHERE community = %s"
+        "SELECT rule, category, severity, events, withdrawn FROM warnings WHERE community = %s"
         " ORDER BY rule, category, severity",
         (community,),
     ).fetchall()

@@ -45,6 +45,7 @@ rules:
     threshold: 3
     severity: {yellow: 3}
     responsible: {community: c1, town: t1, county: k1, city: s1}
+    acknowledge_within: PT20M
 """
 TOLD = [
     (ONE, "gas", "changed", ("orange", 3), ("yellow", 3)),
@@ -79,9 +80,9 @@ def connection(city: Profile) -> Iterator[psycopg.Connection[Any]]:
 
 
 def in_force(connection: psycopg.Connection[Any]) -> dict[str, tuple[str, str, int]]:
-    """Return (rule, severity, orders) by id, of the warnings of both places that hold."""
+    """Return (rule, severity, events) by id, of the warnings of both places that hold."""
     rows = connection.execute(
-        "SELECT warning_id::text, rule, severity, orders FROM warnings"
+        "SELECT warning_id::text, rule, severity, events FROM warnings"
         " WHERE community = ANY(%s) AND NOT withdrawn",
         ([ONE, OTHER],),
     ).fetchall()
@@ -108,7 +109,7 @@ def past(kafka: Kafka, connection: psycopg.Connection[Any]) -> None:
 
 def told_of(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     def side(of: dict[str, Any] | None) -> tuple[str, int] | None:
-        return None if of is None else (of["severity"], of["orders"])
+        return None if of is None else (of["severity"], of["events"])
 
     return [
         (
@@ -132,7 +133,7 @@ def test_the_rules_in_force_come_to_what_was_raised(
     told = [each for each in command("replay", str(built_in)) if each["community"] in (ONE, OTHER)]
     assert {each["verdict"] for each in told} == {"same"}
     assert {
-        each["warning_id"]: (each["rule"], each["changed"]["severity"], each["changed"]["orders"])
+        each["warning_id"]: (each["rule"], each["changed"]["severity"], each["changed"]["events"])
         for each in told
     } == in_force(connection)
 

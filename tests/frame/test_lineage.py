@@ -15,7 +15,7 @@ from maplebridge.processors.rules import Cause, Place, Rule
 from maplebridge.projections.standing import RETRACTION, amendment_of
 from maplebridge.schemas import Contract, Event, load_catalogue, load_code_lists
 from maplebridge.schemas.formats import FORMATS
-from maplebridge.schemas.read_models import load_read_models
+from maplebridge.schemas.read_models import WARNING, load_read_models
 
 DECLARED = load_read_models()
 RULES = load_rules()
@@ -53,7 +53,11 @@ def made(contract: Contract, seen: set[str], transition: str = "", **changes: An
 
 
 def test_every_rule_is_declared_as_it_is_told_and_no_other() -> None:
-    declared = {name: (each.doc, set(each.causes)) for name, each in DECLARED.reactions.items()}
+    declared = {
+        name: (each.doc, set(each.causes))
+        for name, each in DECLARED.reactions.items()
+        if each.makes == WARNING
+    }
     assert declared == {
         name: (rule.doc, {rule.event_type, RETRACTION}) for name, rule in RULES.items()
     }
@@ -91,11 +95,11 @@ def warnings(rule: Rule, events: list[Event]) -> list[Warning_]:
             "warning_id": rule.warning_id(place, window),
             "meta.community": place[0],
             "category": place[1],
-            "severity": rule.severity(window),
+            "severity": rule.severity(window.events),
             "window_from": window.window_from,
             "window_to": window.window_to,
             "meta.occurred_at": window.window_to,
-            "orders": window.orders,
+            "events": window.events,
         }
         for place in sorted(found)
         for window in rule.windows(found[place])

@@ -187,7 +187,34 @@ def warning(warning_id: str, revision: int, **changes: Any) -> Event:
         "window_from": AT,
         "window_to": AT + revision * MINUTE,
         "revision": revision,
-        "orders": 3,
+        "events": 3,
+        "proof": None,
+    }
+
+
+def push(warning_id: str, level: str, **changes: Any) -> Event:
+    return {
+        "meta": meta("reaction.push", "react", "pushed", **changes),
+        "warning_id": warning_id,
+        "rule": "urgent-orders",
+        "category": "gas",
+        "severity": "blue",
+        "level": level,
+        "unit": f"unit-of-{level}",
+        "answer_by": changes.get("occurred_at", AT) + 30 * MINUTE,
+        "proof": None,
+    }
+
+
+def response(warning_id: str, transition: str, **changes: Any) -> Event:
+    """Return what a unit answers to a warning; `changes` are those of its envelope."""
+    return {
+        "meta": meta(
+            "warning.response", "emergency", transition, purpose="safety_response", **changes
+        ),
+        "warning_id": warning_id,
+        "level": "community",
+        "unit": "grid-team",
         "proof": None,
     }
 

@@ -31,7 +31,7 @@ def said(
     rule = replace(RULE, threshold=threshold)
     found = warnings({RULE.name: rule}, {RULE.name: {PLACE: causes}}, amendments)
     return {
-        ((window.window_from - AT) // MINUTE, window.orders): colour
+        ((window.window_from - AT) // MINUTE, window.events): colour
         for window, colour in found.values()
     }
 

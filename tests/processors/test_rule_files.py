@@ -27,6 +27,7 @@ rules:
     dwell: PT5M
     quiet_hours: {from: "22:00", to: "06:30", timezone: Asia/Shanghai}
     responsible: {community: c1, town: t1, county: k1, city: s1}
+    acknowledge_within: PT20M
 """
 
 
@@ -48,6 +49,7 @@ def test_a_file_gives_its_rules(tmp_path: Path) -> None:
     assert rule.quiet is not None
     assert str(rule.quiet.zone) == "Asia/Shanghai"
     assert rule.responsible == {"community": "c1", "town": "t1", "county": "k1", "city": "s1"}
+    assert rule.acknowledge_within_us == 1_200_000_000
 
 
 def test_urgent_stands_for_the_urgent_codes_of_the_list(tmp_path: Path) -> None:
@@ -82,6 +84,7 @@ def test_urgent_stands_for_the_urgent_codes_of_the_list(tmp_path: Path) -> None:
         ("blue: 4, red: 9", "pink: 4", "rules.noise-at-day.severity."),
         ("22:00", "24:00", "rules.noise-at-day.quiet_hours.from: "),
         ("Asia/Shanghai", "Asia/Nowhere", "rules.noise-at-day.quiet_hours.timezone: "),
+        ("PT20M", "PT0M", "rules.noise-at-day.acknowledge_within: "),
         (", city: s1", "", "rules.noise-at-day.responsible.city: "),
         ("city: s1", "city: '市 应急'", "rules.noise-at-day.responsible.city: "),
         ("noise-at-day:", "Noise At Day:", "rules.Noise At Day."),

@@ -50,7 +50,7 @@ def test_an_order_is_in_a_window_exactly_if_three_in_a_row_lie_close(orders: lis
         if run[-1].occurred_at - run[0].occurred_at <= RULE.window_us
         for order in run
     }
-    assert sum(window.orders for window in found) == len(close)
+    assert sum(window.events for window in found) == len(close)
     assert {window.first for window in found} <= {order.number for order in close}
     assert all(
         any(w.window_from <= each.occurred_at <= w.window_to for w in found) for each in close
@@ -89,8 +89,8 @@ def test_two_orders_are_no_window() -> None:
 
 
 def test_runs_that_share_an_order_are_one_window_and_others_are_two() -> None:
-    assert [each.orders for each in windows(made(0, 15, 30, 45, 60))] == [5]
-    assert [each.orders for each in windows(made(0, 1, 2, 40, 41, 42))] == [3, 3]
+    assert [each.events for each in windows(made(0, 15, 30, 45, 60))] == [5]
+    assert [each.events for each in windows(made(0, 1, 2, 40, 41, 42))] == [3, 3]
 
 
 def test_an_id_names_rule_place_and_first_order() -> None:
@@ -103,7 +103,7 @@ def test_an_id_names_rule_place_and_first_order() -> None:
 
 
 def test_more_orders_are_more_severe() -> None:
-    found = [RULE.severity(windows(made(*range(count)))[0]) for count in (3, 5, 8, 12)]
+    found = [RULE.severity(windows(made(*range(count)))[0].events) for count in (3, 5, 8, 12)]
     assert found == ["blue", "yellow", "orange", "red"]
 
 
@@ -132,7 +132,7 @@ def test_windows_of_any_rule_depend_on_the_set_alone(causes: list[Cause], random
 def test_a_window_shorter_than_the_dwell_is_none() -> None:
     lasting = replace(RULE, dwell_us=10 * MINUTE)
     assert lasting.windows(made(0, 1, 9)) == []
-    assert [each.orders for each in lasting.windows(made(0, 1, 9, 10))] == [4]
+    assert [each.events for each in lasting.windows(made(0, 1, 9, 10))] == [4]
 
 
 @pytest.mark.parametrize(
@@ -193,5 +193,5 @@ def test_what_is_about_one_thing_has_one_number() -> None:
 def test_the_least_window_of_a_rule_has_its_least_colour(rule: Rule) -> None:
     least = Window("n", AT, AT, rule.threshold)
     colours = [colour for _, colour in rule.colours]
-    assert rule.severity(least) == colours[-1]
-    assert rule.severity(replace(least, orders=99)) == colours[0]
+    assert rule.severity(least.events) == colours[-1]
+    assert rule.severity(99) == colours[0]

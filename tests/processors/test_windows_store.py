@@ -75,7 +75,7 @@ def standing(lane: Lane) -> set[tuple[str, int, int, int]]:
     contract = catalogue().get("reaction.warning")
     change = fold_all(((contract, event) for event in told(lane)), load_case_rules())
     return {
-        (each.warning_id, each.window_from, each.window_to, each.orders)
+        (each.warning_id, each.window_from, each.window_to, each.events)
         for each in change.warnings.values()
         if not each.withdrawn
     }
@@ -83,7 +83,7 @@ def standing(lane: Lane) -> set[tuple[str, int, int, int]]:
 
 def expected(orders: Sequence[Cause]) -> set[tuple[str, int, int, int]]:
     return {
-        (RULE.warning_id(PLACE, each), each.window_from, each.window_to, each.orders)
+        (RULE.warning_id(PLACE, each), each.window_from, each.window_to, each.events)
         for each in RULE.windows(orders)
     }
 

@@ -55,6 +55,9 @@ CONTENT: dict[str, dict[str, Any]] = {
         "device_id": "D-7", "kind": "gas", "value": 12.5, "unit": "percent_lel", "threshold": 10.0,
         "severity": "red", "state": "raised", "site_code": "3-2-402", "dwelling": True,
     },
+    "warning.response": {
+        "warning_id": "b7e151c9-5f0e-5b6c-9a0e-6d61706c6501", "level": "town", "unit": "U3",
+    },
     "service.item": {
         "item_code": "330681-0042", "channel": "volunteer", "assisted": True, "state": "offered",
         "pushed": True, "applicant_name": "虚构己", "id_no": "000000190001010002",

@@ -12,7 +12,9 @@ from maplebridge.schemas.case_rules import CaseRule, LevelByCode, load_case_rule
 from maplebridge.schemas.read_models import kind_of
 
 RULES = load_case_rules()
-CONTRACTS = {each.event_type: each for each in load_catalogue() if kind_of(each) == "cases"}
+CONTRACTS = {
+    each.event_type: each for each in load_catalogue() if kind_of(each) in ("cases", "responses")
+}
 
 
 def test_rules_are_of_event_types_that_make_up_cases() -> None:

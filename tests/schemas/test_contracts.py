@@ -21,7 +21,7 @@ from tests.schemas.made_contracts import INLINED, field, schema, text
 CATALOGUE = load_catalogue()
 
 
-def test_nine_departments_publish_and_a_reaction_warns() -> None:
+def test_nine_departments_publish_and_reactions_warn_and_push() -> None:
     assert {each.event_type: each.department for each in CATALOGUE.published} == {
         "hotline.order": "hotline",
         "hotline.evaluation": "hotline",
@@ -35,11 +35,12 @@ def test_nine_departments_publish_and_a_reaction_warns() -> None:
         "hall.proposal": "community",
         "org.activity": "community",
         "sensor.alert": "emergency",
+        "warning.response": "emergency",
         "service.item": "govsvc",
         "event.retraction": "control",
     }
-    warning = CATALOGUE.get("reaction.warning")
-    assert warning.topic == warning.core_topic == "mb.react.reaction.warning"
+    for reaction in map(CATALOGUE.get, ("reaction.warning", "reaction.push")):
+        assert reaction.topic == reaction.core_topic == f"mb.react.{reaction.event_type}"
 
 
 def test_control_events_are_known_but_not_consumed() -> None:
