@@ -31,12 +31,26 @@ from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.signed_note import COSIGNATURE
 from maplebridge.errors import AccessDenied, InputError
 from maplebridge.projections.cases import Timeliness
-from maplebridge.projections.queries import READ_MODELS, Row, read_model
+from maplebridge.projections.indicators import load_indicators
+from maplebridge.projections.queries import Row, read_model
+from maplebridge.projections.statistics import (
+    STATISTICS,
+    period_of,
+    places_in,
+    read_matters,
+    statistic_rows,
+)
 from maplebridge.projections.store import connect, translated
 from maplebridge.schemas import load_catalogue, load_regions
 from maplebridge.settings import Profile, Settings
 
-_IDS = {"cases": "case_ref", "warnings": "warning_id", "community_hour_tallies": "community"}
+_IDS = {
+    "cases": "case_ref",
+    "community_hour_tallies": "community",
+    "warnings": "warning_id",
+    **dict.fromkeys(STATISTICS, "community"),
+}
+"""Read model -> the field by which the audit log knows its rows again."""
 
 
 class Reader:
@@ -70,11 +84,14 @@ class Reader:
         until: datetime | None = None,
         as_of: datetime | None = None,
         due: Timeliness | None = None,
+        month: str | None = None,
+        level: str | None = None,
         limit: int | None = None,
     ) -> list[Row]:
         """Return rows of `model` in `region` (the app's own by default), all or the first `limit`.
 
-        as_of: the moment as of which cases are on time or not; now if not given.
+        as_of: the moment as of which cases are on time or not, and statistics are computed; now
+        if not given. month, level: of statistics, such as `2026-03` and `town`.
         What happened in its communities under an older code, before a split or a merger, is
         among them where the policies permit that code.
         The audit entries, one for every 500 rows, are on disk before a row is returned; a
@@ -84,9 +101,9 @@ class Reader:
         consumer = self._policies.consumers.known(app)
         if limit is not None and limit < 1:
             raise InputError("the limit is less than 1.", todo="Ask for 1 row or more.")
-        if model not in READ_MODELS:
+        if model not in _IDS:
             raise InputError(
-                f"there is no read model {model}.", todo=f"Read models: {', '.join(READ_MODELS)}."
+                f"there is no read model {model}.", todo=f"Read models: {', '.join(_IDS)}."
             )
         where = self._policies.regions.get(region or consumer.region).code
         leaf = self._permitted(app, purpose, model, where)
@@ -96,17 +113,22 @@ class Reader:
             for code in self._policies.regions.former(where)
             if self._policies.read_model(app, purpose, model, code).allowed
         ]
-        rows = self._read(
-            model,
-            where,
-            former=former,
-            as_of=as_of or datetime.now(UTC),
-            case_ref=case_ref,
-            since=since,
-            until=until,
-            due=due,
-            limit=limit,
-        )
+        now = as_of or datetime.now(UTC)
+        if model in STATISTICS:
+            rows = self._statistics(model, where, former, month=month, level=level, as_of=now)
+            rows = rows[:limit]
+        else:
+            rows = self._read(
+                model,
+                where,
+                former=former,
+                as_of=now,
+                case_ref=case_ref,
+                since=since,
+                until=until,
+                due=due,
+                limit=limit,
+            )
         parts = [rows[at : at + ROWS_MAX] for at in range(0, max(len(rows), 1), ROWS_MAX)]
         self._audit.append([_covering(leaf, model, part, self._policies) for part in parts])
         return rows
@@ -220,6 +242,30 @@ class Reader:
                 todo=self._policies.advice(plan.rule, app=app, ask=plan.ask),
             )
         return leaf
+
+    def _statistics(
+        self,
+        model: str,
+        region: str,
+        former: Collection[str],
+        *,
+        month: str | None,
+        level: str | None,
+        as_of: datetime,
+    ) -> list[Row]:
+        declared, regions = load_indicators(), self._policies.regions
+        span = period_of(declared, model, month=month, as_of=as_of)
+        own = "community" if model == "village_light" else regions.get(region).level
+        places = places_in(regions, region, level=level or own, former=former, at=span[1])
+        with translated(self._settings), connect(self._settings) as connection:
+            matters = read_matters(
+                connection,
+                declared,
+                prefix=regions.get(region).prefix,
+                former=former,
+                span=span,
+            )
+        return statistic_rows(declared, model, matters, places, span)
 
     def _read(self, model: str, region: str, **wanted: Any) -> list[Row]:
         prefix = self._policies.regions.get(region).prefix

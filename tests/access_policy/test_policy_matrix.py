@@ -219,7 +219,13 @@ def test_the_read_models_are_each_for_those_they_were_agreed_with() -> None:
     """T6: the read models."""
     agreed_models = {
         ("town-mediation", "dispute_resolution"): {"cases"},
-        ("city-dashboard", "service_improvement"): {"community_hour_tallies", "warnings"},
+        ("city-dashboard", "service_improvement"): {
+            "community_hour_tallies",
+            "warnings",
+            "indicators",
+            "maple_bridge_index",
+            "village_light",
+        },
         ("data-officer", "audit"): {"audit"},
         ("hotline-clerk", "case_handling"): {"cases"},
         ("grid-worker", "case_handling"): {"cases"},
