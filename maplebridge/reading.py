@@ -33,6 +33,8 @@ from maplebridge.errors import AccessDenied, InputError
 from maplebridge.projections.cases import Timeliness
 from maplebridge.projections.indicators import load_indicators
 from maplebridge.projections.queries import Row, read_model
+from maplebridge.projections.releases.ledger import ledger, released
+from maplebridge.projections.releases.tables import Content
 from maplebridge.projections.statistics import (
     STATISTICS,
     period_of,
@@ -51,6 +53,7 @@ _IDS = {
     **dict.fromkeys(STATISTICS, "community"),
 }
 """Read model -> the field by which the audit log knows its rows again."""
+RELEASED = "released_tables"
 
 
 class Reader:
@@ -132,6 +135,42 @@ class Reader:
         parts = [rows[at : at + ROWS_MAX] for at in range(0, max(len(rows), 1), ROWS_MAX)]
         self._audit.append([_covering(leaf, model, part, self._policies) for part in parts])
         return rows
+
+    def ledger(self, *, app: str, purpose: str, region: str = "") -> list[Row]:
+        """Return what was released of a region (the app's own by default), not the tables.
+
+        Asked and audited before. Raises AccessDenied with the rule, AuditUnavailable,
+        StoreUnavailable.
+        """
+        consumer = self._policies.consumers.known(app)
+        where = self._policies.regions.get(region or consumer.region).code
+        leaf = self._permitted(app, purpose, RELEASED, where)
+        with translated(self._settings), connect(self._settings) as connection:
+            rows = ledger(connection, where, limit=ROWS_MAX)
+        self._audit.append([replace(leaf, rows=len(rows), communities=min(len(rows), 1))])
+        return rows
+
+    def released(
+        self, table: str, period: str, *, app: str, purpose: str, region: str = ""
+    ) -> Content:
+        """Return a frozen table; asked and audited as the ledger.
+
+        Raises InputError if it was not released, IntegrityError if it is not what was frozen.
+        """
+        consumer = self._policies.consumers.known(app)
+        where = self._policies.regions.get(region or consumer.region).code
+        leaf = self._permitted(app, purpose, RELEASED, where)
+        with translated(self._settings), connect(self._settings) as connection:
+            content = released(connection, table, period, where)
+        if content is None:
+            raise InputError(
+                f"{table} of {period} was not released for {where}.",
+                todo="`maplebridge release list` tells what was.",
+            )
+        figures = tuple(AuditedField(each, 1, "clear") for each in content.measures)
+        told = replace(leaf, fields=figures, rows=1, cover=cover([content.release_id]))
+        self._audit.append([told])
+        return content
 
     def search_audit(
         self,

@@ -131,6 +131,12 @@ class Indicators(_Declared):
 
 
 @cache
+def codes_of(code_list: str) -> tuple[str, ...]:
+    """Return the codes of a list, in its order."""
+    return tuple(load_code_lists().get(code_list).codes)
+
+
+@cache
 def load_indicators() -> Indicators:
     """Raises InputError naming what is wrong in the file."""
     path = Path(str(files("maplebridge.projections").joinpath("indicators.yaml")))
@@ -159,9 +165,7 @@ def _faults(declared: Indicators, catalogue: Catalogue) -> Iterator[str]:
             yield f"{name} names {', '.join(sorted(unknown))}, no transition of {each.of}."
         tally = contract.by_path.get(contract.tally)
         codes = each.where.codes | (each.good or _ALWAYS).codes
-        if codes and (
-            tally is None or not codes <= set(load_code_lists().get(tally.code_list or "").codes)
-        ):
+        if codes and (tally is None or not codes <= set(codes_of(tally.code_list or ""))):
             yield f"{name} names codes that {each.of} is not counted by."
     for event_type, rule in declared.village_light.of.items():
         if (rule.begins | rule.done) - set(catalogue.get(event_type).transitions):

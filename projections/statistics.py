@@ -17,9 +17,9 @@ from psycopg.rows import class_row
 
 from maplebridge.errors import InputError
 from maplebridge.projections.entries import month_span
-from maplebridge.projections.indicators import Indicator, Indicators, VillageLight
+from maplebridge.projections.indicators import Indicator, Indicators, VillageLight, codes_of
 from maplebridge.projections.matters import Matter, Span, Step, matters_of
-from maplebridge.schemas import Regions, load_code_lists
+from maplebridge.schemas import Regions
 from maplebridge.sql import load_queries
 
 SQL = load_queries("maplebridge.projections", "statistics.sql")
@@ -120,7 +120,7 @@ def tally(
             told.numerator += 1
         covered.add((matter.community, began.category))
     if indicator.covers is not None:
-        codes = load_code_lists().get(indicator.covers).codes
+        codes = codes_of(indicator.covers)
         told.numerator = sum(code in codes for _, code in covered)
         told.denominator = len(codes) * communities
     return told

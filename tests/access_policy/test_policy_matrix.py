@@ -232,6 +232,8 @@ def test_the_read_models_are_each_for_those_they_were_agreed_with() -> None:
         ("county-mediation", "dispute_resolution"): {"cases"},
         ("emergency-duty", "safety_response"): {"community_hour_tallies", "warnings"},
         ("auditor", "audit"): {"audit"},
+        ("researcher", "statistics"): {"released_tables"},
+        ("open-data-publisher", "statistics"): {"released_tables"},
     }
     names = (*built_in().grades, "unheard-of")
     for app in APPS:
