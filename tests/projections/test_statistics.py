@@ -111,6 +111,8 @@ def test_mediation_success_is_agreed_of_agreed_and_failed() -> None:
     ]
     assert counted(steps, "mediated") == (9, 10)
     assert counted(steps, "mediated_near") == (6, 9)
+    levels = [counted(steps, f"agreed_in_{each}") for each in ("village", "town", "county")]
+    assert levels == [(6, 9), (0, 9), (3, 9)]
     assert told(steps)["mediated"]["counts"] == {
         "mediation.case agreed": 9, "mediation.case failed": 1,
     }  # fmt: skip
@@ -248,7 +250,8 @@ def test_every_dimension_and_every_part_of_it_is_there() -> None:
         "civilised_practice", "social_organisations",
     ]  # fmt: skip
     assert {n for n in DECLARED.indicators if DECLARED.dimension_of(n) is None} == {
-        "contacted", "resolved", "satisfied",
+        "contacted", "resolved", "satisfied", "agreed_in_village", "agreed_in_town",
+        "agreed_in_county",
     }  # fmt: skip
 
 
