@@ -246,3 +246,22 @@ def test_the_commands_create_list_and_export(command: Command, tmp_path: Path) -
     assert sheet.max_row == 1 + 3 * len(then)
     dataset = json.loads((tmp_path / "json-stat").read_text("utf-8"))
     assert dataset["dimension"]["region"]["category"]["label"][TOWN]
+
+
+def test_a_person_is_shown_tables(city: Profile) -> None:
+    def shown(*arguments: str) -> str:
+        app = make_app(arguments[0])
+        told = CliRunner().invoke(app, [*arguments, "--home", str(city.home)])
+        assert told.exit_code == 0, told.output
+        return told.output
+
+    dashboard = ("--as", "city-dashboard", "--purpose", "service_improvement", "--region", TOWN)
+    rates = shown("query", "indicators", "--month", MONTH, *dashboard)
+    assert "hotline.evaluation evaluated: 6" in rates
+    assert "social_organisations" in shown("query", "maple_bridge_index", *dashboard)
+    assert HERE in shown("query", "village_light", "--as-of", "2001-03-20", *dashboard)
+    assert f"orders.{MONTH}.{COUNTY}" in shown("release", "create", MONTH)
+    who = ("--as", "researcher", "--purpose", "statistics")
+    assert f"orders.{MONTH}.{COUNTY}" in shown("release", "list", *who)
+    exported = shown("release", "export", "orders", MONTH, *who)
+    assert exported.startswith("region,name,received")
