@@ -31,7 +31,17 @@ from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.signed_note import COSIGNATURE
 from maplebridge.errors import AccessDenied, InputError
 from maplebridge.projections.cases import Timeliness
-from maplebridge.projections.queries import READ_MODELS, Row, read_model
+from maplebridge.projections.indicators import load_indicators
+from maplebridge.projections.queries import Row, read_model
+from maplebridge.projections.releases.ledger import ledger, released
+from maplebridge.projections.releases.tables import Content
+from maplebridge.projections.statistics import (
+    STATISTICS,
+    period_of,
+    places_in,
+    read_matters,
+    statistic_rows,
+)
 from maplebridge.projections.store import connect, translated
 from maplebridge.schemas import load_catalogue, load_regions
 from maplebridge.settings import Profile, Settings
@@ -41,9 +51,12 @@ _IDS = {
     "warnings": "warning_id",
     "warning_outcomes": "rule",
     "community_hour_tallies": "community",
+    **dict.fromkeys(STATISTICS, "community"),
 }
-_OF_REGIONS = ("warning_outcomes",)
-"""Read models whose rows are of no one community."""
+"""Read model -> the field by which the audit log knows its rows again."""
+_OF_REGIONS = ("warning_outcomes", *STATISTICS)
+"""Read models whose rows are counted over all of a region."""
+RELEASED = "released_tables"
 
 
 class Reader:
@@ -77,11 +90,14 @@ class Reader:
         until: datetime | None = None,
         as_of: datetime | None = None,
         due: Timeliness | None = None,
+        month: str | None = None,
+        level: str | None = None,
         limit: int | None = None,
     ) -> list[Row]:
         """Return rows of `model` in `region` (the app's own by default), all or the first `limit`.
 
-        as_of: the moment as of which cases are on time or not; now if not given.
+        as_of: the moment as of which cases are on time or not, and statistics are computed; now
+        if not given. month, level: of statistics, such as `2026-03` and `town`.
         What happened in its communities under an older code, before a split or a merger, is
         among them where the policies permit that code.
         The audit entries, one for every 500 rows, are on disk before a row is returned; a
@@ -91,9 +107,9 @@ class Reader:
         consumer = self._policies.consumers.known(app)
         if limit is not None and limit < 1:
             raise InputError("the limit is less than 1.", todo="Ask for 1 row or more.")
-        if model not in READ_MODELS:
+        if model not in _IDS:
             raise InputError(
-                f"there is no read model {model}.", todo=f"Read models: {', '.join(READ_MODELS)}."
+                f"there is no read model {model}.", todo=f"Read models: {', '.join(_IDS)}."
             )
         where = self._policies.regions.get(region or consumer.region).code
         leaf = self._permitted(app, purpose, model, where)
@@ -103,17 +119,22 @@ class Reader:
             for code in self._policies.regions.former(where)
             if self._policies.read_model(app, purpose, model, code).allowed
         ]
-        rows = self._read(
-            model,
-            where,
-            former=former,
-            as_of=as_of or datetime.now(UTC),
-            case_ref=case_ref,
-            since=since,
-            until=until,
-            due=due,
-            limit=limit,
-        )
+        now = as_of or datetime.now(UTC)
+        if model in STATISTICS:
+            rows = self._statistics(model, where, former, month=month, level=level, as_of=now)
+            rows = rows[:limit]
+        else:
+            rows = self._read(
+                model,
+                where,
+                former=former,
+                as_of=now,
+                case_ref=case_ref,
+                since=since,
+                until=until,
+                due=due,
+                limit=limit,
+            )
         parts = [rows[at : at + ROWS_MAX] for at in range(0, max(len(rows), 1), ROWS_MAX)]
         # what is counted over all of a region touches every community of it
         touched = len(self._policies.regions.within(where)) if model in _OF_REGIONS else None
@@ -121,6 +142,42 @@ class Reader:
             [_covering(leaf, model, part, self._policies, touched) for part in parts]
         )
         return rows
+
+    def ledger(self, *, app: str, purpose: str, region: str = "") -> list[Row]:
+        """Return what was released of a region (the app's own by default), not the tables.
+
+        Asked and audited before. Raises AccessDenied with the rule, AuditUnavailable,
+        StoreUnavailable.
+        """
+        consumer = self._policies.consumers.known(app)
+        where = self._policies.regions.get(region or consumer.region).code
+        leaf = self._permitted(app, purpose, RELEASED, where)
+        with translated(self._settings), connect(self._settings) as connection:
+            rows = ledger(connection, where, limit=ROWS_MAX)
+        self._audit.append([replace(leaf, rows=len(rows), communities=min(len(rows), 1))])
+        return rows
+
+    def released(
+        self, table: str, period: str, *, app: str, purpose: str, region: str = ""
+    ) -> Content:
+        """Return a frozen table; asked and audited as the ledger.
+
+        Raises InputError if it was not released, IntegrityError if it is not what was frozen.
+        """
+        consumer = self._policies.consumers.known(app)
+        where = self._policies.regions.get(region or consumer.region).code
+        leaf = self._permitted(app, purpose, RELEASED, where)
+        with translated(self._settings), connect(self._settings) as connection:
+            content = released(connection, table, period, where)
+        if content is None:
+            raise InputError(
+                f"{table} of {period} was not released for {where}.",
+                todo="`maplebridge release list` tells what was.",
+            )
+        figures = tuple(AuditedField(each, 1, "clear") for each in content.measures)
+        told = replace(leaf, fields=figures, rows=1, cover=cover([content.release_id]))
+        self._audit.append([told])
+        return content
 
     def search_audit(
         self,
@@ -231,6 +288,30 @@ class Reader:
                 todo=self._policies.advice(plan.rule, app=app, ask=plan.ask),
             )
         return leaf
+
+    def _statistics(
+        self,
+        model: str,
+        region: str,
+        former: Collection[str],
+        *,
+        month: str | None,
+        level: str | None,
+        as_of: datetime,
+    ) -> list[Row]:
+        declared, regions = load_indicators(), self._policies.regions
+        span = period_of(declared, model, month=month, as_of=as_of)
+        own = "community" if model == "village_light" else regions.get(region).level
+        places = places_in(regions, region, level=level or own, former=former, at=span[1])
+        with translated(self._settings), connect(self._settings) as connection:
+            matters = read_matters(
+                connection,
+                declared,
+                prefix=regions.get(region).prefix,
+                former=former,
+                span=span,
+            )
+        return statistic_rows(declared, model, matters, places, span)
 
     def _read(self, model: str, region: str, **wanted: Any) -> list[Row]:
         prefix = self._policies.regions.get(region).prefix

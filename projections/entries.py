@@ -27,7 +27,7 @@ Span = tuple[datetime | None, datetime | None]
 EVER: Span = (None, None)
 
 
-def month(text: str) -> Span:
+def month_span(text: str) -> tuple[datetime, datetime]:
     """Return the span of a month such as `2026-03`, in UTC; raises InputError if it is none."""
     try:
         since = datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC)

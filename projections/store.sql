@@ -34,7 +34,8 @@ SELECT 1 FROM offsets WHERE consumer = %(consumer)s ORDER BY topic, partition FO
 -- name: hash_events
 COPY (SELECT event_id, event_type, department, community, case_ref, transition, category, state,
              unit, extract(epoch FROM occurred_at), counted, repeats,
-             repeats_department, level, urgency, extract(epoch FROM due_at), backfill
+             repeats_department, level, urgency, extract(epoch FROM due_at), backfill, contacted,
+             resolved, subjects
       FROM events WHERE department <> 'react'
       ORDER BY event_id, department, event_type) TO STDOUT
 

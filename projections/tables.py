@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -126,7 +126,15 @@ def _event_row(
         event.get("urgency"),
         event.get("due_at"),
         meta["backfill"],
+        event.get("contacted"),
+        event.get("resolved"),
+        _array(_subjects(meta["key_refs"])),
     )
+
+
+def _subjects(key_refs: Mapping[str, str]) -> set[str]:
+    """Return the persons' references: a text's key is the case's."""
+    return {key_ref for scope, key_ref in key_refs.items() if scope != "case"}
 
 
 def _array(names: Iterable[str]) -> str:

@@ -51,6 +51,7 @@ GROUPS = {
     "witness": "witness:commands",
     "projection": "projection:commands",
     "rules": "rules:commands",
+    "release": "release:commands",
     "deadletter": "deadletter:commands",
     "entries": "entries:commands",
     "bench": "bench:commands",

@@ -18,6 +18,7 @@ from maplebridge.errors import AccessDenied, InputError
 from maplebridge.processors.subscriber import Subscriber
 from maplebridge.projections.cases import Timeliness
 from maplebridge.projections.queries import Row
+from maplebridge.projections.statistics import STATISTICS
 from maplebridge.reading import Reader
 from maplebridge.schemas import load_catalogue
 from maplebridge.wiring import grants_now, make_policies
@@ -104,9 +105,7 @@ def watch(
 
 
 def query(
-    model: Annotated[
-        str, typer.Argument(help="cases, community_hour_tallies, warnings or warning_outcomes.")
-    ],
+    model: Annotated[str, typer.Argument(help="Such as cases, warnings or indicators.")],
     app: App,
     purpose: Purpose,
     region: Annotated[
@@ -117,19 +116,28 @@ def query(
     until: Annotated[datetime | None, typer.Option(help="Tallies before this hour; UTC.")] = None,
     as_of: Annotated[
         datetime | None,
-        typer.Option("--as-of", help="Cases as they stand at this moment; UTC, now if not given."),
+        typer.Option("--as-of", help="Cases or statistics of this moment; UTC, now if not given."),
     ] = None,
     due: Annotated[
         Literal["overdue", "soon"] | None,
         typer.Option("--due", help="Only cases that are overdue, or due soon."),
+    ] = None,
+    month: Annotated[
+        str, typer.Option("--month", help="The month of statistics, YYYY-MM, UTC; this one.")
+    ] = "",
+    level: Annotated[
+        Literal["county", "town", "community"] | None,
+        typer.Option("--level", help="Statistics of each such region in the region."),
     ] = None,
     limit: Limit = 20,
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
     """Read a read model as an app may; every reading is audited before it is shown."""
-    if model != "cases" and (due or as_of):
+    if (model not in ("cases", *STATISTICS) and as_of) or (model != "cases" and due):
         raise InputError(f"{model} has no deadlines.", todo="Ask for cases, or leave --due out.")
+    if model not in STATISTICS and (month or level):
+        raise InputError(f"{model} is no statistic.", todo=f"Statistics: {', '.join(STATISTICS)}.")
     profile = city.running_profile(home, needs=(city.POSTGRESQL,))
     policies = make_policies(profile.settings("query"))
     with Reader(profile.settings("query"), policies) as reader:
@@ -143,6 +151,8 @@ def query(
             until=until,
             as_of=as_of.replace(tzinfo=UTC) if as_of else None,
             due=_DUE[due] if due else None,
+            month=month or None,
+            level=level,
             limit=limit,
         )
     if as_json:
@@ -169,6 +179,8 @@ def _shown(model: str, row: Row, names: Mapping[str, str]) -> Row:
     kept = {name: value for name, value in row.items() if name not in only}
     if "community" in row:
         kept["community"] = f"{row['community']} {names.get(row['community'], '')}".strip()
+    if "counts" in row:
+        kept["counts"] = "\n".join(f"{name}: {count}" for name, count in row["counts"].items())
     if model == "cases":
         kept["parts"] = "\n".join(
             f"{part}: {text_of(each['state']) or each['transition']}"

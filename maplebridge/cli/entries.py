@@ -18,7 +18,7 @@ from maplebridge.projections.entries import (
     Row,
     entries_saved,
     misplaced_entries,
-    month,
+    month_span,
     repeated_entries,
 )
 from maplebridge.projections.store import connect, translated
@@ -47,7 +47,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List entries that repeat one recorded already, with that one's id."""
-    span = month(month_) if month_ else EVER
+    span = month_span(month_) if month_ else EVER
     _print(
         "Repeated entries",
         lambda connection: repeated_entries(
@@ -60,7 +60,7 @@ def list_(
 
 def saved(month_: Month = "", home: Home = HOME, as_json: Json = False) -> None:
     """Count entries that repeat another, by department and month: typed twice, counted once."""
-    span = month(month_) if month_ else EVER
+    span = month_span(month_) if month_ else EVER
     _print(
         "Entries saved",
         lambda connection: entries_saved(connection, span=span),
@@ -77,7 +77,7 @@ def misplaced(
     as_json: Json = False,
 ) -> None:
     """List entries that cannot follow the one before them in their case, and how many there are."""
-    span = month(month_) if month_ else EVER
+    span = month_span(month_) if month_ else EVER
     _print(
         "Misplaced entries",
         lambda connection: misplaced_entries(

@@ -143,7 +143,7 @@ def _expressions(node: Expression) -> Iterator[tuple[str, Expression]]:
             yield f"{_text(node)}: not so", operands["arg"]
             for change, part in _expressions(operands["arg"]):
                 yield f"not {change}", {operator: {"arg": part}}
-        case "in" | "has" | "contains":
+        case "in" | "has" | "contains" | "is":
             yield f"{_text(node)} always", TRUE
             yield f"{_text(node)} never", {"!": {"arg": node}}
         case _:
@@ -189,6 +189,8 @@ def _text(node: Any) -> str:
             return f"[{', '.join(map(_text, members))}]"
         case {"!": {"arg": denied}}:
             return f"not {_text(denied)}"
+        case {"is": {"left": left, "entity_type": kind}}:
+            return f"({_text(left)} is {kind})"
         case _:
             ((operator, operands),) = node.items()
             return f"({_text(operands['left'])} {operator} {_text(operands['right'])})"

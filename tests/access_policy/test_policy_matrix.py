@@ -219,7 +219,13 @@ def test_the_read_models_are_each_for_those_they_were_agreed_with() -> None:
     """T6: the read models."""
     agreed_models = {
         ("town-mediation", "dispute_resolution"): {"cases"},
-        ("city-dashboard", "service_improvement"): {"community_hour_tallies", "warnings"},
+        ("city-dashboard", "service_improvement"): {
+            "community_hour_tallies",
+            "warnings",
+            "indicators",
+            "maple_bridge_index",
+            "village_light",
+        },
         ("data-officer", "audit"): {"audit"},
         ("hotline-clerk", "case_handling"): {"cases"},
         ("grid-worker", "case_handling"): {"cases", "warnings"},
@@ -230,6 +236,8 @@ def test_the_read_models_are_each_for_those_they_were_agreed_with() -> None:
             "warning_outcomes",
         },
         ("auditor", "audit"): {"audit"},
+        ("researcher", "statistics"): {"released_tables"},
+        ("open-data-publisher", "statistics"): {"released_tables"},
     }
     names = (*built_in().grades, "unheard-of")
     for app in APPS:

@@ -16,7 +16,7 @@ from maplebridge.errors import InputError
 from maplebridge.projections.entries import (
     entries_saved,
     misplaced_entries,
-    month,
+    month_span,
     repeated_entries,
 )
 from maplebridge.projections.migrate import drop, migrate
@@ -79,18 +79,20 @@ def test_entries_saved_are_counted_by_department_and_month(
         ("grid", "2026-03", 1),
         ("hotline", "2026-03", 1),
     ]
-    assert [row["department"] for row in entries_saved(admin, span=month("2026-02"))] == ["hotline"]
+    assert [row["department"] for row in entries_saved(admin, span=month_span("2026-02"))] == [
+        "hotline"
+    ]
     (row,) = repeated_entries(admin, department="grid")
     assert (row["event_id"], row["repeats"]) == (event_id(5), event_id(4))
-    assert len(repeated_entries(admin, span=month("2026-03"))) == 2
+    assert len(repeated_entries(admin, span=month_span("2026-03"))) == 2
     assert "case_ref" not in row
 
 
 def test_a_month_is_half_open_and_written_one_way() -> None:
-    since, until = month("2026-12")
+    since, until = month_span("2026-12")
     assert (since, until) == (datetime(2026, 12, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
     with pytest.raises(InputError):
-        month("03/2026")
+        month_span("03/2026")
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,0 +1,1 @@
+"""Statistical releases: tables of a fixed list, protected and frozen."""
