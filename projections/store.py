@@ -42,7 +42,16 @@ REBUILT = (
     "warnings",
     "dead_letters",
 )
-HASHED = ("hash_events", "hash_amendments", "hash_case_parts", "hash_tallies", "hash_warnings")
+"""The tables that are made of the record, and of nothing else."""
+HASHED = {
+    "events": 3,
+    "amendments": 5,
+    "case_parts": 2,
+    "community_hour_tallies": 6,
+    "warnings": 1,
+}
+"""Table -> how many of the first columns of its statement are its key."""
+SWITCH_WAIT_MS = 1000
 
 Place = tuple[str, int]
 """topic, partition"""
@@ -277,14 +286,25 @@ def lock_offsets(connection: psycopg.Connection[Any], consumer: str) -> None:
     connection.execute(SQL["lock_offsets"], {"consumer": consumer})
 
 
-def replace_rows(connection: psycopg.Connection[Any], *, source: str) -> None:
-    """Replace the projections' rows by those of the same tables in the schema `source`."""
-    for table in REBUILT:
-        target = Identifier(table)
-        connection.execute(Statement("TRUNCATE {}").format(target))
-        connection.execute(
-            Statement("INSERT INTO {} SELECT * FROM {}").format(target, Identifier(source, table))
-        )
+def switch_tables(connection: psycopg.Connection[Any], *, source: str) -> bool:
+    """Put the tables of the schema `source` in the place of those of the same names.
+
+    In the caller's transaction: whoever reads waits until it ends, and sees the new ones then.
+    Returns False, with nothing changed, if somebody reads for longer than a second.
+    """
+    try:
+        with connection.transaction():
+            connection.execute(f"SET LOCAL lock_timeout = {SWITCH_WAIT_MS}")
+            (own,) = connection.execute("SELECT current_schema()").fetchone() or (None,)
+            for table in REBUILT:
+                old, new = Identifier(table), Identifier(source, table)
+                connection.execute(Statement("DROP TABLE {}").format(old))
+                connection.execute(
+                    Statement("ALTER TABLE {} SET SCHEMA {}").format(new, Identifier(str(own)))
+                )
+    except psycopg.errors.LockNotAvailable:
+        return False
+    return True
 
 
 def state_hash(connection: psycopg.Connection[Any]) -> str:
@@ -295,9 +315,9 @@ def state_hash(connection: psycopg.Connection[Any]) -> str:
     """
     digest = hashlib.sha256()
     with connection.cursor() as cursor:
-        for name in HASHED:
-            digest.update(name.encode())
-            with cursor.copy(SQL[name]) as copy:
+        for table in HASHED:
+            digest.update(table.encode())
+            with cursor.copy(SQL[f"hash_{table}"]) as copy:
                 for chunk in copy:
                     digest.update(chunk)
     return digest.hexdigest()
