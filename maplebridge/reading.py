@@ -71,10 +71,12 @@ class Reader:
         as_of: datetime | None = None,
         due: Timeliness | None = None,
         limit: int | None = None,
+        recorded_by: datetime | None = None,
     ) -> list[Row]:
         """Return rows of `model` in `region` (the app's own by default), all or the first `limit`.
 
-        as_of: the moment as of which cases are on time or not; now if not given.
+        recorded_by: as it was when this had been recorded and no more; now if not given.
+        as_of: the moment as of which cases are on time or not; as recorded_by if not given.
         What happened in its communities under an older code, before a split or a merger, is
         among them where the policies permit that code.
         The audit entries, one for every 500 rows, are on disk before a row is returned; a
@@ -100,7 +102,8 @@ class Reader:
             model,
             where,
             former=former,
-            as_of=as_of or datetime.now(UTC),
+            as_of=as_of or recorded_by or datetime.now(UTC),
+            recorded_by=recorded_by,
             case_ref=case_ref,
             since=since,
             until=until,

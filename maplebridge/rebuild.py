@@ -19,8 +19,8 @@ from maplebridge.projections.store import (
     lock_offsets,
     offsets_of,
     state_hash,
-    switch_tables,
 )
+from maplebridge.projections.switch import switch_tables
 from maplebridge.projections.verify import Difference, first_difference, snapshot
 from maplebridge.settings import Profile
 from maplebridge.wiring import make_combine, open_stores

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg.sql import SQL as Statement
-from psycopg.sql import Identifier
 from psycopg.types.json import Jsonb
 
 from maplebridge.access_policy.acl import ANSWERS_TOPIC
@@ -51,7 +49,6 @@ HASHED = {
     "warnings": 1,
 }
 """Table -> how many of the first columns of its statement are its key."""
-SWITCH_WAIT_MS = 1000
 
 Place = tuple[str, int]
 """topic, partition"""
@@ -83,7 +80,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """One event that passed every check; `key` and `value` are as they came off Kafka."""
+    """One event that passed every check; `key` and `value` are as they came off Kafka.
+
+    timestamp_ms: the record's LogAppendTime, milliseconds since 1970.
+    """
 
     topic: str
     partition: int
@@ -91,6 +91,7 @@ class Accepted:
     event: Event
     key: bytes
     value: bytes
+    timestamp_ms: int
 
     @property
     def place(self) -> Place:
@@ -208,7 +209,8 @@ class ProjectionStore:
             self._settling.hold(amends=bool(amending))
             self._advance(spans)
             new = self._tables.accept(
-                (identity, each.contract, each.event) for identity, each in unique.items()
+                (identity, each.contract, each.event, each.timestamp_ms)
+                for identity, each in unique.items()
             )
             fresh = {identity: each for identity, each in unique.items() if identity in new}
             amendments = [amending[each] for each in fresh if each in amending]
@@ -284,27 +286,6 @@ def offsets_of(connection: psycopg.Connection[Any], consumer: str) -> dict[Place
 def lock_offsets(connection: psycopg.Connection[Any], consumer: str) -> None:
     """Hold every worker of `consumer` before its next write, until the transaction ends."""
     connection.execute(SQL["lock_offsets"], {"consumer": consumer})
-
-
-def switch_tables(connection: psycopg.Connection[Any], *, source: str) -> bool:
-    """Put the tables of the schema `source` in the place of those of the same names.
-
-    In the caller's transaction: whoever reads waits until it ends, and sees the new ones then.
-    Returns False, with nothing changed, if somebody reads for longer than a second.
-    """
-    try:
-        with connection.transaction():
-            connection.execute(f"SET LOCAL lock_timeout = {SWITCH_WAIT_MS}")
-            (own,) = connection.execute("SELECT current_schema()").fetchone() or (None,)
-            for table in REBUILT:
-                old, new = Identifier(table), Identifier(source, table)
-                connection.execute(Statement("DROP TABLE {}").format(old))
-                connection.execute(
-                    Statement("ALTER TABLE {} SET SCHEMA {}").format(new, Identifier(str(own)))
-                )
-    except psycopg.errors.LockNotAvailable:
-        return False
-    return True
 
 
 def state_hash(connection: psycopg.Connection[Any]) -> str:

@@ -32,7 +32,7 @@ class Difference:
 def snapshot(connection: psycopg.Connection[Any]) -> Iterator[None]:
     """Read all tables as of one moment, and let none be switched meanwhile."""
     with connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         # before the first query: a table that is switched after that would seem to be empty
         tables = Statement(", ").join(map(Identifier, REBUILT))
         connection.execute(Statement("LOCK TABLE {} IN ACCESS SHARE MODE").format(tables))

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from maplebridge.errors import InputError
-from maplebridge.projections.store import connect, offsets_of, state_hash, switch_tables
+from maplebridge.projections.store import connect, offsets_of, state_hash
+from maplebridge.projections.switch import switch_tables
 from maplebridge.projections.verify import Difference
 from maplebridge.rebuild import SCHEMA, rebuild, verify
 from maplebridge.settings import Profile

@@ -13,7 +13,8 @@ from maplebridge.errors import InputError, KafkaUnavailable
 from maplebridge.processors.letters import DeadLetters
 from maplebridge.projections.letters import LetterPlace, letter_at, letters
 from maplebridge.projections.migrate import drop, migrate
-from maplebridge.projections.store import connect, switch_tables
+from maplebridge.projections.store import connect
+from maplebridge.projections.switch import switch_tables
 from tests.processors.lanes import Kafka, Lane, key_of
 from tests.processors.made_events import catalogue, order
 from tests.processors.signing import signed
