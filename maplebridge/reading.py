@@ -93,11 +93,13 @@ class Reader:
         month: str | None = None,
         level: str | None = None,
         limit: int | None = None,
+        recorded_by: datetime | None = None,
     ) -> list[Row]:
         """Return rows of `model` in `region` (the app's own by default), all or the first `limit`.
 
-        as_of: the moment as of which cases are on time or not, and statistics are computed; now
-        if not given. month, level: of statistics, such as `2026-03` and `town`.
+        recorded_by: as it was when this had been recorded and no more; now if not given.
+        as_of: the moment as of which cases are on time or not, and statistics are computed; as
+        recorded_by if not given. month, level: of statistics, such as `2026-03` and `town`.
         What happened in its communities under an older code, before a split or a merger, is
         among them where the policies permit that code.
         The audit entries, one for every 500 rows, are on disk before a row is returned; a
@@ -111,6 +113,11 @@ class Reader:
             raise InputError(
                 f"there is no read model {model}.", todo=f"Read models: {', '.join(_IDS)}."
             )
+        if model in STATISTICS and recorded_by is not None:
+            raise InputError(
+                "statistics are made of what is recorded now.",
+                todo="Leave --recorded-by out; a released table stays as it was.",
+            )
         where = self._policies.regions.get(region or consumer.region).code
         leaf = self._permitted(app, purpose, model, where)
         # an older code is another place to the policies: each is asked of its own
@@ -119,7 +126,7 @@ class Reader:
             for code in self._policies.regions.former(where)
             if self._policies.read_model(app, purpose, model, code).allowed
         ]
-        now = as_of or datetime.now(UTC)
+        now = as_of or recorded_by or datetime.now(UTC)
         if model in STATISTICS:
             rows = self._statistics(model, where, former, month=month, level=level, as_of=now)
             rows = rows[:limit]
@@ -129,6 +136,7 @@ class Reader:
                 where,
                 former=former,
                 as_of=now,
+                recorded_by=recorded_by,
                 case_ref=case_ref,
                 since=since,
                 until=until,

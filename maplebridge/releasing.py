@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +15,7 @@ from psycopg.rows import dict_row
 from maplebridge.access_policy.audit.leaf import AuditedField, Leaf
 from maplebridge.access_policy.audit.log import AuditLog
 from maplebridge.access_policy.policy import Policies
-from maplebridge.access_policy.private_file import write_once
+from maplebridge.cell_secret import secret_of
 from maplebridge.control_events import publish
 from maplebridge.errors import InputError
 from maplebridge.projections.entries import month_span
@@ -33,7 +31,6 @@ from maplebridge.schemas import Regions, load_catalogue, load_regions
 from maplebridge.settings import Profile, Settings
 
 EVENT_TYPE = "aggregate.released"
-SECRET_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -42,22 +39,6 @@ class Release:
 
     content: Content
     fresh: bool
-
-
-def secret_path(home: Path) -> Path:
-    """Return where the secret of the cells' keys is kept. Whoever has it can take the noise away,
-    and without it a cell gets other noise in the months to come."""
-    return home / "statistics" / "cell-keys.secret"
-
-
-def secret_of(home: Path) -> bytes:
-    """Return the secret, made where there is none."""
-    path = secret_path(home)
-    if not path.exists():
-        # somebody else may make it at this moment: the first one holds
-        with suppress(FileExistsError):
-            write_once(path, secrets.token_bytes(SECRET_BYTES))
-    return path.read_bytes()
 
 
 def release(

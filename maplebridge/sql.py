@@ -15,7 +15,11 @@ def load_queries(package: str, file: str) -> Mapping[str, LiteralString]:
 
     The text is the project's own and never built from input, hence LiteralString.
     """
-    text = files(package).joinpath(file).read_text(encoding="utf-8")
+    return named_queries(files(package).joinpath(file).read_text(encoding="utf-8"))
+
+
+def named_queries(text: str) -> Mapping[str, LiteralString]:
+    """Return the statements of a text by the names of their `-- name:` lines."""
     parts = _NAME.split(text)
     return {
         name: cast(LiteralString, statement.strip())

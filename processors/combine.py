@@ -229,13 +229,14 @@ class Combine:
         self, message: Message, topic: str, partition: int, offset: int, batch: Batch
     ) -> None:
         key, value = message.key(), message.value()
+        timestamp_ms = message.timestamp()[1]
         try:
-            contract, event = self._judge.judge(topic, key, value, message.timestamp()[1])
+            contract, event = self._judge.judge(topic, key, value, timestamp_ms)
         except (EventInvalid, ContractRefused) as error:
             batch.dead.append(letter_of(message, topic, partition, offset, error))
         else:
             batch.accepted.append(
-                Accepted(topic, partition, contract, event, key or b"", value or b"")
+                Accepted(topic, partition, contract, event, key or b"", value or b"", timestamp_ms)
             )
 
     def _raise_if_fatal(self, error: KafkaError) -> None:

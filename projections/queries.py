@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 from maplebridge.errors import InputError
 from maplebridge.projections.cases import Part, Timeliness, standing_of
 from maplebridge.projections.folds import is_of_cases
+from maplebridge.projections.past import as_recorded
 from maplebridge.projections.standing import Entry, Identity, misplaced
 from maplebridge.projections.warnings import (
     Answer,
@@ -33,6 +34,7 @@ READ_MODELS = {
     "warning_outcomes": "warning_outcomes",
 }
 """Read model -> the statement that reads it."""
+_WITH_A_PAST = ("cases", "community_hour_tallies")
 
 Row = dict[str, Any]
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -51,6 +53,7 @@ def read_model(
     until: datetime | None = None,
     due: Timeliness | None = None,
     limit: int | None = None,
+    recorded_by: datetime | None = None,
 ) -> list[Row]:
     """Return rows of a read model in the communities whose codes begin with `prefix`.
 
@@ -60,13 +63,14 @@ def read_model(
     case_ref: one case only, with its history, even if no entry of it counts any more: it has
     no state, time or parts then. since, until: hours of the tallies, half open.
     due: only cases that are so, the earliest deadline first.
-    Raises InputError if there is no such read model.
+    recorded_by: as it was when this had been recorded and no more; now if not given.
+    Raises InputError if there is no such read model, or no past of it.
     """
     if name not in READ_MODELS:
         raise InputError(
             f"there is no read model {name}.", todo=f"Read models: {', '.join(READ_MODELS)}."
         )
-    wanted = {
+    wanted: dict[str, Any] = {
         "prefix": prefix,
         "former": sorted(former),
         "case_ref": case_ref,
@@ -76,19 +80,43 @@ def read_model(
         # how a case stands is judged of what comes back: the first so many are not known before
         "limit": limit if due is None else None,
     }
+    if recorded_by is None:
+        return _read(connection, catalogue, name, wanted, as_of=as_of, due=due, limit=limit)
+    if name not in _WITH_A_PAST:
+        raise InputError(
+            "of warnings only what was last said is kept.",
+            todo="`maplebridge rules replay` shows what the rules would have raised by then.",
+        )
+    with as_recorded(
+        connection, catalogue, recorded_by, prefix=prefix, former=former, case_ref=case_ref
+    ):
+        return _read(connection, catalogue, name, wanted, as_of=as_of, due=due, limit=limit)
+
+
+def _read(
+    connection: psycopg.Connection[Any],
+    catalogue: Catalogue,
+    name: str,
+    wanted: Mapping[str, Any],
+    *,
+    as_of: datetime,
+    due: Timeliness | None,
+    limit: int | None,
+) -> list[Row]:
     rows = _rows(connection, READ_MODELS[name], wanted)
     if name in _TOLD_OF:
         return [_TOLD_OF[name](row) for row in rows]
     if name != "cases":
         return rows
-    if case_ref is not None and not rows:
+    if wanted["case_ref"] is not None and not rows:
         types = [each.event_type for each in catalogue if is_of_cases(each)]
         rows = _rows(connection, "void_case", {**wanted, "types": types})
     rows = [_judged(row, as_of) for row in rows]
     if due is not None:
         rows = [row for row in rows if row["timeliness"] == due]
         rows = sorted(rows, key=lambda row: (row["due_at"], row["case_ref"]))[:limit]
-    if case_ref is not None:
+    if wanted["case_ref"] is not None:
+        prefix, former = wanted["prefix"], wanted["former"]
         for row in rows:
             row["history"] = _history(connection, catalogue, row["case_ref"], prefix, former)
     return rows

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg.sql import SQL as Statement
-from psycopg.sql import Identifier
 from psycopg.types.json import Jsonb
 
 from maplebridge.access_policy.acl import ANSWERS_TOPIC
@@ -44,15 +42,17 @@ REBUILT = (
     "warning_responses",
     "dead_letters",
 )
-HASHED = (
-    "hash_events",
-    "hash_amendments",
-    "hash_case_parts",
-    "hash_tallies",
-    "hash_warnings",
-    "hash_pushes",
-    "hash_responses",
-)
+"""The tables that are made of the record, and of nothing else."""
+HASHED = {
+    "events": 3,
+    "amendments": 5,
+    "case_parts": 2,
+    "community_hour_tallies": 6,
+    "warnings": 1,
+    "warning_pushes": 2,
+    "warning_responses": 2,
+}
+"""Table -> how many of the first columns of its statement are its key."""
 
 Place = tuple[str, int]
 """topic, partition"""
@@ -84,7 +84,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """One event that passed every check; `key` and `value` are as they came off Kafka."""
+    """One event that passed every check; `key` and `value` are as they came off Kafka.
+
+    timestamp_ms: the record's LogAppendTime, milliseconds since 1970.
+    """
 
     topic: str
     partition: int
@@ -92,6 +95,7 @@ class Accepted:
     event: Event
     key: bytes
     value: bytes
+    timestamp_ms: int
 
     @property
     def place(self) -> Place:
@@ -209,7 +213,8 @@ class ProjectionStore:
             self._settling.hold(amends=bool(amending))
             self._advance(spans)
             new = self._tables.accept(
-                (identity, each.contract, each.event) for identity, each in unique.items()
+                (identity, each.contract, each.event, each.timestamp_ms)
+                for identity, each in unique.items()
             )
             fresh = {identity: each for identity, each in unique.items() if identity in new}
             amendments = [amending[each] for each in fresh if each in amending]
@@ -287,16 +292,6 @@ def lock_offsets(connection: psycopg.Connection[Any], consumer: str) -> None:
     connection.execute(SQL["lock_offsets"], {"consumer": consumer})
 
 
-def replace_rows(connection: psycopg.Connection[Any], *, source: str) -> None:
-    """Replace the projections' rows by those of the same tables in the schema `source`."""
-    for table in REBUILT:
-        target = Identifier(table)
-        connection.execute(Statement("TRUNCATE {}").format(target))
-        connection.execute(
-            Statement("INSERT INTO {} SELECT * FROM {}").format(target, Identifier(source, table))
-        )
-
-
 def state_hash(connection: psycopg.Connection[Any]) -> str:
     """Return the hex SHA-256 of the projections' named columns in key order.
 
@@ -305,9 +300,9 @@ def state_hash(connection: psycopg.Connection[Any]) -> str:
     """
     digest = hashlib.sha256()
     with connection.cursor() as cursor:
-        for name in HASHED:
-            digest.update(name.encode())
-            with cursor.copy(SQL[name]) as copy:
+        for table in HASHED:
+            digest.update(table.encode())
+            with cursor.copy(SQL[f"hash_{table}"]) as copy:
                 for chunk in copy:
                     digest.update(chunk)
     return digest.hexdigest()

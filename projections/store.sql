@@ -32,7 +32,7 @@ SELECT topic, partition, next_offset FROM offsets WHERE consumer = %(consumer)s
 SELECT 1 FROM offsets WHERE consumer = %(consumer)s ORDER BY topic, partition FOR UPDATE
 
 -- name: hash_events
-COPY (SELECT event_id, event_type, department, community, case_ref, transition, category, state,
+COPY (SELECT event_id, department, event_type, community, case_ref, transition, category, state,
              unit, extract(epoch FROM occurred_at), counted, repeats,
              repeats_department, level, urgency, extract(epoch FROM due_at), backfill, contacted,
              resolved, subjects
@@ -50,8 +50,8 @@ COPY (SELECT case_ref, event_type, department, community, transition, state, uni
              extract(epoch FROM closed_at), returned
       FROM case_parts ORDER BY case_ref, event_type) TO STDOUT
 
--- name: hash_tallies
-COPY (SELECT community, extract(epoch FROM hour), event_type, transition, category, unit, events
+-- name: hash_community_hour_tallies
+COPY (SELECT community, hour AT TIME ZONE 'UTC', event_type, transition, category, unit, events
       FROM community_hour_tallies ORDER BY 1, 2, 3, 4, 5, 6) TO STDOUT
 
 -- name: hash_warnings
@@ -59,12 +59,12 @@ COPY (SELECT warning_id, rule, community, category, severity, extract(epoch FROM
              extract(epoch FROM window_to), events
       FROM warnings WHERE NOT withdrawn ORDER BY warning_id) TO STDOUT
 
--- name: hash_pushes
+-- name: hash_warning_pushes
 COPY (SELECT p.warning_id, p.level, p.unit, extract(epoch FROM p.pushed_at),
              extract(epoch FROM p.answer_by)
       FROM warning_pushes p JOIN warnings w USING (warning_id) WHERE NOT w.withdrawn
       ORDER BY p.warning_id, p.level) TO STDOUT
 
--- name: hash_responses
+-- name: hash_warning_responses
 COPY (SELECT event_id, department, warning_id, transition, extract(epoch FROM occurred_at)
       FROM warning_responses ORDER BY event_id, department) TO STDOUT

@@ -27,13 +27,16 @@ class Tables:
         for statement in SQL["staging"].split(";"):
             connection.execute(statement)
 
-    def accept(self, events: Iterable[tuple[Identity, Contract, Event]]) -> Collection[Identity]:
-        """Insert what is new; return its identities."""
+    def accept(
+        self, events: Iterable[tuple[Identity, Contract, Event, int]]
+    ) -> Collection[Identity]:
+        """Insert what is new, each with its record's LogAppendTime in ms; return its identities."""
         copied: set[Identity] = set()
         with self._connection.cursor() as cursor:
             with cursor.copy(SQL["copy_events"]) as copy:
-                for identity, contract, event in events:
-                    copy.write_row(_event_row(identity, contract, event, self._rules))
+                for identity, contract, event, timestamp_ms in events:
+                    row = _event_row(identity, contract, event, self._rules)
+                    copy.write_row((*row, timestamp_ms))
                     copied.add(identity)
             if not copied:
                 return copied

@@ -3,7 +3,7 @@ CREATE TEMP TABLE IF NOT EXISTS incoming (
     event_id uuid, event_type text, department text, community text, case_ref text,
     transition text, category text, state text, unit text, occurred_us bigint, level text,
     urgency text, due_us bigint, backfill boolean, contacted boolean, resolved boolean,
-    subjects text[]
+    subjects text[], appended_ms bigint
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS incoming_tallies (
     community text, hour_us bigint, event_type text, transition text, category text, unit text,
@@ -22,11 +22,11 @@ COPY incoming FROM STDIN
 -- name: accept
 INSERT INTO events (event_id, event_type, department, community, case_ref, transition, category,
                     state, unit, occurred_at, level, urgency, due_at, backfill, contacted,
-                    resolved, subjects)
+                    resolved, subjects, appended_at)
 SELECT event_id, event_type, department, community, case_ref, transition, category, state, unit,
        'epoch'::timestamptz + occurred_us * interval '1 microsecond', level, urgency,
        'epoch'::timestamptz + due_us * interval '1 microsecond', backfill, contacted, resolved,
-       subjects
+       subjects, 'epoch'::timestamptz + appended_ms * interval '1 millisecond'
 FROM incoming ORDER BY event_id, department, event_type
 ON CONFLICT (event_id, department, event_type) DO NOTHING
 RETURNING event_id::text, department, event_type

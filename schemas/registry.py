@@ -73,7 +73,7 @@ class RegistryClient:
         schema_id, found = self._call(
             "POST",
             f"/subjects/{subject}",
-            lambda told: (_id(told), fingerprint(_schema(told))),
+            _identified,
             _body(schema),
             subject=subject,
         )
@@ -97,6 +97,16 @@ class RegistryClient:
         path = f"/subjects/{subject}/versions"
         numbers = self._call("GET", path, lambda told: sorted(map(int, told)), subject=subject)
         return [self._call("GET", f"{path}/{number}", _schema) for number in numbers]
+
+    def fingerprints(self) -> dict[int, str]:
+        """Return the fingerprint of every schema by its id."""
+        held: dict[int, str] = {}
+        for subject in self.subjects():
+            path = f"/subjects/{subject}/versions"
+            for number in self._call("GET", path, lambda told: sorted(map(int, told))):
+                schema_id, found = self._call("GET", f"{path}/{number}", _identified)
+                held[schema_id] = found
+        return held
 
     def subjects(self) -> list[str]:
         return self._call("GET", "/subjects", lambda told: [str(name) for name in told])
@@ -131,6 +141,10 @@ class RegistryClient:
 
 def _id(told: Any) -> int:
     return int(told["id"])
+
+
+def _identified(told: Any) -> tuple[int, str]:
+    return _id(told), fingerprint(_schema(told))
 
 
 def _schema(told: Any) -> dict[str, Any]:

@@ -11,14 +11,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, LiteralString
 
-from psycopg import sql
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from maplebridge.access_policy.broker.epoch_files import EpochFiles
@@ -29,10 +26,11 @@ from maplebridge.access_policy.broker.root import Root
 from maplebridge.access_policy.broker.store import Connection, migrate, statement
 from maplebridge.access_policy.private_file import write_once
 from maplebridge.errors import InputError, IntegrityError
+from maplebridge.table_copies import TableCopy, check_copies, copy_in, copy_out, new_folder
 
 _FORMAT = "maplebridge key broker backup 1"
 _MANIFEST = "manifest.json"
-TABLES: dict[str, LiteralString] = {
+TABLES: dict[str, str] = {
     "broker_secret": "name, wrapped",
     "principal": "name, secret_hash, older_hash, older_until",
     # without `share`: a bundle that was opened since must not open again
@@ -52,15 +50,6 @@ TABLES: dict[str, LiteralString] = {
     "held_subject": "hold_id, department, key_ref",
 }
 """In the order in which they refer to each other."""
-_CHUNK_BYTES = 1 << 20
-
-
-class TableCopy(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    columns: str
-    rows: int
-    sha256: str
 
 
 class Manifest(BaseModel):
@@ -100,16 +89,16 @@ def write_backup(connection: Connection, files: EpochFiles, folder: Path) -> Man
     connection: the administrator's. The broker goes on meanwhile. Raises InputError if the
     folder is there, IntegrityError if the root is another than the database's.
     """
-    try:
-        folder.mkdir(mode=0o700, parents=True)
-    except FileExistsError:
-        raise InputError(f"{folder} is there already.", todo="Name a new folder.") from None
+    new_folder(folder)
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         Epochs.load(connection, files)
         (made_at,) = connection.execute("SELECT now()").fetchone() or (None,)
         epochs = connection.execute(statement("epochs")).fetchall()
-        tables = {table: _copy_out(connection, folder, table) for table in TABLES}
+        tables = {
+            table: copy_out(connection, folder, "keys", table, columns)
+            for table, columns in TABLES.items()
+        }
     manifest = Manifest(made_at=made_at, epochs=tuple(epoch for epoch, _ in epochs), tables=tables)
     text = manifest.model_dump_json(indent=1)
     seal = files.root.wrap(hashlib.sha256(text.encode()).digest(), backup_binding())
@@ -147,8 +136,8 @@ def restore_backup(
                 todo="Restore into a new database; nothing was changed.",
             )
         connection.execute(statement("unprovision"))
-        for table in TABLES:
-            _copy_in(connection, folder, table)
+        for table, columns in TABLES.items():
+            copy_in(connection, folder, "keys", table, columns)
         ensure_principals(connection, principals)
         for name in revoked:
             remove_principal(connection, name)
@@ -167,38 +156,8 @@ def restore_backup(
     )
 
 
-def _copy_out(connection: Connection, folder: Path, table: str) -> TableCopy:
-    columns, digest = TABLES[table], hashlib.sha256()
-    query = sql.SQL("COPY keys.{} ({}) TO STDOUT").format(sql.Identifier(table), sql.SQL(columns))
-    with _create(folder / f"{table}.copy") as file, connection.cursor() as cursor:
-        with cursor.copy(query) as copy:
-            for data in copy:
-                digest.update(data)
-                file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-        return TableCopy(columns=columns, rows=cursor.rowcount, sha256=digest.hexdigest())
-
-
-def _copy_in(connection: Connection, folder: Path, table: str) -> None:
-    query = sql.SQL("COPY keys.{} ({}) FROM STDIN").format(
-        sql.Identifier(table), sql.SQL(TABLES[table])
-    )
-    with connection.cursor() as cursor, cursor.copy(query) as copy:
-        for data in _chunks(folder / f"{table}.copy"):
-            copy.write(data)
-
-
 def _check(folder: Path, manifest: Manifest) -> None:
-    for table, told in manifest.tables.items():
-        digest = hashlib.sha256()
-        for data in _chunks(folder / f"{table}.copy"):
-            digest.update(data)
-        if digest.hexdigest() != told.sha256:
-            raise IntegrityError(
-                f"{table}.copy of the backup {folder} was altered or cut.",
-                todo="Take another backup; nothing was restored.",
-            )
+    check_copies(folder, manifest.tables)
     if {table: told.columns for table, told in manifest.tables.items()} != TABLES:
         raise InputError(f"the backup {folder} is of another version of Maple Bridge.")
 
@@ -227,16 +186,3 @@ def read_manifest(root: Root, folder: Path) -> Manifest:
             todo="Put back the root that it was made under, or take another backup.",
         )
     return manifest
-
-
-def _create(path: Path) -> BinaryIO:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            while data := file.read(_CHUNK_BYTES):
-                yield data
-    except FileNotFoundError:
-        raise IntegrityError(f"{path} is missing from the backup.") from None

@@ -33,6 +33,8 @@ COMMANDS = {
     "agent": "agent:agent",
     "watch": "consume:watch",
     "query": "consume:query",
+    "backup": "backups:backup",
+    "restore": "backups:restore",
 }
 GROUPS = {
     "spool": "spool:commands",

@@ -118,6 +118,10 @@ def query(
         datetime | None,
         typer.Option("--as-of", help="Cases or statistics of this moment; UTC, now if not given."),
     ] = None,
+    recorded_by: Annotated[
+        datetime | None,
+        typer.Option("--recorded-by", help="By what was recorded until this moment; UTC."),
+    ] = None,
     due: Annotated[
         Literal["overdue", "soon"] | None,
         typer.Option("--due", help="Only cases that are overdue, or due soon."),
@@ -150,6 +154,7 @@ def query(
             since=since,
             until=until,
             as_of=as_of.replace(tzinfo=UTC) if as_of else None,
+            recorded_by=recorded_by.replace(tzinfo=UTC) if recorded_by else None,
             due=_DUE[due] if due else None,
             month=month or None,
             level=level,

@@ -1,4 +1,4 @@
-"""Commands on projections: their state, a rebuild, what a field of one is made of."""
+"""Commands on projections: their state, a replay of the record, what a field is made of."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from maplebridge.cli.output import console, counted, print_json, print_table
 from maplebridge.errors import InputError, IntegrityError
 from maplebridge.projections.queries import totals
 from maplebridge.projections.store import connect, state_hash, translated
-from maplebridge.rebuild import rebuild as rebuild_projections
+from maplebridge.projections.verify import Difference
+from maplebridge.rebuild import rebuild as build_again
+from maplebridge.rebuild import verify as compare
 from maplebridge.schemas import Catalogue, load_catalogue
 from maplebridge.schemas.read_models import Input, ReadModels, Role, load_read_models
 
@@ -28,9 +30,10 @@ _SAID = {
 
 
 def commands() -> typer.Typer:
-    app = typer.Typer(help="Read models: state, rebuild, lineage.", no_args_is_help=True)
+    app = typer.Typer(help="Read models: state, rebuild, verify, lineage.", no_args_is_help=True)
     app.command("status")(status)
     app.command("rebuild")(rebuild)
+    app.command("verify")(verify)
     app.command("lineage")(lineage)
     return app
 
@@ -46,38 +49,41 @@ def status(home: Home = HOME, as_json: Json = False) -> None:
         print_table("Projections", ("", ""), [(_SAID[name], told[name]) for name in told])
 
 
-def rebuild(
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Put the rebuilt rows in the place of the live ones.")
-    ] = False,
-    home: Home = HOME,
-    as_json: Json = False,
-) -> None:
-    """Build the projections again from the record and compare.
+def rebuild(home: Home = HOME, as_json: Json = False) -> None:
+    """Build the projections again from the record and switch to them.
 
-    Exit code 7 if they differ and are not replaced.
+    The live ones answer until then; a rebuild that is stopped leaves them.
     """
-    told = rebuild_projections(city.running_profile(home), replace=replace)
-    same = told.live_hash == told.rebuilt_hash
+    done = build_again(city.running_profile(home))
     if as_json:
-        print_json(
-            {
-                "records": told.records,
-                "seconds": round(told.seconds, 2),
-                "live_hash": told.live_hash,
-                "rebuilt_hash": told.rebuilt_hash,
-                "same": same,
-                "replaced": told.replaced,
-            }
-        )
+        print_json({**asdict(done), "seconds": round(done.seconds, 2)})
+        return
+    told = "The state is another one now." if done.changed else "The state was the same."
+    console.print(f"{counted(done.records, 'record')} in {done.seconds:.1f} s. {told}")
+    console.print(done.state_hash)
+
+
+def verify(home: Home = HOME, as_json: Json = False) -> None:
+    """Compare the projections with a replay of the record, and change nothing.
+
+    Exit code 7 if they differ, with the first row that does.
+    """
+    told = compare(city.running_profile(home))
+    if as_json:
+        print_json({**asdict(told), "seconds": round(told.seconds, 2)})
     else:
         console.print(f"{counted(told.records, 'record')} in {told.seconds:.1f} s")
-        console.print(f"live    {told.live_hash}\nrebuilt {told.rebuilt_hash}")
-        console.print("The same state." if same else "The states differ.")
-        if told.replaced:
-            console.print("The live projections are the rebuilt ones now.")
-    if not same and not told.replaced:
+        console.print(f"live     {told.live_hash}\nreplayed {told.replayed_hash}")
+        console.print("The same state." if told.difference is None else _where(told.difference))
+    if told.difference is not None:
         raise typer.Exit(IntegrityError.exit_code)
+
+
+def _where(found: Difference) -> str:
+    how = "is not what the record says"
+    if found.live != found.replayed:
+        how = "is not in the record" if found.live else "is missing"
+    return f"They differ, first in {found.table}: {' '.join(found.key)} {how}."
 
 
 def lineage(

@@ -1,6 +1,6 @@
 -- What a retraction or a correction changes, which entry a repeated one repeats, and what an
 -- administrator did about a dead letter. Rows from before know no category: a rebuild
--- (`maplebridge projection rebuild --replace`) gives it to them.
+-- (`maplebridge projection rebuild`) gives it to them.
 ALTER TABLE events
     ADD COLUMN category text NOT NULL DEFAULT '',
     ADD COLUMN counted boolean NOT NULL DEFAULT true,

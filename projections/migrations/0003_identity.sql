@@ -1,6 +1,6 @@
 -- An event is known by its id, its department and its type together: no department can take an
 -- id away from another. What was left out as repeated before is in Kafka, and a rebuild
--- (`maplebridge projection rebuild --replace`) counts it.
+-- (`maplebridge projection rebuild`) counts it.
 ALTER TABLE events DROP CONSTRAINT events_pkey;
 ALTER TABLE events ADD PRIMARY KEY (event_id, department, event_type);
 ALTER TABLE events ADD COLUMN repeats_department text;

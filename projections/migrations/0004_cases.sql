@@ -1,5 +1,5 @@
 -- What a case across departments is judged by: who handles it, until when, whether it is done.
--- Rows from before know none of it: a rebuild (`maplebridge projection rebuild --replace`)
+-- Rows from before know none of it: a rebuild (`maplebridge projection rebuild`)
 -- gives it to them.
 ALTER TABLE events
     ADD COLUMN level text,

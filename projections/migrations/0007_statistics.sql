@@ -1,5 +1,5 @@
 -- What statistics are made of: what callers answered, and whose matters they are. Rows from before
--- know none of it: a rebuild (`maplebridge projection rebuild --replace`) gives it to them.
+-- know none of it: a rebuild (`maplebridge projection rebuild`) gives it to them.
 -- subjects: key references of the persons of an event, which are random.
 ALTER TABLE events
     ADD COLUMN contacted boolean,

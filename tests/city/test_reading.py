@@ -85,6 +85,22 @@ def test_a_towns_tallies_are_the_sum_of_its_communities_by_prefix(reader: Reader
     assert count(COUNTY) == count(TOWN) + count(OTHER_TOWN) == 14
 
 
+def test_what_was_known_by_a_moment_is_asked_and_audited_as_any_reading(
+    reader: Reader, audit: AuditLog, city: Profile
+) -> None:
+    """By the service's own login, on the live tables."""
+    recorded_by = datetime.now(UTC)
+    wanted = {"region": TOWN, **DASHBOARD, **DAY}
+    now = reader.query("community_hour_tallies", **wanted)
+    assert reader.query("community_hour_tallies", recorded_by=recorded_by, **wanted) == now
+    (case,) = reader.query("cases", case_ref=CASE, recorded_by=recorded_by, **CENTRE)
+    assert [each["event_type"] for each in case["history"]] == ["hotline.order", "grid.case"]
+    assert last(audit, "town-mediation", "cases").leaf.rows == 1
+    before = recorded_by - timedelta(days=1)
+    assert reader.query("community_hour_tallies", recorded_by=before, **wanted) == []
+    assert reader.query("cases", case_ref=CASE, recorded_by=before, **CENTRE) == []
+
+
 def moved(old: str, town: str) -> tuple[str, Policies]:
     """Return a new community's code of `town`, and the policies once it replaced `old`."""
     new = f"{town[:9]}999"

@@ -17,12 +17,13 @@ from typer.testing import CliRunner
 
 from maplebridge.access_policy.audit.log import AuditLog
 from maplebridge.access_policy.policy import Policies
+from maplebridge.cell_secret import secret_path
 from maplebridge.cli.app import make_app
 from maplebridge.control_events import read_events
 from maplebridge.errors import AccessDenied, InputError
 from maplebridge.projections.store import connect
 from maplebridge.reading import Reader
-from maplebridge.releasing import release, secret_path
+from maplebridge.releasing import release
 from maplebridge.schemas import Event, load_regions
 from maplebridge.settings import Profile
 from tests.processors.lanes import Kafka, await_true

@@ -17,6 +17,7 @@ BASE = frozenset(
         "schema_of_database",
         "settings",
         "sql",
+        "table_copies",
         "tls",
         "certs",
     }
@@ -30,6 +31,7 @@ ALLOWED = {
     "request_body": frozenset[str](),
     "schema_of_database": frozenset[str](),
     "sql": frozenset[str](),
+    "table_copies": frozenset({"errors"}),
     "tls": frozenset({"errors"}),
     "certs": frozenset({"errors"}),
     "settings": frozenset({"errors", "kafka_log"}),

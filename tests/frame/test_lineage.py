@@ -181,3 +181,15 @@ def test_a_warning_can_carry_every_code_its_rule_may_put_there(rule: Rule) -> No
     listed = load_code_lists().get(contract.by_path[rule.split_by].code_list or "")
     form = FORMATS[CONTRACTS["reaction.warning"].by_path["category"].format or ""]
     assert all(form.pattern.fullmatch(code) for code in listed.codes)
+
+
+def test_no_table_holds_what_an_erasure_would_have_to_find() -> None:
+    """T14: nothing sealed, and of persons random references: a backup brings nothing back."""
+    for contract in CONTRACTS.values():
+        names = {"mb:tally": contract.tally, "mb:handler": contract.handler}
+        for name, table in DECLARED.tables.items():
+            for path in table.fold(contract).paths:
+                spec = contract.by_path.get(names.get(path, path) or "")
+                if spec is not None:
+                    assert spec.grade <= 2, (name, contract.event_type, path)
+                    assert not spec.seal, (name, contract.event_type, path)

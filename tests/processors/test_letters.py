@@ -13,7 +13,8 @@ from maplebridge.errors import InputError, KafkaUnavailable
 from maplebridge.processors.letters import DeadLetters
 from maplebridge.projections.letters import LetterPlace, letter_at, letters
 from maplebridge.projections.migrate import drop, migrate
-from maplebridge.projections.store import connect, replace_rows
+from maplebridge.projections.store import connect
+from maplebridge.projections.switch import switch_tables
 from tests.processors.lanes import Kafka, Lane, key_of
 from tests.processors.made_events import catalogue, order
 from tests.processors.signing import signed
@@ -110,7 +111,7 @@ def test_what_was_done_is_recorded_once_and_outlives_a_rebuild(
         source = f"{lane.schema}_r"
         migrate(owner, schema=source)
         owner.execute(f"INSERT INTO {source}.dead_letters SELECT * FROM {lane.schema}.dead_letters")
-        replace_rows(lane.connection, source=source)
+        assert switch_tables(lane.connection, source=source)
         drop(owner, schema=source)
     done = letter_at(lane.connection, place)
     assert (done.state, done.acted_by, done.note) == ("discarded", "an officer", "a client's test")

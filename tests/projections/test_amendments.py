@@ -80,11 +80,21 @@ def stores(provisioned: Profile) -> Iterator[tuple[ProjectionStore, psycopg.Conn
         drop(owner, schema=schema)
 
 
-def write(store: ProjectionStore, batches: Sequence[Sequence[Event]]) -> None:
+def write(
+    store: ProjectionStore, batches: Sequence[Sequence[Event]], *, timestamp_ms: int = 0
+) -> None:
     at, epoch = store.claim(TOPIC, 0)
     for batch in batches:
         accepted = [
-            Accepted(TOPIC, 0, catalogue().get(each["meta"]["event_type"]), each, b"k", b"v")
+            Accepted(
+                TOPIC,
+                0,
+                catalogue().get(each["meta"]["event_type"]),
+                each,
+                b"k",
+                b"v",
+                timestamp_ms,
+            )
             for each in batch
         ]
         store.write([Span(TOPIC, 0, epoch, at, at + len(batch))], accepted, [])

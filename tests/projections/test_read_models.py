@@ -96,7 +96,9 @@ class Folds:
         self._start, self._epoch = store.claim(TOPIC, 0)
 
     def state(self, events: Sequence[Told], *, prefix: str, case_ref: str) -> State:
-        accepted = [Accepted(TOPIC, 0, contract, event, b"k", b"v") for contract, event in events]
+        accepted = [
+            Accepted(TOPIC, 0, contract, event, b"k", b"v", 0) for contract, event in events
+        ]
         span = Span(TOPIC, 0, self._epoch, self._start, self._start + len(events))
         with self._store.connection.transaction(force_rollback=True):
             self._store.write([span], accepted, [])

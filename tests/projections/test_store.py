@@ -48,7 +48,7 @@ WARNING = "b7e151c9-5f0e-5b6c-9a0e-6d61706c6500"
 
 def accepted(events: Sequence[Event], partition: int = 0) -> list[Accepted]:
     return [
-        Accepted(TOPIC, partition, catalogue().get(each["meta"]["event_type"]), each, b"k", b"v")
+        Accepted(TOPIC, partition, catalogue().get(each["meta"]["event_type"]), each, b"k", b"v", 0)
         for each in events
     ]
 

@@ -131,7 +131,7 @@ def write(store: ProjectionStore, batches: Sequence[Sequence[Event]]) -> None:
     at, epoch = store.claim(TOPIC, 0)
     for batch in batches:
         accepted = [
-            Accepted(TOPIC, 0, catalogue().get(each["meta"]["event_type"]), each, b"k", b"v")
+            Accepted(TOPIC, 0, catalogue().get(each["meta"]["event_type"]), each, b"k", b"v", 0)
             for each in batch
         ]
         store.write([Span(TOPIC, 0, epoch, at, at + len(batch))], accepted, [])

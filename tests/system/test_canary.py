@@ -193,13 +193,15 @@ def _bytes(value: str | bytes | None) -> bytes:
 
 
 def test_a_canary_in_sealed_fields_is_in_no_file_of_the_stack(user: User, told: Told) -> None:
-    """T1: Kafka's log, PostgreSQL's heap and WAL, key stores, dead letters, service logs."""
+    """T1: Kafka's log, PostgreSQL's heap and WAL, key stores, dead letters, logs, a backup."""
+    assert user.run("backup", user.home / "backup").code == 0
     roots = {user.home, PostgresServer(user.supervisor).folder}
     found = find(files(*roots), {**told.secret, **told.plain})
     assert {place for name, place in found if name in told.secret} == set()
     places = " ".join(place for name, place in found if name in told.plain)
     assert f"{user.home}/kafka" in places, "the control value is not found in Kafka's log"
     assert "pg_wal" in places, "the control value is not found in PostgreSQL's WAL"
+    assert COMMUNITY.encode() in (user.home / "backup" / "events.copy").read_bytes()
 
 
 def test_a_canary_in_sealed_fields_is_in_no_record_of_any_topic(user: User, told: Told) -> None:

@@ -25,13 +25,18 @@ IMPORT = (
 WATCH = ("watch", "mediation.case", *TOWN, "--no-follow", "--limit", 1)
 QUERY = ("query", "warnings", *DASHBOARD)
 AUDIT = ("audit", "search"), ("audit", "verify"), ("audit", "export")
-REBUILD = ("projection", "rebuild")
+REPLAYS = (
+    ("projection", "rebuild"),
+    ("projection", "verify"),
+    ("backup", "made"),
+    ("restore", "made"),
+)
 
 NEEDING: dict[str, list[tuple[object, ...]]] = {
-    "kafka": [("publish",), WATCH, ("acl", "sync"), REBUILD],
+    "kafka": [("publish",), WATCH, ("acl", "sync"), *REPLAYS],
     # what a department publishes waits for no registry: its schemas' ids are remembered
-    "registry": [("schema", "register"), REBUILD],
-    "postgresql": [QUERY, *AUDIT, ("projection", "status"), ("deadletter", "list"), REBUILD],
+    "registry": [("schema", "register"), *REPLAYS],
+    "postgresql": [QUERY, *AUDIT, ("projection", "status"), ("deadletter", "list"), *REPLAYS],
     "key-broker": [WATCH],
 }
 NAMES = {
