@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any, cast
 
 import psycopg
@@ -11,10 +13,31 @@ from psycopg.sql import SQL, Identifier
 
 SCHEMA = "projections"
 READERS = ("combine", "relay", "react", "deliver", "query")
+MIGRATIONS = files("maplebridge.projections").joinpath("migrations")
 
 
-def migrate(connection: psycopg.Connection[Any], *, schema: str = SCHEMA) -> list[str]:
-    """Apply to `schema` what is missing, as the database's owner; return the names applied."""
+@cache
+def newest(folder: Traversable = MIGRATIONS) -> str:
+    """Return the name of the last migration that this build knows."""
+    return _files(folder)[-1].name
+
+
+def _files(folder: Traversable) -> list[Traversable]:
+    found = (each for each in folder.iterdir() if each.name.endswith(".sql"))
+    return sorted(found, key=lambda each: each.name)
+
+
+def migrate(
+    connection: psycopg.Connection[Any],
+    *,
+    schema: str = SCHEMA,
+    folder: Traversable = MIGRATIONS,
+) -> list[str]:
+    """Apply to `schema` what is missing, as the database's owner; return the names applied.
+
+    A worker that is writing meanwhile finishes its batch first, and then finds that the
+    tables are another build's (see `ProjectionStore.write`).
+    """
     name = Identifier(schema)
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('maplebridge.migrate'))")
@@ -27,15 +50,20 @@ def migrate(connection: psycopg.Connection[Any], *, schema: str = SCHEMA) -> lis
             "CREATE TABLE IF NOT EXISTS migrations ("
             "name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
         )
+        connection.execute(
+            SQL("GRANT SELECT ON migrations TO {}").format(
+                SQL(", ").join(Identifier(f"mb_{reader}") for reader in READERS)
+            )
+        )
         done = {row[0] for row in connection.execute("SELECT name FROM migrations")}
-        applied = []
-        folder = files("maplebridge.projections").joinpath("migrations")
-        for file in sorted(folder.iterdir(), key=lambda each: each.name):
-            if file.name.endswith(".sql") and file.name not in done:
-                connection.execute(cast(Query, file.read_text(encoding="utf-8")))
-                connection.execute("INSERT INTO migrations (name) VALUES (%s)", (file.name,))
-                applied.append(file.name)
-        return applied
+        missing = [file for file in _files(folder) if file.name not in done]
+        if done and missing:
+            # a worker holds it from the moment it advances its offsets to its commit
+            connection.execute("LOCK TABLE offsets IN EXCLUSIVE MODE")
+        for file in missing:
+            connection.execute(cast(Query, file.read_text(encoding="utf-8")))
+            connection.execute("INSERT INTO migrations (name) VALUES (%s)", (file.name,))
+        return [file.name for file in missing]
 
 
 def drop(connection: psycopg.Connection[Any], *, schema: str) -> None:
