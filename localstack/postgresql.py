@@ -100,7 +100,7 @@ class PostgresServer:
                 stage.say("making the data folder")
                 self._create(programs, profile)
             stage.say("starting")
-            self._await_predecessor()
+            self._await_predecessor(stage)
             self._admit_hosts(profile)
             argv = [str(programs / "postgres"), "-D", str(self.data), "-p"]
             argv.append(str(profile.postgres_port))
@@ -144,14 +144,11 @@ class PostgresServer:
             if self._account is not None:
                 os.chown(target, self._account.uid, self._account.gid)
 
-    def _await_predecessor(self) -> None:
-        """Wait until a killed server is gone whose lock file PostgreSQL would respect."""
-        try:
-            pid = int((self.data / "postmaster.pid").read_text().split()[0])
-        except (OSError, ValueError, IndexError):
-            return
+    def _await_predecessor(self, stage: Stage) -> None:
+        """Wait until a killed server and what it started are gone: they hold its memory."""
         deadline = time.monotonic() + PREDECESSOR_S
-        while time.monotonic() < deadline and _is_postgres(pid):
+        while time.monotonic() < deadline and (left := _left_of(self.data)):
+            stage.say(f"waiting for {len(left)} processes of the one before")
             time.sleep(0.1)
 
     def _create(self, programs: Path, profile: Profile) -> None:
@@ -211,12 +208,21 @@ class PostgresServer:
         )
 
 
-def _is_postgres(pid: int) -> bool:
-    """Return whether the process is there, be it only until its parent takes note of its end."""
+def _left_of(data: Path) -> list[int]:
+    """Return the pids of a data folder's servers: each of their processes works in it.
+
+    The one of the lock file counts until its parent has taken note of its end, too.
+    """
     try:
-        return psutil.Process(pid).name() == "postgres"
-    except psutil.Error:
-        return False
+        locked = int((data / "postmaster.pid").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        locked = None
+    return [
+        process.pid
+        for process in psutil.process_iter(["name", "cwd"])
+        if process.info["name"] == "postgres"
+        and (process.info["cwd"] == str(data) or process.pid == locked)
+    ]
 
 
 def ensure_roles(profile: Profile) -> None:

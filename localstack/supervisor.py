@@ -108,7 +108,11 @@ class Supervisor:
     def find(self, name: str) -> Running | None:
         """Return the running process of that name, or None."""
         running = self._read(name)
-        return running if running is not None and running.alive else None
+        if running is None or running.alive:
+            return running
+        # a child of ours that was killed: PostgreSQL would take it for alive until then
+        self._reap(running.pid)
+        return None
 
     def names(self) -> list[str]:
         """Return the names of all processes started and not stopped, oldest first."""

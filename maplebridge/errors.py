@@ -243,6 +243,24 @@ class StackNotRunning(StackError):
     pass
 
 
+class SchemaDiffers(StackError):
+    """A worker's build and the tables it would write to are of different versions.
+
+    known, found: the newest migration of each, by name.
+    """
+
+    def __init__(self, known: str, found: str) -> None:
+        is_older = known < found
+        super().__init__(
+            f"the projections are at {found}, and this build knows {known}.",
+            todo="Start the newer build's worker; what this one left is waiting for it."
+            if is_older
+            else "Migrate them first: `maplebridge provision`, or `maplebridge up`.",
+        )
+        self.known = known
+        self.found = found
+
+
 class StageFailed(StackError):
     """One stage of `maplebridge up` failed; `log_tail` holds its last lines."""
 

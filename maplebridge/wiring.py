@@ -26,7 +26,7 @@ from maplebridge.access_policy.policy import Policies
 from maplebridge.access_policy.signatures import SignatureVerifier
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory
 from maplebridge.control_events import publish
-from maplebridge.errors import ContractRefused, Unavailable
+from maplebridge.errors import ContractRefused, SchemaDiffers, Unavailable
 from maplebridge.processors.combine import BATCH, Combine
 from maplebridge.processors.deliver import Deliver
 from maplebridge.processors.delivery_lanes import Together, lanes_of
@@ -299,6 +299,6 @@ def serve(name: str, settings: Settings, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             SERVICES[name](settings, stop)
-        except (Unavailable, Fenced) as error:
+        except (Unavailable, Fenced, SchemaDiffers) as error:
             log.warning("%s waits: %s", name, error)
             stop.wait(RETRY_S)

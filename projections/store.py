@@ -13,10 +13,11 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from maplebridge.access_policy.acl import ANSWERS_TOPIC
-from maplebridge.errors import MapleBridgeError, StoreUnavailable
+from maplebridge.errors import MapleBridgeError, SchemaDiffers, StoreUnavailable
 from maplebridge.projections.answers import Answers
 from maplebridge.projections.folds import fold_all
 from maplebridge.projections.letters import DeadLetter, set_aside
+from maplebridge.projections.migrate import newest
 from maplebridge.projections.notices import Notices, moved
 from maplebridge.projections.settling import Settling
 from maplebridge.projections.standing import Identity, amendment_of, identity_of
@@ -162,6 +163,7 @@ class ProjectionStore:
         self.consumer = consumer
         self._answers = answers
         self._notices = notices
+        self._built_for = newest()
         self._rules = load_case_rules()
         self._settling = Settling(connection, catalogue, self._rules)
         self._limit_s = transaction_limit_s
@@ -197,9 +199,11 @@ class ProjectionStore:
         accepted: Sequence[Accepted],
         dead: Sequence[DeadLetter],
     ) -> Written:
-        """Write a batch and advance its offsets, or raise Fenced and write nothing.
+        """Write a batch and advance its offsets, or raise and write nothing.
 
-        Of two events of one identity the first counts, however they fall into batches.
+        Of two events of one identity the first counts, however they fall into batches. Raises
+        Fenced, or SchemaDiffers if the tables are not those of this build: in an upgrade the
+        older workers stop so, and the newer go on where they stood.
         """
         unique: dict[Identity, Accepted] = {}
         for each in accepted:
@@ -212,6 +216,7 @@ class ProjectionStore:
         with self.connection.transaction():
             self._settling.hold(amends=bool(amending))
             self._advance(spans)
+            self._check_schema()
             new = self._tables.accept(
                 (identity, each.contract, each.event, each.timestamp_ms)
                 for identity, each in unique.items()
@@ -248,6 +253,12 @@ class ProjectionStore:
         lost = {span.place for span in spans} - set(rows)
         if lost:
             raise Fenced(sorted(lost))
+
+    def _check_schema(self) -> None:
+        """Compare builds; the offsets held since `_advance` keep a migration out till commit."""
+        row = self.connection.execute(SQL["newest_migration"]).fetchone()
+        if row is None or row[0] != self._built_for:
+            raise SchemaDiffers(self._built_for, str(row and row[0]))
 
     def _send(
         self,

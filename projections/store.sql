@@ -22,6 +22,9 @@ WHERE o.consumer = %(consumer)s AND o.topic = mine.topic AND o.partition = mine.
   AND o.epoch = mine.epoch AND o.next_offset = mine.expected
 RETURNING o.topic, o.partition
 
+-- name: newest_migration
+SELECT max(name) FROM migrations
+
 -- name: copy_outbox
 COPY outbox (topic, key, value, headers) FROM STDIN (FORMAT BINARY)
 

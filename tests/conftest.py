@@ -19,9 +19,9 @@ from maplebridge.settings import Profile
 
 OwnPorts = Callable[[int], dict[str, int]]
 _RUNS = 12
-_STACKS_OF_A_RUN = 8
-_SHARING_A_CITY = ("tests/city", "tests/erasure", "tests/system", "tests/tls")
-_LONGEST = ("city", "disks", "erasure", "system", "tls")
+_STACKS_OF_A_RUN = 9
+_SHARING_A_CITY = ("tests/city", "tests/erasure", "tests/faults", "tests/system", "tests/tls")
+_LONGEST = ("city", "disks", "erasure", "faults", "system", "tls")
 
 
 class ByServers(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def own_ports() -> Iterator[OwnPorts]:
-    """Return the ports of this run's nth stack, 0 to 7: no other run on this machine has them.
+    """Return the ports of this run's nth stack, 0 to 8: no other run on this machine has them.
 
     A server that a test stops must find its port free again when it starts it: taken by
     another run's server, that one would be asked in its place.

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -38,6 +39,18 @@ def processes_of(stack: Stack) -> list[str]:
         if alive and any(folder in line for folder in folders):
             found.append(line)
     return found
+
+
+def killed_leaving_one_behind(stack: Stack) -> psutil.Process:
+    """Kill PostgreSQL; return a process of it that holds its memory until it is resumed."""
+    server = stack.supervisor.find("postgresql")
+    assert server is not None
+    left = psutil.Process(server.pid).children()[0]
+    left.suspend()
+    os.kill(server.pid, signal.SIGKILL)
+    while stack.supervisor.find("postgresql") is not None:
+        time.sleep(0.01)
+    return left
 
 
 def test_a_stack_lives_crashes_stops_and_leaves_nothing(own: Stack) -> None:
@@ -81,6 +94,15 @@ def test_a_stack_lives_crashes_stops_and_leaves_nothing(own: Stack) -> None:
         "download": "already",
         **dict.fromkeys(SERVERS, "done"),
     }
+
+    left = killed_leaving_one_behind(own)
+    with ThreadPoolExecutor() as pool:
+        starting = pool.submit(own.up)
+        time.sleep(1)
+        assert not starting.done()
+        left.resume()
+        assert starting.result() == profiles[0]
+    assert all(server.state == "running" for server in own.status())
 
     data = PostgresServer(own.supervisor).folder
     assert data.exists()

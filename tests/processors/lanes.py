@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,8 +15,14 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from maplebridge.access_policy.acl import ANSWERS_TOPIC
 from maplebridge.access_policy.signatures import SigningKey
-from maplebridge.projections.migrate import drop
-from maplebridge.projections.store import Place, ProjectionStore, Written, state_hash
+from maplebridge.projections.migrate import drop, migrate
+from maplebridge.projections.store import (
+    Place,
+    ProjectionStore,
+    Written,
+    connect,
+    state_hash,
+)
 from maplebridge.schemas import AvroCodec, Codec, Event, RegistryClient, load_schema
 from maplebridge.schemas.recognised import RECOGNISED
 from maplebridge.settings import Profile
@@ -38,10 +45,14 @@ class Kafka:
     def publish(self, events: Iterable[Event]) -> None:
         """Write events to their departments' topics as the departments would."""
         for event in events:
-            contract = self.codec.catalogue.get(event["meta"]["event_type"])
-            topic = contract.topic_of(event["meta"]["department"])
-            self.write(topic, self.signed(event), key=key_of(event))
+            self.publish_one(event)
         self.flush()
+
+    def publish_one(self, event: Event) -> None:
+        """Write an event, and do not wait for it."""
+        contract = self.codec.catalogue.get(event["meta"]["event_type"])
+        topic = contract.topic_of(event["meta"]["department"])
+        self.write(topic, self.signed(event), key=key_of(event))
 
     def signed(self, event: Event, *, record_key: bytes | None = None) -> bytes:
         """Return an event's value as its department signs it; a reaction signs nothing."""
@@ -119,6 +130,28 @@ class Kafka:
                 **{"group.id": "test-reader", "enable.auto.commit": False}
             )
         )
+
+
+@contextmanager
+def made_lanes(kafka: Kafka) -> Iterator[Callable[..., Lane]]:
+    """Make lanes that begin at the offsets given, or at the present end."""
+    made: list[Lane] = []
+
+    def make(since: dict[Place, int] | None = None) -> Lane:
+        schema = f"t_{secrets.token_hex(4)}"
+        admin = kafka.profile.settings("admin")
+        with connect(admin, schema="public") as owner:
+            migrate(owner, schema=schema)
+        lane = Lane(
+            kafka, schema, connect(admin, schema=schema), since or kafka.ends(RECORD_TOPICS)
+        )
+        made.append(lane)
+        lane.begin()
+        return lane
+
+    yield make
+    for lane in made:
+        lane.close()
 
 
 def key_of(event: Event) -> bytes:

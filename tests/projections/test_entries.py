@@ -40,7 +40,7 @@ from tests.processors.made_events import (
     order,
     retraction,
 )
-from tests.projections.test_amendments import clear, write
+from tests.projections.whole_reference import clear, write
 
 FEBRUARY = AT - 20 * 24 * 60 * MINUTE
 

@@ -27,7 +27,8 @@ from tests.processors.made_events import (
     order,
     retraction,
 )
-from tests.projections.test_amendments import AS_OF, clear, histories, stores, write
+from tests.projections.test_amendments import histories, stores
+from tests.projections.whole_reference import AS_OF, clear, write
 
 __all__ = ["kafka", "lanes", "stores"]
 
