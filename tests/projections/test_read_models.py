@@ -23,7 +23,7 @@ from psycopg.sql import SQL, Identifier
 from maplebridge.projections.migrate import drop, migrate
 from maplebridge.projections.queries import READ_MODELS, read_model
 from maplebridge.projections.statistics import STATISTICS
-from maplebridge.projections.store import Accepted, ProjectionStore, Span, connect
+from maplebridge.projections.store import REBUILT, Accepted, ProjectionStore, Span, connect
 from maplebridge.schemas import Contract, Event, FieldSpec
 from maplebridge.schemas.case_rules import load_case_rules
 from maplebridge.schemas.read_models import Kind, kind_of, load_read_models
@@ -65,6 +65,13 @@ what was released."""
 HERE, ELSEWHERE = communities(OTHER_TOWN)[0], communities()[0]
 CASE = "C-1"
 TOPIC = CONTRACTS["grid.case"].topic
+SELECTED = {
+    name: SQL("SELECT {} FROM {}").format(
+        SQL(", ").join(map(Identifier, table.columns)), Identifier(name)
+    )
+    for name, table in DECLARED.tables.items()
+}
+SWEEP_EVERY = 25
 State = Mapping[str, Counter[str]]
 Told = tuple[Contract, Event]
 
@@ -89,10 +96,15 @@ class Moves:
 
 
 class Folds:
-    """Folds events into tables of its own, looks, and takes everything back."""
+    """Folds events into tables of its own, looks, and takes everything back.
 
-    def __init__(self, store: ProjectionStore) -> None:
+    owner: a connection that may empty the tables.
+    """
+
+    def __init__(self, store: ProjectionStore, owner: psycopg.Connection[Any]) -> None:
         self._store = store
+        self._owner = owner
+        self._folded = 0
         self._start, self._epoch = store.claim(TOPIC, 0)
 
     def state(self, events: Sequence[Told], *, prefix: str, case_ref: str) -> State:
@@ -100,6 +112,9 @@ class Folds:
             Accepted(TOPIC, 0, contract, event, b"k", b"v", 0) for contract, event in events
         ]
         span = Span(TOPIC, 0, self._epoch, self._start, self._start + len(events))
+        self._folded += 1
+        if self._folded % SWEEP_EVERY == 0:
+            self._sweep()
         with self._store.connection.transaction(force_rollback=True):
             self._store.write([span], accepted, [])
             return {
@@ -107,15 +122,20 @@ class Folds:
                 **_read(self._store.connection, prefix, case_ref),
             }
 
+    def _sweep(self) -> None:
+        """Let go of rows that were taken back: PostgreSQL would read past them ever longer."""
+        self._owner.execute(f"TRUNCATE {', '.join(REBUILT)}")
+        with self._store.connection.transaction():
+            # temporary tables are emptied as this ends
+            self._store.connection.execute("SELECT FROM incoming")
+
 
 def _tables(connection: psycopg.Connection[Any]) -> State:
     found: dict[str, Counter[str]] = {}
-    for name, table in DECLARED.tables.items():
-        columns = SQL(", ").join(map(Identifier, table.columns))
-        rows = connection.execute(
-            SQL("SELECT {} FROM {}").format(columns, Identifier(name))
-        ).fetchall()
-        found |= _columns(name, table.columns, rows)
+    with connection.pipeline():
+        read = {name: connection.execute(each) for name, each in SELECTED.items()}
+        for name, cursor in read.items():
+            found |= _columns(name, DECLARED.tables[name].columns, cursor.fetchall())
     return found
 
 
@@ -175,7 +195,8 @@ def _folds(provisioned: Profile) -> Iterator[Folds]:
     with connect(provisioned.settings("admin"), schema="public") as owner:
         migrate(owner, schema=schema)
         stores = open_stores(provisioned.settings("combine"), schema=schema, with_outbox=False)
-        yield Folds(stores[0])
+        with connect(provisioned.settings("admin"), schema=schema) as admin:
+            yield Folds(stores[0], admin)
         for each in stores:
             each.connection.close()
         drop(owner, schema=schema)
