@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from uuid import UUID, uuid5
 import psycopg
 import pytest
 
+from maplebridge.city import up
+from maplebridge.localstack import Progress, Stack
 from maplebridge.processors.rule_files import load_rules
 from maplebridge.producers import Department
 from maplebridge.projections.store import connect
@@ -24,7 +28,7 @@ from tests.processors.made_events import AT, MINUTE, alert, catalogue, communiti
 
 PUSHES = catalogue().get("reaction.push").topic
 RULE = load_rules()["sensor-gas"]
-ANSWERED, LEFT = communities()[25:27]
+ANSWERED, LEFT, UNSEEN = communities()[25:28]
 LEVELS = list(RULE.responsible)
 
 
@@ -115,3 +119,33 @@ def test_a_warning_is_answered_climbs_if_it_is_not_and_is_read_alike_after_a_reb
     before = rows(city, ANSWERED) + rows(city, LEFT)
     assert verify(city).difference is None
     assert rows(city, ANSWERED) + rows(city, LEFT) == before
+
+
+def test_levels_whose_time_was_up_while_react_was_dead_are_told_when_it_is_back(
+    stack: Stack, city: Profile, kafka: Kafka, connection: psycopg.Connection[Any]
+) -> None:
+    """F1: each once, and dated at when it was due."""
+    kafka.publish(
+        alert({"kind": "gas"}, community=UNSEEN, occurred_at=AT + minute * MINUTE)
+        for minute in (0, 1)
+    )
+    pushed = ("pushed", "community", RULE.responsible["community"])
+    await_true(lambda: state(city, UNSEEN) == pushed)
+    react = stack.supervisor.find("react")
+    assert react is not None
+    os.kill(react.pid, signal.SIGKILL)
+    await_true(lambda: stack.supervisor.find("react") is None)
+
+    (warning_id,) = (row["warning_id"] for row in rows(city, UNSEEN))
+    within = timedelta(microseconds=RULE.acknowledge_within_us)
+    due_at = datetime.now(UTC) - 1.5 * within
+    connection.execute(
+        "UPDATE window_climbs SET due_at = %s WHERE warning_id = %s", (due_at, warning_id)
+    )
+    up(stack, Progress())
+    climbed = (
+        "SELECT level, pushed_at FROM warning_pushes WHERE warning_id = %s"
+        " AND level <> 'community' ORDER BY pushed_at"
+    )
+    expected = [("town", due_at), ("county", due_at + within)]
+    await_true(lambda: connection.execute(climbed, (warning_id,)).fetchall() == expected)
