@@ -49,7 +49,7 @@ class Certifier:
         waiting = [f"department {each}" for each in sorted(awaited - answers.keys())]
         if not waiting and not erasure.at_once:
             # until its order a department seals for the person, under the epoch of that day
-            last = max((each.done_at for each in answers.values()), default=0)
+            last = max((each.answered_at for each in answers.values()), default=0)
             begun = store.epochs_of_weeks_to(self._connection, self._files, last)
             epochs = tuple(sorted({*epochs, *begun}))
         while erasure.at_once and not waiting and self._live(epochs):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from confluent_kafka import (
@@ -24,6 +25,8 @@ from maplebridge.tls import explained
 log = logging.getLogger(__name__)
 
 TIMEOUT_S = 10.0
+_TRANSACTION_TIMEOUT_S = 30.0
+"""Kafka's first transaction makes the topic that it keeps them in."""
 _BATCH = 10_000
 _POLL_S = 0.1
 _FOLLOWED = 500
@@ -60,6 +63,32 @@ def send(settings: Settings, records: Iterable[Record]) -> None:
     if unsent or failed:
         error = KafkaUnavailable(settings.kafka_bootstrap, failed[0] if failed else "no answer")
         raise explained(error, tls_ca=settings.tls_ca)
+
+
+def send_together(settings: Settings, records: Iterable[Record], *, transaction: str) -> None:
+    """Write records in one transaction: readers meet all of them, or none.
+
+    transaction: the id of what is written; who writes with it fences whoever wrote with it
+    before. Raises KafkaUnavailable; then a reader may meet them all the same.
+    """
+    try:
+        producer = Producer(
+            settings.kafka_config(**{"transactional.id": f"{settings.principal}.{transaction}"})
+        )
+        producer.init_transactions(_TRANSACTION_TIMEOUT_S)
+        producer.begin_transaction()
+        try:
+            for each in records:
+                producer.produce(each.topic, each.value, each.key or None)
+            producer.commit_transaction(_TRANSACTION_TIMEOUT_S)
+        except KafkaException:
+            # or readers would wait for its end
+            with suppress(KafkaException):
+                producer.abort_transaction(TIMEOUT_S)
+            raise
+    except KafkaException as exc:
+        error = KafkaUnavailable(settings.kafka_bootstrap, exc.args[0].name())
+        raise explained(error, tls_ca=settings.tls_ca) from exc
 
 
 def read_to_end(

@@ -14,7 +14,7 @@ from maplebridge.access_policy.acl import ERASED_TOPIC, orders_topic
 from maplebridge.access_policy.signatures import SignatureVerifier
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory
 from maplebridge.errors import EventInvalid
-from maplebridge.kafka_topics import Record, read_to_end, send
+from maplebridge.kafka_topics import Record, read_to_end, send_together
 from maplebridge.schemas import AvroCodec, Event, RegistryClient, load_catalogue, load_schema
 from maplebridge.settings import Settings
 
@@ -38,12 +38,16 @@ class Order:
 
 @dataclass(frozen=True)
 class Acknowledgement:
-    """What a department says it has done; done_at: microseconds since 1970."""
+    """What a department says it has done.
+
+    done_at, answered_at: microseconds since 1970, by the department's clock and by Kafka's.
+    """
 
     erasure_id: str
     department: str
     done_at: int
     masters: int
+    answered_at: int
 
 
 def order(
@@ -51,6 +55,7 @@ def order(
 ) -> None:
     """Tell each department which references to erase; an order may come twice.
 
+    All are told or none: what a restored key broker finds ordered is the whole of an erasure.
     settings: the administrator's, who alone may write there. Raises KafkaUnavailable,
     RegistryUnavailable.
     """
@@ -66,9 +71,10 @@ def order(
         registry.close()
     now = time.time_ns() // 1000
     told = [Order(erasure_id, each, now, epoch, refs) for each, refs in orders.items()]
-    send(
+    send_together(
         settings,
         [Record(orders_topic(each.department), b"", codec.encode(asdict(each))) for each in told],
+        transaction=f"erasure.{erasure_id}",
     )
 
 
@@ -110,7 +116,7 @@ def _acknowledged(
     try:
         told = decode(record.value)
         proof = told.pop("proof")
-        answer = Acknowledgement(**told)
+        answer = Acknowledgement(**told, answered_at=record.at)
         signatures.check_record(
             answer.department, ERASED_TOPIC, record.key, record.value, proof, record.at
         )

@@ -120,6 +120,8 @@ def check(
     )
     for name in ("cases_shredded", "cases_left", "epochs_destroyed"):
         console.print(f"{name.replace('_', ' ')}: {', '.join(content[name]) or '-'}", markup=False)
+    if content["after_restore"]:
+        console.print("carried out again by a restored key broker: it knew the holds of its backup")
     for hold in content["holds"]:
         console.print(f"held: {hold['of']} until {hold['until']} ({hold['reason']})", markup=False)
     console.print(f"no released key lives on after {content['cached_until']}", markup=False)
@@ -247,6 +249,7 @@ def _tell(state: State, out: Path | None, *, as_json: bool) -> None:
                 "cases_shredded": report.get("cases_shredded", []),
                 "cases_left": report.get("cases_left", []),
                 "holds": report.get("holds", []),
+                "after_restore": report.get("after_restore", False),
                 "waiting": list(state.waiting),
                 "certificate": str(written) if written else None,
             }

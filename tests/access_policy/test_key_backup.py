@@ -37,7 +37,6 @@ from maplebridge.access_policy.broker.intake_offsets import has_taken_in, rewind
 from maplebridge.access_policy.broker.root import SealedFileRoot
 from maplebridge.access_policy.broker.store import Connection
 from maplebridge.access_policy.broker.vault import Subject
-from maplebridge.access_policy.erasure.scope import Scope
 from maplebridge.access_policy.keys import Master, SubjectRef
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.keytransport import NewMaster
@@ -465,10 +464,13 @@ def test_whom_a_completed_erasure_was_about_stays_out_of_a_restored_database(
     late = keys.master("subject", "person 0", grade_domain=4, community=HERE)
     assert late.key_ref == erased.key_ref
     with restored(stack, site, tmp_path / "old") as (again, _):
-        scope = Scope(frozenset({person}), (), (), ())
-        known = Remembered(erasure_id, "unlawful", (), now, now, scope, completed=True)
+        known = Remembered(
+            erasure_id, "unlawful", (), now, now, frozenset({person}), completed=True
+        )
         with again.admin.transaction():
-            assert not take_up(again.admin, again.files(), known)
+            assert (
+                take_up(stack.profile.settings("admin"), again.admin, again.files(), [known]) == []
+            )
         assert erasures(again.admin, only_open=True) == []
         linked = "SELECT count(*) FROM keys.erased_ref WHERE erasure_id IS NOT NULL"
         assert again.admin.execute(linked).fetchone() == (0,)

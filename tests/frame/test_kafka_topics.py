@@ -12,7 +12,8 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from maplebridge.kafka_topics import Follower, Record, send
+from maplebridge.errors import KafkaUnavailable
+from maplebridge.kafka_topics import Follower, Record, read_to_end, send, send_together
 from maplebridge.settings import Profile, Settings
 from tests.processors.lanes import await_true
 
@@ -94,3 +95,21 @@ def test_the_end_of_a_transaction_is_no_record_to_wait_for(admin: Settings, topi
     write(admin, topic, b"behind it")
     assert values_of(follower) == [b"behind it"]
     follower.close()
+
+
+def test_records_of_one_transaction_are_read_together_or_not_at_all(
+    admin: Settings, topic: str
+) -> None:
+    """F1: whatever stops the writer, a reader meets no part of them, and waits for none."""
+    other = f"{topic}.other"
+    make(admin, other)
+    too_large = bytes(2_000_000)
+    with pytest.raises(KafkaUnavailable):
+        send_together(
+            admin, [Record(topic, b"", b"part"), Record(other, b"", too_large)], transaction="t"
+        )
+    whole = [Record(topic, b"", b"1"), Record(other, b"", b"2")]
+    send_together(admin, whole, transaction="t")
+    found = read_to_end(admin, [topic, other], group="test-together")
+    assert sorted(each.value for each in found) == [b"1", b"2"]
+    remove(admin, other)
