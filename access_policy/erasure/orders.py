@@ -38,16 +38,16 @@ class Order:
 
 @dataclass(frozen=True)
 class Acknowledgement:
-    """What a department says it has done.
+    """What a department says it has done; done_at: microseconds since 1970.
 
-    done_at, answered_at: microseconds since 1970, by the department's clock and by Kafka's.
+    masters: over all its answers. epoch: the newest that it may have wrapped masters to.
     """
 
     erasure_id: str
     department: str
     done_at: int
     masters: int
-    answered_at: int
+    epoch: str
 
 
 def order(
@@ -89,8 +89,8 @@ def orders_given(settings: Settings) -> list[Order]:
     return [Order(**decode(each.value)) for each in read_to_end(settings, topics, group=group)]
 
 
-def acknowledgements(settings: Settings, erasure_id: str) -> dict[str, Acknowledgement]:
-    """Return by department what was answered to an erasure, and is signed by the department.
+def acknowledgements(settings: Settings, erasure_id: str) -> dict[str, list[Acknowledgement]]:
+    """Return by department what it answered to an erasure, in order, and has signed.
 
     Raises KafkaUnavailable.
     """
@@ -98,15 +98,15 @@ def acknowledgements(settings: Settings, erasure_id: str) -> dict[str, Acknowled
     directory = SigningKeyDirectory(settings)
     signatures = SignatureVerifier(directory)
     group = f"{settings.principal}.erasure"
+    found: dict[str, list[Acknowledgement]] = {}
     try:
-        return {
-            each.department: each
-            for record in read_to_end(settings, [ERASED_TOPIC], group=group)
-            for each in _acknowledged(decode, signatures, record)
-            if each.erasure_id == erasure_id
-        }
+        for record in read_to_end(settings, [ERASED_TOPIC], group=group):
+            for each in _acknowledged(decode, signatures, record):
+                if each.erasure_id == erasure_id:
+                    found.setdefault(each.department, []).append(each)
     finally:
         directory.close()
+    return found
 
 
 def _acknowledged(
@@ -116,7 +116,7 @@ def _acknowledged(
     try:
         told = decode(record.value)
         proof = told.pop("proof")
-        answer = Acknowledgement(**told, answered_at=record.at)
+        answer = Acknowledgement(**told)
         signatures.check_record(
             answer.department, ERASED_TOPIC, record.key, record.value, proof, record.at
         )
