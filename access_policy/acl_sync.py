@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection
-from concurrent.futures import Future, ThreadPoolExecutor
 
 from maplebridge.access_policy.acl import (
     APP_PREFIX,
@@ -74,19 +73,16 @@ class AclSync:
         self._write = tell
         self._told: dict[tuple[str, Transition, int], tuple[int, float]] = {}
         self._warned: set[tuple[str, str]] = set()
+        self._telling: threading.Thread | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Go on until `stop` is set. Raises Unavailable; the next run goes on from there.
 
-        What is told waits for servers that the rules do not need: it has a thread of its own.
+        What is told waits for servers that the rules do not need: it has a thread of its own,
+        which nothing waits for.
         """
-        with ThreadPoolExecutor(1, "acl-sync-tells") as pool:
-            self._run(stop, pool)
-
-    def _run(self, stop: threading.Event, pool: ThreadPoolExecutor) -> None:
         held: dict[str, tuple[Terms, ...]] | None = None
         synced_at = float("-inf")
-        telling: Future[None] | None = None
         while not stop.is_set():
             self._grants.read()
             clock = time.time_ns() // 1000
@@ -96,22 +92,31 @@ class AclSync:
                 if held is None:
                     log.info("acl-sync is ready")
                 held, synced_at = active, time.monotonic()
-            self._warn(self._grants.book.overdue(clock), clock)
-            if telling is None or telling.done():
-                telling = pool.submit(self._tell_all, self._grants.book.untold(clock))
+            self._warn(self._grants.book.overdue(clock), self._grants.book.now(clock))
+            if self._telling is None or not self._telling.is_alive():
+                self._telling = threading.Thread(
+                    target=self._tell_all,
+                    args=[self._grants.book.untold(clock)],
+                    name="acl-sync-tells",
+                    daemon=True,
+                )
+                self._telling.start()
             stop.wait(INTERVAL_S)
 
-    def _warn(self, overdue: Collection[Grant], clock: int) -> None:
+    def _warn(self, overdue: Collection[Grant], now: int) -> None:
         """Log it, whoever else has told the topic of it."""
         for grant in overdue:
-            which = (grant.terms.grant_id, grant.review_waits_with(clock))
+            which = (grant.terms.grant_id, grant.review_waits_with(now))
             if which not in self._warned:
                 self._warned.add(which)
                 log.warning("the review of %s is overdue: %s", *which)
 
     def _tell_all(self, untold: Collection[tuple[Grant, Transition]]) -> None:
-        for grant, transition in untold:
-            self._tell(grant, transition)
+        try:
+            for grant, transition in untold:
+                self._tell(grant, transition)
+        except Exception:
+            log.exception("what time does to grants cannot be told")
 
     def _tell(self, grant: Grant, transition: Transition) -> None:
         """Tell it, and again ever more seldom: where this clock is fast it does not count."""

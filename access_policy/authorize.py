@@ -158,9 +158,8 @@ def _read_model(policies: Policies, request: Request, community: str) -> Decisio
                 f"{request.resource} has no field {path}.", todo=f"It has {', '.join(grades)}."
             )
     plan = policies.read_model(request.app, request.purpose, request.resource, community)
-    for part in policies.parts_of(community) if plan.allowed else ():
-        if not policies.read_model(request.app, request.purpose, request.resource, part).allowed:
-            raise _told_apart(community, part)
+    if plan.part:
+        raise _told_apart(community, plan.part)
     reason = policies.rules.doc(plan.rule)
     return Decision(
         app=request.app,

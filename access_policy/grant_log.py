@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Protocol
 
 from maplebridge.access_policy.acl import GRANTS_TOPIC
@@ -80,14 +81,17 @@ class GrantLog:
     def __init__(
         self, settings: Settings, catalogue: Catalogue, regions: Regions, consumers: Consumers
     ) -> None:
-        self.book = GrantBook(catalogue, regions, consumers, load_officers())
+        self._new_book = partial(GrantBook, catalogue, regions, consumers, load_officers())
+        self.book = self._new_book()
         self.bootstrap = settings.kafka_bootstrap
         self._registry = RegistryClient(settings.registry_url, tls_ca=settings.tls_ca)
         self._codec = Codec(catalogue, self._registry)
         self._directory = SigningKeyDirectory(settings)
         self._verifier = SignatureVerifier(self._directory)
         self._validator = Validator(catalogue.get(EVENT_TYPE), load_code_lists(), regions)
-        self._followed = Follower(settings, GRANTS_TOPIC, group=f"{settings.principal}.grants")
+        self._followed = Follower(
+            settings, GRANTS_TOPIC, group=f"{settings.principal}.grants", begin=self._begin
+        )
 
     def read(self) -> None:
         """Take every step up to the topic's present end.
@@ -100,6 +104,9 @@ class GrantLog:
         self._followed.close()
         self._directory.close()
         self._registry.close()
+
+    def _begin(self) -> None:
+        self.book = self._new_book()
 
     def _take(self, record: Record) -> None:
         try:

@@ -75,7 +75,10 @@ class ViewPlan:
 
 @dataclass(frozen=True)
 class ReadPlan:
-    """Whether a consumer may query a read model's rows of one region, and why."""
+    """Whether a consumer may query a read model's rows of one region, and why.
+
+    part: of a region, the community that is refused although the region itself is not.
+    """
 
     app: str
     purpose: str
@@ -85,6 +88,7 @@ class ReadPlan:
     allowed: bool
     rule: str
     ask: str
+    part: str = ""
 
 
 def effective_grade(spec: FieldSpec, *, restricted: bool) -> int:

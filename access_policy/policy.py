@@ -116,13 +116,18 @@ class Policies:
     def read_model(self, app: str, purpose: str, name: str, community: str) -> ReadPlan:
         """Tell whether `app` may query the rows of a read model in a region.
 
-        community: a region's code of any level. Unknown names are denied.
+        community: a region's code of any level; all communities of it must be allowed.
+        Unknown names are denied.
         """
-        verdict = self._query(app, purpose, name, community)
+        verdict, part = self._query(app, purpose, name, community), ""
+        for each in self.parts_of(community) if verdict.allowed else ():
+            there = self._query(app, purpose, name, each)
+            if not there.allowed:
+                verdict, part = there, each
+                break
         contact = self.whom_to_ask(verdict.rule, app=app, department="")
-        return ReadPlan(
-            app, purpose, name, community, self.version, verdict.allowed, verdict.rule, contact
-        )
+        allowed, rule = verdict.allowed, verdict.rule
+        return ReadPlan(app, purpose, name, community, self.version, allowed, rule, contact, part)
 
     def about_person(
         self,
@@ -161,7 +166,10 @@ class Policies:
             (purpose, contract.event_type)
             for purpose, region in asked
             for contract in self.catalogue
-            if self.stream(app, purpose, contract, region).allowed
+            if any(
+                self.stream(app, purpose, contract, each).allowed
+                for each in (region, *self.parts_of(region))
+            )
         )
         return tuple(found)
 

@@ -33,7 +33,9 @@ class SigningKeyDirectory:
         self._codec = AvroCodec(load_schema(SCHEMA), 0)
         self._mutex = threading.Lock()
         self._found: dict[bytes, Enrolment] = {}
-        self._followed = Follower(settings, SIGNING_TOPIC, group=f"{settings.principal}.signing")
+        self._followed = Follower(
+            settings, SIGNING_TOPIC, group=f"{settings.principal}.signing", begin=self._found.clear
+        )
         self._read_at = float("-inf")
 
     def find(self, key_id: bytes) -> Enrolment | None:

@@ -13,6 +13,7 @@ import json
 import resource
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from maplebridge.access_policy.audit import (
     make_signing_key,
     verify_export,
 )
+from maplebridge.access_policy.audit.leaf import Cover
 from maplebridge.access_policy.audit.source import export_lines
 from maplebridge.access_policy.audit.store import StoredCheckpoint, StoredLeaf, connect
 from maplebridge.access_policy.merkle import Frontier, leaf_hash
@@ -92,10 +94,10 @@ def made(at: int, *, ids: int = 0) -> Leaf:
         decision="permit",
         rule="mediation-reads-its-cases",
         policy_version="ab" * 32,
-        resource="mediation.case",
+        resource=("mediation.case", "hotline.order", "grid.case")[at % 3],
         fields=_FIELDS,
-        rows=1 + at * 7 % BATCH,
-        communities=1 + at % 3,
+        rows=(rows := 1 + at * 7 % BATCH),
+        communities=min(rows, 1 + at % 30),
         cover=cover([f"event:{at}-{each}" for each in range(ids)]) if ids else None,
     )
 
@@ -105,7 +107,10 @@ def _write(write: Callable[[str], Any], signer: Signer, leaves: int) -> None:
 
     def stored() -> Iterator[StoredLeaf]:
         for at in range(leaves):
-            body = made(at).encode()
+            # as many ids as rows, without the cost of hashing them
+            some = made(at)
+            root = sha256(at.to_bytes(8, "big")).digest()
+            body = replace(some, cover=Cover(b"", (b"",) * some.rows, root)).encode()
             yield StoredLeaf(at, leaf_hash(body.encode()), body)
 
     checkpoints, frontier = list[StoredCheckpoint](), Frontier()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 from maplebridge.access_policy.audit.service import signing_key_path
@@ -23,6 +23,9 @@ from maplebridge.settings import Profile
 
 _POLL_S = 0.2
 
+Answers = Mapping[str, Sequence[Acknowledgement]]
+"""Department -> its answers, in order."""
+
 
 class Certifier:
     """connection: the administrator's, to the key broker's database."""
@@ -40,36 +43,65 @@ class Certifier:
         """
         deadline = time.monotonic() + patience_s
         orders = store.orders_of(self._connection, erasure.erasure_id)
+        answers = self._answers(erasure, orders, told=orders, deadline=deadline)
+        waiting = _silent(orders, answers)
+        answers = {each: answers[each] for each in orders if each in answers}
         # where nothing was destroyed no copy need become worthless
-        epochs = erasure.epochs if orders else ()
-        if epochs and erasure.at_once and this_epoch(self._connection) in epochs:
-            self._begin_another()
-        awaited = {*orders, *(self._users(epochs) if erasure.at_once else ())}
-        answers = self._answers(erasure, orders, awaited, deadline)
-        waiting = [f"department {each}" for each in sorted(awaited - answers.keys())]
-        if not waiting and not erasure.at_once:
-            # until its order a department seals for the person, under the epoch of that day
-            last = max((each.done_at for each in answers.values()), default=0)
-            begun = store.epochs_of_weeks_to(self._connection, self._files, last)
-            epochs = tuple(sorted({*epochs, *begun}))
-        while erasure.at_once and not waiting and self._live(epochs):
-            self._turn(epochs)
-            if time.monotonic() > deadline:
-                break
-            time.sleep(_POLL_S if self._live(epochs) else 0)
-        waiting += [f"epoch {each}" for each in self._live(epochs)]
+        epochs: Sequence[str] = ()
+        if orders and not waiting:
+            # until its order a department seals for the person, and wraps to no newer epoch
+            through = max(each[0].epoch for each in answers.values())
+            epochs = store.await_epochs(
+                self._connection, self._files, erasure.erasure_id, through=through
+            )
+            if erasure.at_once and self._live(epochs):
+                answers, waiting = self._turn(erasure, orders, epochs, deadline)
+            waiting += [f"epoch {each}" for each in self._live(epochs)]
         if not waiting:
             content = content_of(
                 erasure,
                 executed_at,
                 epochs=epochs,
-                answers={each: answers[each] for each in awaited},
+                answers={department: each[-1] for department, each in answers.items()},
                 now=datetime.now(UTC),
             )
             signer = load_signing_key(signing_key_path(self._profile.home))
             certificate = sign_certificate(content, signer)
             store.mark_certified(self._connection, erasure.erasure_id, certificate)
         return waiting
+
+    def _turn(
+        self,
+        erasure: Erasure,
+        orders: Mapping[str, Sequence[str]],
+        epochs: Sequence[str],
+        deadline: float,
+    ) -> tuple[Answers, list[str]]:
+        """Destroy these epochs as soon as no department wraps to them; return who has not answered.
+
+        Every department is told to wrap to the next one; those that may wrap to these must
+        answer that they do.
+        """
+        if this_epoch(self._connection) in epochs:
+            self._begin_another()
+        awaited = {*orders, *self._users(epochs)}
+        told = {each: orders.get(each, ()) for each in {*load_catalogue().departments, *awaited}}
+        beyond = max(epochs)
+        answers = self._answers(erasure, awaited, told=told, deadline=deadline, beyond=beyond)
+        waiting = _silent(awaited, answers, beyond=beyond)
+        while not waiting and self._live(epochs):
+            turning = rotate(
+                self._connection,
+                self._files,
+                is_taken_in=lambda: has_taken_in(self._admin),
+                unused=epochs,
+            )
+            for _ in turning:
+                pass
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_POLL_S if self._live(epochs) else 0)
+        return {each: answers[each] for each in awaited & answers.keys()}, waiting
 
     def _begin_another(self) -> None:
         """Begin an epoch within the week, and give its key to processes that start here."""
@@ -91,20 +123,21 @@ class Certifier:
     def _answers(
         self,
         erasure: Erasure,
-        orders: dict[str, list[str]],
         awaited: Collection[str],
+        *,
+        told: Mapping[str, Sequence[str]],
         deadline: float,
-    ) -> dict[str, Acknowledgement]:
+        beyond: str = "",
+    ) -> Answers:
         """Order what was not answered yet, and return the answers that have come by then.
 
-        If the epoch turns at once, every department is told to wrap to the next one.
+        told: who is ordered to erase what. beyond: the epoch to which who answers wraps no more.
         """
         answers = acknowledgements(self._admin, erasure.erasure_id)
-        told = load_catalogue().departments if awaited and erasure.at_once else tuple(awaited)
-        missing = {each: orders.get(each, []) for each in told if each not in answers}
+        missing = {each: told[each] for each in _unheard(told, answers, beyond)}
         epoch = this_epoch(self._connection)
         order(self._admin, erasure.erasure_id, missing, epoch=epoch)
-        while set(awaited) - answers.keys() and time.monotonic() < deadline:
+        while _unheard(awaited, answers, beyond) and time.monotonic() < deadline:
             time.sleep(_POLL_S)
             answers = acknowledgements(self._admin, erasure.erasure_id)
         return answers
@@ -112,13 +145,12 @@ class Certifier:
     def _live(self, epochs: Collection[str]) -> list[str]:
         return store.live_epochs(self._connection, self._files, epochs)
 
-    def _turn(self, epochs: Collection[str]) -> None:
-        """Destroy epochs that no department wraps to any more, if all is taken in."""
-        turning = rotate(
-            self._connection,
-            self._files,
-            is_taken_in=lambda: has_taken_in(self._admin),
-            unused=epochs,
-        )
-        for _ in turning:
-            pass
+
+def _unheard(departments: Collection[str], answers: Answers, beyond: str) -> list[str]:
+    """Return those of whom no answer says that they wrap to a newer epoch than `beyond`."""
+    heard = {each for each, given in answers.items() if any(one.epoch > beyond for one in given)}
+    return sorted(set(departments) - heard)
+
+
+def _silent(departments: Collection[str], answers: Answers, *, beyond: str = "") -> list[str]:
+    return [f"department {each}" for each in _unheard(departments, answers, beyond)]

@@ -31,7 +31,7 @@ from maplebridge.access_policy.policy import Policies
 from maplebridge.certifying import Certifier
 from maplebridge.control_events import publish
 from maplebridge.errors import AccessDenied, InputError
-from maplebridge.people import people
+from maplebridge.people import Person, people
 from maplebridge.schemas import load_catalogue, load_code_lists, load_regions
 from maplebridge.schemas.personal_data import find_personal_data
 from maplebridge.settings import Profile
@@ -75,10 +75,8 @@ class Eraser:
     def __exit__(self, *_: object) -> None:
         self._held.close()
 
-    def people(
-        self, identifiers: Collection[str], references: Collection[Subject] = ()
-    ) -> list[Subject]:
-        """Return every (department, key_ref) of a person; raises as `people.people`."""
+    def people(self, identifiers: Collection[str], references: Collection[Subject] = ()) -> Person:
+        """Find a person; raises as `people.people`."""
         return people(self._connection, self._files, identifiers, references)
 
     def request(

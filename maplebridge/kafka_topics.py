@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from confluent_kafka import (
@@ -14,8 +15,10 @@ from confluent_kafka import (
     KafkaException,
     Message,
     Producer,
+    TopicCollection,
     TopicPartition,
 )
+from confluent_kafka.admin import AdminClient
 
 from maplebridge.errors import KafkaUnavailable
 from maplebridge.settings import Settings
@@ -24,6 +27,8 @@ from maplebridge.tls import explained
 log = logging.getLogger(__name__)
 
 TIMEOUT_S = 10.0
+_TRANSACTION_TIMEOUT_S = 30.0
+"""Kafka's first transaction makes the topic that it keeps them in."""
 _BATCH = 10_000
 _POLL_S = 0.1
 _FOLLOWED = 500
@@ -60,6 +65,32 @@ def send(settings: Settings, records: Iterable[Record]) -> None:
     if unsent or failed:
         error = KafkaUnavailable(settings.kafka_bootstrap, failed[0] if failed else "no answer")
         raise explained(error, tls_ca=settings.tls_ca)
+
+
+def send_together(settings: Settings, records: Iterable[Record], *, transaction: str) -> None:
+    """Write records in one transaction: readers meet all of them, or none.
+
+    transaction: the id of what is written; who writes with it fences whoever wrote with it
+    before. Raises KafkaUnavailable; then a reader may meet them all the same.
+    """
+    try:
+        producer = Producer(
+            settings.kafka_config(**{"transactional.id": f"{settings.principal}.{transaction}"})
+        )
+        producer.init_transactions(_TRANSACTION_TIMEOUT_S)
+        producer.begin_transaction()
+        try:
+            for each in records:
+                producer.produce(each.topic, each.value, each.key or None)
+            producer.commit_transaction(_TRANSACTION_TIMEOUT_S)
+        except KafkaException:
+            # or readers would wait for its end
+            with suppress(KafkaException):
+                producer.abort_transaction(TIMEOUT_S)
+            raise
+    except KafkaException as exc:
+        error = KafkaUnavailable(settings.kafka_bootstrap, exc.args[0].name())
+        raise explained(error, tls_ca=settings.tls_ca) from exc
 
 
 def read_to_end(
@@ -109,29 +140,40 @@ def read_to_end(
 class Follower:
     """A topic of one partition, read on from where it was read to. For one thread at a time."""
 
-    def __init__(self, settings: Settings, topic: str, *, group: str) -> None:
-        """group: of the principal's own; nothing is committed."""
+    def __init__(
+        self, settings: Settings, topic: str, *, group: str, begin: Callable[[], object]
+    ) -> None:
+        """group: of the principal's own; nothing is committed.
+
+        begin: called before the topic is read from its beginning, a second time where it was
+        made anew: what its records added up to holds no more.
+        """
         self._settings = settings
         self._topic = topic
         self._group = group
+        self._begin = begin
+        self._admin: AdminClient | None = None
         self._consumer: Consumer | None = None
+        self._topic_id = ""
         self._next_offset = 0
 
     def read(self, take: Callable[[Record], object]) -> None:
         """Give `take` every record up to the topic's present end, one after another.
 
         Raises KafkaUnavailable after ten seconds without a record. If `take` raises, the next
-        call begins with the same record. A topic that ends before what was read of it was made
-        anew, or Kafka has lost its end: it is read from its beginning.
+        call begins with the same record. A topic of another id was made anew, and Kafka has
+        lost the end of one that ends before what was read: both are read from the beginning.
         """
         deadline = time.monotonic() + TIMEOUT_S
         try:
+            # first: what is read then is of this topic, or of one that the next call meets
+            topic_id = self._id()
+            if topic_id != self._topic_id:
+                self._start_over(topic_id)
             consumer = self._consumer or self._connect()
             end = self._end(consumer, deadline)
             if end < self._next_offset:
-                log.warning("%s goes back behind what was read of it", self._topic)
-                self.close()
-                self._next_offset = 0
+                self._start_over(topic_id)
                 consumer = self._connect()
             while self._next_offset < end:
                 if time.monotonic() > deadline:
@@ -158,9 +200,28 @@ class Follower:
 
     def close(self) -> None:
         """Let go of Kafka; harmless to repeat, and another `read` connects again."""
+        self._disconnect()
+        self._admin = None
+
+    def _start_over(self, topic_id: str) -> None:
+        if self._topic_id:
+            log.warning("%s was made anew, or has lost its end: it is read again", self._topic)
+        self._disconnect()
+        self._begin()
+        self._topic_id, self._next_offset = topic_id, 0
+
+    def _disconnect(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             consumer.close()
+
+    def _id(self) -> str:
+        """Return what Kafka gave the topic when it was made (KIP-516)."""
+        if self._admin is None:
+            self._admin = AdminClient(self._settings.kafka_config())
+        wanted = TopicCollection([self._topic])
+        asked = self._admin.describe_topics(wanted, request_timeout=TIMEOUT_S)
+        return str(asked[self._topic].result().topic_id)
 
     def _connect(self) -> Consumer:
         self._consumer = Consumer(

@@ -293,7 +293,9 @@ class Reader:
             raise AccessDenied(
                 f"{app} may not query {model} for {purpose}: {self._policies.rules.doc(plan.rule)}",
                 rule=plan.rule,
-                todo=self._policies.advice(plan.rule, app=app, ask=plan.ask),
+                todo=f"{plan.part} in {region} is refused: ask for other communities one by one."
+                if plan.part
+                else self._policies.advice(plan.rule, app=app, ask=plan.ask),
             )
         return leaf
 

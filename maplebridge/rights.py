@@ -47,7 +47,7 @@ def person_of(
     broker = profile.settings("key-broker")
     with administer(profile.settings("admin")) as connection:
         files = epoch_files(broker, open_root(broker))
-        return people(connection, files, identifiers, references)
+        return list(people(connection, files, identifiers, references).subjects)
 
 
 def who_read(

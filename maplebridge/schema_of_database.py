@@ -14,11 +14,13 @@ def apply_schema(connection: psycopg.Connection[Any], name: str, text: LiteralSt
 
     Most of them lock tables even where there is nothing to do, and would stop, or be stopped
     by, a service that runs. The schema's comment has the SHA-256 of what made it and of the
-    database it was made in: a dump has the comment, but not what the database itself permits.
+    database and the cluster it was made in: a dump has the comment, but not what the database
+    itself permits.
     """
     with connection.transaction():
         database = connection.execute(
-            "SELECT oid::text FROM pg_database WHERE datname = current_database()"
+            "SELECT oid::text, (SELECT system_identifier::text FROM pg_control_system())"
+            " FROM pg_database WHERE datname = current_database()"
         ).fetchone()
         digest = sha256(f"{database}\0{text}".encode()).hexdigest()
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('maplebridge.migrate'))")

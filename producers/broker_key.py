@@ -37,8 +37,19 @@ class BrokerKey:
 
         Raises DepartmentStoreUnavailable.
         """
-        self._not_before = max(epoch, self._not_before)
-        self._spool.remember(_NOT_BEFORE, self._not_before)
+        if epoch > self._not_before:
+            self._spool.remember(_NOT_BEFORE, epoch)
+            self._not_before = epoch
+
+    def use_newest(self) -> str:
+        """Wrap to no older epoch from now on than to any until now; return that one.
+
+        Raises DepartmentStoreUnavailable.
+        """
+        texts = (self._settings.key_broker_public_key, self._spool.recall(_REMEMBERED))
+        keys = [BrokerPublicKey.decode(each).epoch for each in texts if each]
+        self.use_no_older(max(self._known.epoch if self._known else "", *keys, ""))
+        return self._not_before
 
     def current(self) -> BrokerPublicKey:
         """Return the key of the settings while its week lasts, and then the broker's own.

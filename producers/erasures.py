@@ -166,6 +166,8 @@ class Erasures:
         Not while an announcement is on its way: an answer says that nothing more comes that
         was wrapped to an older key, and that no copy of the store gives back what is gone.
         """
+        # for the masters that are destroyed nothing newer was used
+        epoch = self._announcer.use_newest_epoch()
         if self._announcer.is_under_way:
             return
         with self._store.reading() as db:
@@ -185,6 +187,7 @@ class Erasures:
                 "department": department,
                 "done_at": done_at,
                 "masters": masters,
+                "epoch": epoch,
                 "proof": None,
             }
             # its last byte says that it is not signed yet

@@ -49,6 +49,11 @@ class MasterAnnouncer:
         with self._turning:
             self._broker_key.use_no_older(epoch)
 
+    def use_newest_epoch(self) -> str:
+        """Wrap to no older epoch's key than to any until now, as `use_no_older`; return it."""
+        with self._turning:
+            return self._broker_key.use_newest()
+
     @property
     def is_under_way(self) -> bool:
         """True while announcements are on their way, perhaps wrapped to an older key."""

@@ -138,11 +138,11 @@ class Leaf:
 
     def _check_texts(self) -> None:
         texts = [getattr(self, name) for name in _TEXTS]
-        texts += [seen.path for seen in self.fields]
+        texts += [text for seen in self.fields for text in (seen.path, seen.form)]
         # one match over all of them: a leaf is encoded before every release
         if max(map(len, texts)) <= TEXT_MAX and _PLAIN.fullmatch("".join(texts)):
             return
-        names = [*_TEXTS, *(f"fields.{at}" for at in range(len(self.fields)))]
+        names = [*_TEXTS, *(f"fields.{at // 2}" for at in range(2 * len(self.fields)))]
         unfit = [
             name
             for name, text in zip(names, texts, strict=True)
@@ -188,24 +188,31 @@ def decode_leaf(body: str, *, cover: Cover | None = None) -> Leaf:
 def is_leaf(body: str) -> bool:
     """Tell whether the text says what a leaf of version 1 says, all of it and no more."""
     parts = _PARTS.fullmatch(body)
-    return _is_leaf(body) if parts is None else _is_leaf_around(*parts.groups())
+    covered = parts or _COVER.search(body)
+    # nothing is covered by the empty root alone
+    if covered is None or (covered["count"] == "0") is not (covered["root"] == _EMPTY):
+        return False
+    return _is_leaf(body) if parts is None else _is_leaf_around(*parts.group(1, 2, 3, 5, 7, 8, 9))
 
 
+_NUMBER = "(?:0|[1-9][0-9]{0,14})"
 _PARTS = re.compile(
-    r'(\{"action":"[a-z.]*","at":)[1-9][0-9]{0,15}'
-    r'(,"communities":[0-9]+,"cover":\{"count":[0-9]+,"root":")[0-9a-f]{64}'
-    r'("\},"decision":"[a-z]*","decision_id":")[0-9a-f-]{0,36}(".*)'
+    r'(\{"action":"[a-z.]*","at":)(?:[1-9][0-9]{0,14}|[1-8][0-9]{15})(,"communities":)'
+    + _NUMBER
+    + rf'(,"cover":\{{"count":)(?P<count>{_NUMBER})(,"root":")(?P<root>[0-9a-f]{{64}})'
+    r'("\},"decision":"[a-z]*","decision_id":")[0-9a-f-]{0,36}'
+    r'(".*"rows":)(?:0|[1-9][0-9]?|[1-4][0-9]{2}|500)(,"rule":.*)'
 )
-
-
-_COVER = re.compile(r'"cover":\{"count":[0-9]+,"root":"[0-9a-f]{64}"\}')
-_NO_COVER = f'"cover":{{"count":0,"root":"{EMPTY_ROOT.hex()}"}}'
+_COVER = re.compile(r'"cover":\{"count":(?P<count>[0-9]+),"root":"(?P<root>[0-9a-f]{64})"\}')
+_EMPTY = EMPTY_ROOT.hex()
+_NO_COVER = f'"cover":{{"count":0,"root":"{_EMPTY}"}}'
 
 
 @lru_cache(maxsize=16_384)
-def _is_leaf_around(before_at: str, before_root: str, before_id: str, rest: str) -> bool:
-    """Tell it of all leaves that differ in time, root and decision alone: most of a log's do."""
-    return _is_leaf(f"{before_at}1{before_root}{EMPTY_ROOT.hex()}{before_id}{rest}")
+def _is_leaf_around(*parts: str) -> bool:
+    """Tell it of all leaves that differ in numbers, root and decision alone: most of a log's do."""
+    numbers = ("1", "0", "0", _EMPTY, "", "0", "")
+    return _is_leaf("".join(text for pair in zip(parts, numbers, strict=True) for text in pair))
 
 
 def _is_leaf(body: str) -> bool:
@@ -218,39 +225,40 @@ def _is_leaf(body: str) -> bool:
 
 
 _Text = Annotated[str, StringConstraints(max_length=TEXT_MAX)]
+_Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 
 class _Field(TypedDict):
     __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
     path: _Text
-    grade: int
-    form: str
+    grade: Annotated[int, Field(ge=1, le=4)]
+    form: _Text
 
 
 class _Cover(TypedDict):
     __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
-    count: int
+    count: _Count
     root: str
 
 
 class _Content(TypedDict):
     __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
     v: Literal[1]
-    at: int
-    action: _Text
+    at: Annotated[int, Field(ge=1, lt=2**53)]
+    action: Action
     who: _Text
     on_behalf_of: _Text
     purpose: _Text
     legal_basis: _Text
     grant: _Text
-    decision: _Text
+    decision: Literal["permit", "deny"]
     decision_id: _Text
     rule: _Text
     policy_version: _Text
     resource: _Text
     fields: list[_Field]
     rows: Annotated[int, Field(ge=0, le=ROWS_MAX)]
-    communities: int
+    communities: _Count
     cover: _Cover
 
 

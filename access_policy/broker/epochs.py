@@ -103,18 +103,23 @@ def destroy_strays(connection: Connection, files: EpochFiles, *, before: str) ->
 
 
 def take_up_files(connection: Connection, files: EpochFiles) -> list[str]:
-    """Make the rows of epochs that have a whole file and no row; return which.
+    """Make the rows of epochs that have a whole file and no row of its key; return which.
 
-    Departments wrap to them while a restored database knows nothing of them. Within a
-    transaction that locks the epochs. Raises IntegrityError if a file is of another root.
+    Departments wrap to them while a restored database knows nothing of them. Where an epoch was
+    begun anew after the copy, what the copy has under its name opens no more and is dropped.
+    Within a transaction that locks the epochs. Raises IntegrityError if a file is of another root.
     """
+    known = dict(connection.execute(statement("epochs")).fetchall())
     taken_up = []
-    for epoch in find_strays(connection, files):
+    for epoch in files.names():
         secret = files.read(epoch)
-        if secret is not None:
-            row = {"epoch": epoch, "public_key": secret.public_key}
-            connection.execute(statement("insert_epoch"), row)
-            taken_up.append(epoch)
+        if secret is None or known.get(epoch) == secret.public_key:
+            continue
+        if epoch in known:
+            connection.execute(statement("drop_epoch"), {"epoch": epoch})
+        row = {"epoch": epoch, "public_key": secret.public_key}
+        connection.execute(statement("insert_epoch"), row)
+        taken_up.append(epoch)
     return taken_up
 
 

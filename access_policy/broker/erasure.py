@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from psycopg.rows import dict_row
@@ -19,7 +19,6 @@ from maplebridge.access_policy.broker.epoch_files import EpochFiles
 from maplebridge.access_policy.broker.epochs import Epochs
 from maplebridge.access_policy.broker.store import Connection, statement
 from maplebridge.access_policy.broker.vault import Subject, columns_of, read_identifier
-from maplebridge.access_policy.keytransport import epoch_of
 from maplebridge.errors import InputError
 
 _FETCH = 5_000
@@ -80,10 +79,11 @@ def find_people(
     return sorted(found), closed
 
 
-def identifier_of(connection: Connection, epochs: Epochs, subject: Subject) -> str:
+def identifier_of(connection: Connection, epochs: Epochs, subject: Subject) -> str | None:
     """Return the identifier behind a key reference.
 
-    Raises InputError if there is none, or it is a case's; IntegrityError if it was altered.
+    None if its epoch is lost. Raises InputError if there is none, or it is a case's;
+    IntegrityError if it was altered.
     """
     row = connection.execute(statement("subjects"), columns_of([subject])).fetchone()
     if row is None or row[2] != "subject":
@@ -91,7 +91,7 @@ def identifier_of(connection: Connection, epochs: Epochs, subject: Subject) -> s
             f"the key broker knows no subject {subject[1]} of {subject[0]}.",
             todo="Give the key_ref as the department's events have it in meta.key_refs.",
         )
-    return read_identifier(connection, epochs, row)
+    return None if row[3] in epochs.lost else read_identifier(connection, epochs, row)
 
 
 def grades_of(connection: Connection, subjects: Collection[Subject]) -> list[tuple[str, int]]:
@@ -202,14 +202,18 @@ def live_epochs(connection: Connection, files: EpochFiles, epochs: Collection[st
     return sorted(_not_destroyed(connection, files) & set(epochs))
 
 
-def epochs_of_weeks_to(connection: Connection, files: EpochFiles, at: int) -> list[str]:
-    """Return the epochs of that week and before that are not destroyed; at: microseconds.
+def await_epochs(
+    connection: Connection, files: EpochFiles, erasure_id: str, *, through: str
+) -> list[str]:
+    """Have an erasure wait for this epoch and all before it, too; return all it waits for.
 
     By their names: a restored copy does not know when an epoch began that it never had, and
     of a turn that was stopped there is the file alone.
     """
-    week = epoch_of(datetime.fromtimestamp(at / 1e6, UTC))
-    return sorted(e for e in _not_destroyed(connection, files) if e.partition(".")[0] <= week)
+    living = [each for each in _not_destroyed(connection, files) if each <= through]
+    row = {"erasure_id": erasure_id, "epochs": living}
+    (epochs,) = connection.execute(statement("await_epochs"), row).fetchone() or ([],)
+    return list(epochs)
 
 
 def _not_destroyed(connection: Connection, files: EpochFiles) -> set[str]:

@@ -43,6 +43,7 @@ class Vault:
     def __init__(self, connections: Connections, files: EpochFiles) -> None:
         self._connections = connections
         self._files = files
+        self._others: list[str] = []
         self.refresh()
         self._cache = _MasterCache()
 
@@ -169,12 +170,14 @@ class Vault:
         if self._epochs.lost:
             lost = ", ".join(sorted(self._epochs.lost))
             _log.error("the files of epochs are lost: %s; their masters open nothing", lost)
-        if others := self._files.others():
+        others = self._files.others()
+        if others and others != self._others:
             _log.warning(
                 "beside the files of epochs lie others: %s; remove them, for a copy of an"
                 " epoch's file undoes the erasures since",
                 ", ".join(others),
             )
+        self._others = others
         self._loaded = time.monotonic()
 
     def _under(self, act: Callable[[Connection, Epochs], Result]) -> Result:

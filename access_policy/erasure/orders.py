@@ -14,7 +14,7 @@ from maplebridge.access_policy.acl import ERASED_TOPIC, orders_topic
 from maplebridge.access_policy.signatures import SignatureVerifier
 from maplebridge.access_policy.signing_keys import SigningKeyDirectory
 from maplebridge.errors import EventInvalid
-from maplebridge.kafka_topics import Record, read_to_end, send
+from maplebridge.kafka_topics import Record, read_to_end, send_together
 from maplebridge.schemas import AvroCodec, Event, RegistryClient, load_catalogue, load_schema
 from maplebridge.settings import Settings
 
@@ -38,12 +38,16 @@ class Order:
 
 @dataclass(frozen=True)
 class Acknowledgement:
-    """What a department says it has done; done_at: microseconds since 1970."""
+    """What a department says it has done; done_at: microseconds since 1970.
+
+    masters: over all its answers. epoch: the newest that it may have wrapped masters to.
+    """
 
     erasure_id: str
     department: str
     done_at: int
     masters: int
+    epoch: str
 
 
 def order(
@@ -51,6 +55,7 @@ def order(
 ) -> None:
     """Tell each department which references to erase; an order may come twice.
 
+    All are told or none: what a restored key broker finds ordered is the whole of an erasure.
     settings: the administrator's, who alone may write there. Raises KafkaUnavailable,
     RegistryUnavailable.
     """
@@ -66,9 +71,10 @@ def order(
         registry.close()
     now = time.time_ns() // 1000
     told = [Order(erasure_id, each, now, epoch, refs) for each, refs in orders.items()]
-    send(
+    send_together(
         settings,
         [Record(orders_topic(each.department), b"", codec.encode(asdict(each))) for each in told],
+        transaction=f"erasure.{erasure_id}",
     )
 
 
@@ -83,8 +89,8 @@ def orders_given(settings: Settings) -> list[Order]:
     return [Order(**decode(each.value)) for each in read_to_end(settings, topics, group=group)]
 
 
-def acknowledgements(settings: Settings, erasure_id: str) -> dict[str, Acknowledgement]:
-    """Return by department what was answered to an erasure, and is signed by the department.
+def acknowledgements(settings: Settings, erasure_id: str) -> dict[str, list[Acknowledgement]]:
+    """Return by department what it answered to an erasure, in order, and has signed.
 
     Raises KafkaUnavailable.
     """
@@ -92,15 +98,15 @@ def acknowledgements(settings: Settings, erasure_id: str) -> dict[str, Acknowled
     directory = SigningKeyDirectory(settings)
     signatures = SignatureVerifier(directory)
     group = f"{settings.principal}.erasure"
+    found: dict[str, list[Acknowledgement]] = {}
     try:
-        return {
-            each.department: each
-            for record in read_to_end(settings, [ERASED_TOPIC], group=group)
-            for each in _acknowledged(decode, signatures, record)
-            if each.erasure_id == erasure_id
-        }
+        for record in read_to_end(settings, [ERASED_TOPIC], group=group):
+            for each in _acknowledged(decode, signatures, record):
+                if each.erasure_id == erasure_id:
+                    found.setdefault(each.department, []).append(each)
     finally:
         directory.close()
+    return found
 
 
 def _acknowledged(

@@ -14,11 +14,17 @@ from maplebridge.access_policy.erasure.scope import Scope
 from maplebridge.access_policy.keyclient import KEY_TTL_S
 
 
-def report_of(gone: Sequence[DestroyedMaster], scope: Scope) -> dict[str, Any]:
-    """Return what an erasure remembers of its execution."""
+def report_of(
+    gone: Sequence[DestroyedMaster], scope: Scope, *, after_restore: bool = False
+) -> dict[str, Any]:
+    """Return what an erasure remembers of its execution.
+
+    after_restore: it was carried out again, by a key broker whose copy had forgotten it.
+    """
     departments = sorted({each.department for each in gone})
     counts = Counter((each.department, each.scope_kind, each.grade_domain) for each in gone)
     return {
+        "after_restore": after_restore,
         "destroyed": [
             {
                 "department": department,

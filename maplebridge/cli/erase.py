@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from maplebridge.access_policy.broker.vault import Subject
 from maplebridge.access_policy.erasure.certificate import certificate_hash, check_certificate
 from maplebridge.access_policy.signed_note import Verifier
 from maplebridge.cli.options import HOME, Home, Json, settings_of
 from maplebridge.cli.output import console, counted, print_json, print_table
 from maplebridge.cli.whom import DepartmentOf, KeyRef, Source, text_of_file, whom
 from maplebridge.erasing import Eraser, State
+from maplebridge.people import Person
 from maplebridge.producers import Department
 from maplebridge.settings import Profile
 
@@ -49,7 +49,7 @@ def request(
     they are never given on the command line. Cases of nobody else go with the person.
     """
     with Eraser(Profile.load(home), office=office) as eraser:
-        subjects = _person(eraser, department, key_ref, identifiers)
+        subjects = _person(eraser, department, key_ref, identifiers).whole()
         erasure_id = eraser.request(subjects, ground=ground, officers=by, at_once=now)
         state = eraser.advance(erasure_id, patience_s=_ANSWERS_S)
     _tell(state, out, as_json=as_json)
@@ -120,6 +120,8 @@ def check(
     )
     for name in ("cases_shredded", "cases_left", "epochs_destroyed"):
         console.print(f"{name.replace('_', ' ')}: {', '.join(content[name]) or '-'}", markup=False)
+    if content["after_restore"]:
+        console.print("carried out again by a restored key broker: it knew the holds of its backup")
     for hold in content["holds"]:
         console.print(f"held: {hold['of']} until {hold['until']} ({hold['reason']})", markup=False)
     console.print(f"no released key lives on after {content['cached_until']}", markup=False)
@@ -158,7 +160,7 @@ def add(
 ) -> None:
     """Hold a case, or a person, so that nothing of it is erased; say whom as to `request`."""
     with Eraser(Profile.load(home), office=office) as eraser:
-        subjects = [] if case_ref else _person(eraser, department, key_ref, identifiers)
+        subjects = () if case_ref else _person(eraser, department, key_ref, identifiers).subjects
         hold_id = eraser.hold(
             case_ref=case_ref or None,
             subjects=subjects,
@@ -223,9 +225,7 @@ def commands() -> typer.Typer:
     return app
 
 
-def _person(
-    eraser: Eraser, department: str, key_ref: str, identifiers: Path | None
-) -> list[Subject]:
+def _person(eraser: Eraser, department: str, key_ref: str, identifiers: Path | None) -> Person:
     named = whom(department, key_ref, identifiers)
     return eraser.people(named.identifiers, named.references)
 
@@ -247,6 +247,7 @@ def _tell(state: State, out: Path | None, *, as_json: bool) -> None:
                 "cases_shredded": report.get("cases_shredded", []),
                 "cases_left": report.get("cases_left", []),
                 "holds": report.get("holds", []),
+                "after_restore": report.get("after_restore", False),
                 "waiting": list(state.waiting),
                 "certificate": str(written) if written else None,
             }

@@ -61,7 +61,7 @@ def restore(
     with administer(admin) as connection:
 
         def erase_again() -> None:
-            again.extend(e.erasure_id for e in known if take_up(connection, files, e))
+            again.extend(take_up(admin, connection, files, known))
 
         done = restore_backup(
             connection,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -16,7 +17,7 @@ from maplebridge.access_policy.acl_sync import AclSync, city_rules
 from maplebridge.access_policy.consumers import Consumers, load_consumers
 from maplebridge.access_policy.grant_log import FixedGrants
 from maplebridge.access_policy.grants import Grant, GrantedField, Terms, Transition
-from maplebridge.errors import RegistryUnavailable
+from maplebridge.errors import KafkaUnavailable, RegistryUnavailable
 from maplebridge.settings import Profile, Settings
 from maplebridge.wiring import grants_now, make_grant_log, make_policies
 from tests.access_policy.made_grants import made_terms
@@ -40,6 +41,7 @@ class Topic:
         self.told: list[tuple[Terms, Transition]] = []
         self.fault: Exception | None = None
         self.let_go = threading.Event()
+        self.is_away = threading.Event()
 
     def tell(self, grant: Grant, transition: Transition) -> None:
         self.told.append((grant.terms, transition))
@@ -49,13 +51,27 @@ class Topic:
 
 
 @pytest.fixture
-def topic(provisioned: Profile) -> Iterator[Topic]:
+def topic(provisioned: Profile, monkeypatch: pytest.MonkeyPatch) -> Iterator[Topic]:
     """A service that keeps the rules by consumers among whom the dashboard has nothing."""
     admin, settings = provisioned.settings("admin"), provisioned.settings("acl-sync")
     stop, topic = threading.Event(), Topic()
     log = make_grant_log(settings, press())
     sync = AclSync(settings, log, make_policies(settings, consumers=press()), topic.tell)
-    thread = threading.Thread(target=sync.run, args=[stop])
+    read = log.read
+
+    def read_or_not() -> None:
+        if topic.is_away.is_set():
+            topic.is_away.clear()
+            raise KafkaUnavailable("kafka", "away for a moment")
+        read()
+
+    def serve() -> None:
+        while not stop.is_set():
+            with suppress(KafkaUnavailable):
+                sync.run(stop)
+
+    monkeypatch.setattr(log, "read", read_or_not)
+    thread = threading.Thread(target=serve)
     thread.start()
     yield topic
     stop.set()
@@ -105,6 +121,23 @@ def test_a_revocation_does_not_wait_for_what_cannot_be_told(
     short = replace(other, valid_to=other.valid_from + 3_000_000)
     granting.request(provisioned.settings(PRINCIPAL), short)
     await_true(lambda: (short, "expired") in topic.told)
+    revoke(provisioned, made)
+    await_true(lambda: is_refused(provisioned), PROMISED_S)
+
+
+def test_a_revocation_waits_for_nothing_that_is_told_when_kafka_was_away_for_a_moment(
+    provisioned: Profile, topic: Topic
+) -> None:
+    """T6: the service begins again, and what hangs does not hold it up."""
+    await_true(lambda: is_refused(provisioned))
+    made, other = (made_terms(KIND, consumer=APP) for _ in range(2))
+    open_topic(provisioned, made)
+    topic.fault = TypeError("a defect")
+    short = replace(other, valid_to=other.valid_from + 3_000_000)
+    granting.request(provisioned.settings(PRINCIPAL), short)
+    await_true(lambda: (short, "expired") in topic.told)
+    topic.is_away.set()
+    await_true(lambda: not topic.is_away.is_set())
     revoke(provisioned, made)
     await_true(lambda: is_refused(provisioned), PROMISED_S)
 

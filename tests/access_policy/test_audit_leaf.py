@@ -61,6 +61,35 @@ def test_what_says_a_leaf_in_other_bytes_is_none() -> None:
         assert not is_leaf(other)
 
 
+WRONG = {
+    '"at":1764000000000000': ['"at":0', '"at":-5', '"at":9007199254740992', f'"at":{10**30}'],
+    '"communities":1': ['"communities":-1', f'"communities":{10**40}', '"communities":01'],
+    '"count":2': ['"count":0', f'"count":{10**40}', '"count":2.0'],
+    '"grade":3': ['"grade":0', '"grade":7', f'"grade":{10**40}'],
+    '"form":"clear"': ['"form":"' + "x" * 201 + '"', '"form":"a\\u0000b"'],
+    '"action":"access.delivered"': ['"action":"access.sold"', '"action":""'],
+    '"decision":"permit"': ['"decision":"maybe"'],
+    '"rows":2': ['"rows":501', '"rows":-1', '"rows":02'],
+}
+
+
+@pytest.mark.parametrize(
+    ("said", "other"), [(said, other) for said, others in WRONG.items() for other in others]
+)
+def test_what_no_leaf_may_say_is_none(said: str, other: str) -> None:
+    body = LEAF.encode()
+    assert is_leaf(body)
+    assert body.count(said) == 1
+    assert not is_leaf(body.replace(said, other))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 9, 10, 99, 100, 499, 500])
+def test_leaves_of_any_number_of_rows_are_leaves(rows: int) -> None:
+    covered = cover([f"event:{each}" for each in range(rows)])
+    assert is_leaf(replace(LEAF, rows=rows, communities=rows, cover=covered).encode())
+    assert is_leaf(replace(LEAF, rows=rows, cover=None).encode())
+
+
 def test_a_leaf_holds_no_identifier_only_the_root_of_salted_commitments() -> None:
     assert "event:1" not in LEAF.encode()
     assert LEAF.cover is not None

@@ -30,14 +30,11 @@ from maplebridge.access_policy.broker.epochs import begin_another
 from maplebridge.access_policy.broker.erasure import (
     destroy,
     erasures,
-    insert_erasure,
     mark_executed,
 )
 from maplebridge.access_policy.broker.intake_offsets import has_taken_in, rewind
 from maplebridge.access_policy.broker.root import SealedFileRoot
-from maplebridge.access_policy.broker.store import Connection
-from maplebridge.access_policy.broker.vault import Subject
-from maplebridge.access_policy.erasure.scope import Scope
+from maplebridge.access_policy.broker.rotation import rotate
 from maplebridge.access_policy.keys import Master, SubjectRef
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.keytransport import NewMaster
@@ -61,7 +58,7 @@ from tests.access_policy.test_broker_servers import (
     site,
     topic,
 )
-from tests.access_policy.test_rotation import masters, opened, this_epoch, turned
+from tests.access_policy.test_rotation import ask_for, masters, opened, this_epoch, turned
 
 __all__ = ["keys", "masters", "site", "topic"]
 
@@ -412,21 +409,6 @@ def test_an_epoch_file_of_another_root_is_told_before_anything_is_restored(
         assert connection.execute("SELECT count(*) FROM keys.epoch").fetchone() == (0,)
 
 
-def ask_for(connection: Connection, erasure_id: str, subject: Subject) -> None:
-    """Ask for the erasure of one person, due now."""
-    now = datetime.now(UTC)
-    insert_erasure(
-        connection,
-        erasure_id=erasure_id,
-        ground="unlawful",
-        officers=["bureau-1", "bureau-2"],
-        requested_at=now,
-        due_at=now,
-        at_once=False,
-        subjects=[subject],
-    )
-
-
 def test_an_erasure_after_an_older_copy_waits_for_epochs_that_began_after_it(
     stack: HasProfile, site: Site, masters: list[Master], tmp_path: Path
 ) -> None:
@@ -443,6 +425,26 @@ def test_an_erasure_after_an_older_copy_waits_for_epochs_that_began_after_it(
             mark_executed(again.admin, asked.erasure_id, {}, site.files())
         (executed,) = erasures(again.admin)
         assert set(executed.epochs) == {site.public_key.epoch, later}
+
+
+def test_masters_of_an_epoch_that_was_begun_anew_after_the_copy_are_taken_in(
+    stack: HasProfile, site: Site, keys: DepartmentKeys, tmp_path: Path
+) -> None:
+    """Its file was lost and the epoch dropped: the copy has another key under the same name."""
+    this = this_epoch(site)
+    write_backup(site.admin, site.files(), tmp_path / "old")
+    site.files().destroy(this)
+    list(rotate(site.admin, site.files(), is_taken_in=lambda: True, drop_lost=[this]))
+    key = site.broker(print).vault.public_key()
+    keys.master("subject", "late", grade_domain=3, community=HERE)
+    announcement = announced(keys, key)
+    with restored(stack, site, tmp_path / "old") as (again, done):
+        assert done.unknown == (this,)
+        broker = again.broker(print)
+        intake = intake_of(again, broker)
+        intake.take(announcement)
+        assert (intake.counts.masters, intake.counts.refused) == (1, 0)
+        assert broker.vault.public_key().epoch == this
 
 
 @pytest.mark.parametrize("known_to_the_copy", [False, True])
@@ -465,10 +467,13 @@ def test_whom_a_completed_erasure_was_about_stays_out_of_a_restored_database(
     late = keys.master("subject", "person 0", grade_domain=4, community=HERE)
     assert late.key_ref == erased.key_ref
     with restored(stack, site, tmp_path / "old") as (again, _):
-        scope = Scope(frozenset({person}), (), (), ())
-        known = Remembered(erasure_id, "unlawful", (), now, now, scope, completed=True)
+        known = Remembered(
+            erasure_id, "unlawful", (), now, now, frozenset({person}), completed=True
+        )
         with again.admin.transaction():
-            assert not take_up(again.admin, again.files(), known)
+            assert (
+                take_up(stack.profile.settings("admin"), again.admin, again.files(), [known]) == []
+            )
         assert erasures(again.admin, only_open=True) == []
         linked = "SELECT count(*) FROM keys.erased_ref WHERE erasure_id IS NOT NULL"
         assert again.admin.execute(linked).fetchone() == (0,)

@@ -130,6 +130,30 @@ def test_a_region_whose_parts_policies_tell_apart_has_no_one_answer() -> None:
     }
 
 
+def test_a_read_model_of_a_region_is_refused_where_a_community_of_it_is() -> None:
+    """T6: also to who reads its rows, and not to this function alone."""
+    community, county = "330681001001", "330681000000"
+    closed = f"""
+    @id("not-here") @doc("Of one community nothing.")
+    forbid (principal is App, action == Action::"query", resource)
+    when {{ resource.community in Region::"{community}" }};
+    @id("anywhere") @doc("All of the county.")
+    permit (principal is App, action == Action::"query", resource);
+    """
+    schema = (BUILT_IN / "maplebridge.cedarschema").read_text("utf-8")
+    policies = Policies(CATALOGUE, REGIONS, rules=parse_rules([closed], schema))
+    asked = ("emergency-duty", "safety_response", "community_hour_tallies")
+    plan = policies.read_model(*asked, county)
+    assert (plan.allowed, plan.rule, plan.part) == (False, "not-here", community)
+    plan = policies.read_model(*asked, "330681002001")
+    assert (plan.allowed, plan.part) == (True, "")
+    with pytest.raises(InputError, match=f"show less in {community}"):
+        authorize(
+            policies,
+            Request(app=asked[0], purpose=asked[1], resource=asked[2], community=county),
+        )
+
+
 def test_a_region_in_which_the_apps_own_place_shows_less_has_no_one_answer() -> None:
     """T6."""
     closed = """

@@ -13,11 +13,13 @@ from typer.testing import CliRunner
 
 from maplebridge.access_policy.broker import rotation
 from maplebridge.access_policy.broker.epochs import destroy_epoch, ensure_epoch
+from maplebridge.access_policy.broker.erasure import insert_erasure
 from maplebridge.access_policy.broker.intake_offsets import has_taken_in
 from maplebridge.access_policy.broker.release import Broker
 from maplebridge.access_policy.broker.roots import epoch_files, open_root
 from maplebridge.access_policy.broker.rotation import Step, rotate
-from maplebridge.access_policy.broker.store import administer, statement
+from maplebridge.access_policy.broker.store import Connection, administer, statement
+from maplebridge.access_policy.broker.vault import Subject
 from maplebridge.access_policy.keys import FieldKey, Master, SubjectRef
 from maplebridge.access_policy.keystore import DepartmentKeys
 from maplebridge.access_policy.keytransport import NewMaster, encode_batch
@@ -42,6 +44,23 @@ from tests.access_policy.test_broker_servers import (
 
 __all__ = ["keys", "site", "topic"]
 SUBJECTS = 5
+
+
+def ask_for(
+    connection: Connection, erasure_id: str, subject: Subject, *, at_once: bool = False
+) -> None:
+    """Ask for the erasure of one person, due now."""
+    now = datetime.now(UTC)
+    insert_erasure(
+        connection,
+        erasure_id=erasure_id,
+        ground="unlawful",
+        officers=["bureau-1", "bureau-2"],
+        requested_at=now,
+        due_at=now,
+        at_once=at_once,
+        subjects=[subject],
+    )
 
 
 def turned(

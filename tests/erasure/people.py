@@ -17,6 +17,8 @@ from tests.erasure.record import Opened
 
 AT = datetime(2026, 3, 2, 1, tzinfo=UTC)
 HERE = "330681001001"
+OFFICERS = ("--by", "bureau-1", "--by", "bureau-2")
+ASKED = ("erase", "request", "--ground", "consent_withdrawn", *OFFICERS)
 
 
 def run(city: Profile, *arguments: str, given: str = "") -> Result:
@@ -126,14 +128,9 @@ def all_open(found: Opened, ids: tuple[str, ...]) -> bool:
 
 
 def erase(city: Profile, person: Person, *more: str) -> dict[str, Any]:
-    officers = ("--by", "bureau-1", "--by", "bureau-2")
-    return told(
-        city,
-        "erase",
-        "request",
-        "--ground",
-        "consent_withdrawn",
-        *officers,
-        *more,
-        given=person.lines,
-    )
+    return told(city, *ASKED, *more, given=person.lines)
+
+
+def listed(city: Profile) -> list[dict[str, Any]]:
+    """Return every erasure that the key broker knows, oldest first."""
+    return [json.loads(line) for line in run(city, "erase", "list", "--json").stdout.splitlines()]

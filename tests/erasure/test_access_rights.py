@@ -13,11 +13,9 @@ from maplebridge.errors import AccessDenied
 from maplebridge.producers import Department
 from maplebridge.reading import make_reader
 from maplebridge.settings import Profile
-from tests.erasure.people import Day, Person, mediate, run, told
+from tests.erasure.people import OFFICERS, Day, Person, mediate, run, told
 from tests.erasure.record import events
 from tests.processors.lanes import await_true
-
-OFFICERS = ("--by", "bureau-1", "--by", "bureau-2")
 
 
 def readings(city: Profile, person: Person) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -10,17 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 
 from maplebridge.producers import Department
 from maplebridge.settings import Profile
-from tests.erasure.people import Person, all_open, call, erase, mediate, run, told
+from tests.erasure.people import OFFICERS, Person, all_open, call, erase, listed, mediate, run, told
 from tests.erasure.record import opened
 from tests.processors.lanes import await_true
 
-OFFICERS = ("--by", "bureau-1", "--by", "bureau-2")
 KILLS = 3
 
 
@@ -51,11 +48,6 @@ def publishing(city: Profile, tag: str, acknowledged: Path) -> Iterator[None]:
         finally:
             process.kill()
             process.wait()
-
-
-def listed(city: Profile) -> list[dict[str, Any]]:
-    result = run(city, "erase", "list", "--json")
-    return [json.loads(line) for line in result.stdout.splitlines()]
 
 
 @pytest.mark.parametrize("seed", [1, 2])
