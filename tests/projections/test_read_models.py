@@ -8,53 +8,25 @@ from __future__ import annotations
 
 import copy
 import secrets
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 from zlib import crc32
 
-import psycopg
 import pytest
-from psycopg.sql import SQL, Identifier
 
 from maplebridge.projections.migrate import drop, migrate
-from maplebridge.projections.queries import READ_MODELS, read_model
-from maplebridge.projections.statistics import STATISTICS
-from maplebridge.projections.store import REBUILT, Accepted, ProjectionStore, Span, connect
+from maplebridge.projections.queries import READ_MODELS
+from maplebridge.projections.store import connect
 from maplebridge.schemas import Contract, Event, FieldSpec
 from maplebridge.schemas.case_rules import load_case_rules
-from maplebridge.schemas.read_models import Kind, kind_of, load_read_models
+from maplebridge.schemas.read_models import Kind, kind_of
 from maplebridge.settings import Profile
 from maplebridge.wiring import open_stores
-from tests.processors.made_events import (
-    AT,
-    MINUTE,
-    OTHER_TOWN,
-    catalogue,
-    communities,
-    corrected,
-    event_id,
-    grid_case,
-    mediation,
-    meta,
-    order,
-    push,
-    response,
-    retraction,
-    warning,
-)
+from tests.processors.made_events import AT, MINUTE, catalogue, event_id, meta
+from tests.projections.crowd import CASE, ELSEWHERE, HERE, crowd
+from tests.projections.worlds import DECLARED, Folds, Look, State, Told
 
-_WHOLE = load_read_models()
-DECLARED = _WHOLE.model_copy(
-    update={
-        "reactions": {},
-        "read_models": {n: m for n, m in _WHOLE.read_models.items() if n not in STATISTICS},
-    }
-)
-"""What tables and read models do; other tests hold rules and statistics to their own part."""
 CONTRACTS = {each.event_type: each for each in catalogue()}
 KEPT_BESIDE = {
     "offsets", "outbox", "dead_letters", "dead_letter_actions", "migrations",
@@ -62,18 +34,6 @@ KEPT_BESIDE = {
 }  # fmt: skip
 """Tables that hold how far a service is, whole records on their way, a rule's own windows, or
 what was released."""
-HERE, ELSEWHERE = communities(OTHER_TOWN)[0], communities()[0]
-CASE = "C-1"
-TOPIC = CONTRACTS["grid.case"].topic
-SELECTED = {
-    name: SQL("SELECT {} FROM {}").format(
-        SQL(", ").join(map(Identifier, table.columns)), Identifier(name)
-    )
-    for name, table in DECLARED.tables.items()
-}
-SWEEP_EVERY = 25
-State = Mapping[str, Counter[str]]
-Told = tuple[Contract, Event]
 
 
 @dataclass(frozen=True)
@@ -93,93 +53,6 @@ class Moves:
     path: str
     alone: bool
     moved: set[str]
-
-
-class Folds:
-    """Folds events into tables of its own, looks, and takes everything back.
-
-    owner: a connection that may empty the tables.
-    """
-
-    def __init__(self, store: ProjectionStore, owner: psycopg.Connection[Any]) -> None:
-        self._store = store
-        self._owner = owner
-        self._folded = 0
-        self._start, self._epoch = store.claim(TOPIC, 0)
-
-    def state(self, events: Sequence[Told], *, prefix: str, case_ref: str) -> State:
-        accepted = [
-            Accepted(TOPIC, 0, contract, event, b"k", b"v", 0) for contract, event in events
-        ]
-        span = Span(TOPIC, 0, self._epoch, self._start, self._start + len(events))
-        self._folded += 1
-        if self._folded % SWEEP_EVERY == 0:
-            self._sweep()
-        with self._store.connection.transaction(force_rollback=True):
-            self._store.write([span], accepted, [])
-            return {
-                **_tables(self._store.connection),
-                **_read(self._store.connection, prefix, case_ref),
-            }
-
-    def _sweep(self) -> None:
-        """Let go of rows that were taken back: PostgreSQL would read past them ever longer."""
-        self._owner.execute(f"TRUNCATE {', '.join(REBUILT)}")
-        with self._store.connection.transaction():
-            # temporary tables are emptied as this ends
-            self._store.connection.execute("SELECT FROM incoming")
-
-
-def _tables(connection: psycopg.Connection[Any]) -> State:
-    found: dict[str, Counter[str]] = {}
-    with connection.pipeline():
-        read = {name: connection.execute(each) for name, each in SELECTED.items()}
-        for name, cursor in read.items():
-            found |= _columns(name, DECLARED.tables[name].columns, cursor.fetchall())
-    return found
-
-
-def _columns(name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> State:
-    return {name: Counter({"rows": len(rows)})} | {
-        f"{name}.{column}": Counter(repr(row[at]) for row in rows)
-        for at, column in enumerate(columns)
-    }
-
-
-def _read(connection: psycopg.Connection[Any], prefix: str, case_ref: str) -> State:
-    """Read every read model; of cases, one is asked for by name and gives its history."""
-    found: dict[str, Counter[str]] = {}
-    for name in READ_MODELS:
-        # a place that is asked for is asked for a day
-        day = datetime.fromtimestamp(AT // 1_000_000, UTC) + timedelta(hours=12)
-        until = day if prefix else None
-        asked = partial(read_model, connection, catalogue(), name, prefix=prefix, as_of=day)
-        rows = asked(until=until)
-        listed = {"rows": len(rows)}
-        if name == "cases":
-            for row in rows:
-                parts = row.pop("parts")
-                row["parts[]"] = [{"event_type": key, **part} for key, part in parts.items()]
-            [case] = asked(case_ref=case_ref) or [{"history": []}]
-            rows.append({"history[]": case["history"]})
-            listed["history"] = len(case["history"])
-        values: dict[str, Counter[str]] = {
-            f"{name}:{path}": Counter() for path in DECLARED.read_models[name].fields
-        }
-        for row in rows:
-            for path, value in _flat(row):
-                # what is read and not declared fails here
-                values[f"{name}:{path}"][repr(value)] += 1
-        found |= values | {f"{name}:": Counter(listed)}
-    return found
-
-
-def _flat(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for path, value in row.items():
-        if path.endswith("[]"):
-            yield from ((f"{path}.{key}", one) for each in value for key, one in each.items())
-        else:
-            yield path, value
 
 
 @pytest.fixture(scope="module")
@@ -264,114 +137,6 @@ def at(event: Event, path: str) -> Any:
     return around
 
 
-def crowd() -> list[Event]:
-    """Events of one place that repeat, correct, retract, outrun and precede one another."""
-
-    def step(number: int, transition: str, minute: int, **changes: Any) -> Event:
-        common = {"event_id": event_id(number), "occurred_at": AT + minute * MINUTE}
-        envelope = {"case_ref": CASE, "transition": transition, **common, **changes}
-        return grid_case({"state": f"state-{number}", "unit": "u"}, **envelope)
-
-    def ordered(
-        number: int, minute: int, fields: dict[str, Any] | None = None, **changes: Any
-    ) -> Event:
-        common = {"event_id": event_id(number), "occurred_at": AT + minute * MINUTE}
-        return order({"unit": "u", **(fields or {})}, **common, **changes)
-
-    def mediated(number: int, centre: str, **fields: Any) -> Event:
-        envelope = {"case_ref": f"M-{number}", "event_id": event_id(number)}
-        return mediation({"centre_level": centre, **fields}, occurred_at=AT, **envelope)
-
-    def warned(number: int, name: int, revision: int, **changes: Any) -> Event:
-        common = {"event_id": event_id(number), "occurred_at": AT, "community": HERE}
-        return warning(event_id(name), revision, **common, **changes)
-
-    def pushed(number: int, name: int, level: str, minute: int, **changes: Any) -> Event:
-        common = {"event_id": event_id(number), "occurred_at": AT + minute * MINUTE}
-        return push(event_id(name), level, community=HERE, **common, **changes)
-
-    def answered(number: int, name: int, step: str, minute: int, **changes: Any) -> Event:
-        common = {"event_id": event_id(number), "occurred_at": AT + minute * MINUTE}
-        return response(event_id(name), step, community=HERE, **common, **changes)
-
-    nothing = {"corrects": event_id(998)}
-    dispatched, closed = step(4, "dispatched", 4), step(6, "closed", 6)
-    elsewhere = step(8, "collected", 1, case_ref="C-3")
-    taken_back = retraction(elsewhere, event_id=event_id(10))
-    filed = step(14, "filed", 1, case_ref="C-4")
-    single, alarm, gone = ordered(16, 1), warned(27, 104, 1), warned(24, 101, 1)
-    gone_push = pushed(55, 104, "community", 6)
-    other_answer = answered(65, 102, "verified", 7, department="grid", **nothing)
-    return [
-        step(1, "collected", 1),
-        # the second repeats the first
-        step(2, "filed", 2),
-        step(3, "filed", 3),
-        dispatched,
-        corrected(dispatched, {"state": "better"}, event_id=event_id(5)),
-        closed,
-        retraction(closed, event_id=event_id(7)),
-        # another department's under the same id takes nothing back
-        retraction(closed, event_id=event_id(7), department="citymgt"),
-        # one moment and one id: the departments tell them apart
-        step(9, "checked", 5, **nothing),
-        step(9, "collected", 5, department="citymgt", **nothing),
-        step(7, "checked", 5, department="citymgt"),
-        elsewhere,
-        taken_back,
-        retraction(taken_back, event_id=event_id(12)),
-        # the first, which the second repeats, is taken back
-        filed,
-        step(15, "filed", 2, case_ref="C-4"),
-        retraction(filed, event_id=event_id(17)),
-        ordered(11, 6, case_ref=CASE),
-        ordered(13, 0),
-        single,
-        corrected(single, event_id=event_id(18)),
-        # due by what is told, by urgency; returned, and closed
-        ordered(31, 0, {"due_at": AT + 48 * 60 * MINUTE}, case_ref="C-5"),
-        ordered(32, 0, {"urgency": "emergency"}, case_ref="C-6"),
-        ordered(33, 1, case_ref="C-7", transition="returned"),
-        ordered(34, 2, case_ref="C-7", transition="closed"),
-        # returned twice
-        ordered(41, 1, case_ref="C-9", transition="returned"),
-        ordered(42, 2, case_ref="C-9", transition="dispatched"),
-        ordered(43, 3, case_ref="C-9", transition="returned"),
-        # two departments' units, the later of which handles it
-        step(39, "collected", 1, case_ref="C-8"),
-        ordered(40, 2, {"unit": "v"}, case_ref="C-8"),
-        mediated(35, "village_outpost"),
-        mediated(36, "town_position"),
-        mediated(37, "town_position", escalated_to="county_terminal"),
-        mediated(38, "town_position", escalated_to="village_outpost"),
-        warned(21, 100, 1, case_ref=CASE),
-        {**warned(22, 100, 2), "events": 4},
-        warned(23, 102, 1, **nothing),
-        warned(23, 103, 1, department="another", **nothing),
-        alarm,
-        warned(28, 105, 1, corrects=alarm["meta"]["event_id"]),
-        retraction(warned(999, 999, 1), event_id=event_id(26)),
-        {**warned(29, 106, 1), "rule": "another"},
-        gone,
-        retraction(gone, event_id=event_id(25)),
-        # two levels; of one id two departments' events, one corrected and one taken back
-        pushed(51, 100, "community", 1, case_ref=CASE),
-        pushed(52, 100, "town", 2),
-        pushed(53, 102, "community", 1, **nothing),
-        pushed(53, 103, "community", 1, department="another", **nothing),
-        pushed(54, 105, "town", 5, corrects=event_id(53)),
-        gone_push,
-        retraction(gone_push, event_id=event_id(57)),
-        answered(61, 100, "acknowledged", 2),
-        answered(62, 100, "verified", 4),
-        answered(63, 100, "false_alarm", 6),
-        answered(65, 102, "resolved", 8, **nothing),
-        other_answer,
-        answered(66, 103, "false_alarm", 5, corrects=event_id(61)),
-        retraction(other_answer, event_id=event_id(68)),
-    ]
-
-
 def moved(before: State, after: State) -> set[str]:
     return {name for name in before if before[name] != after[name]}
 
@@ -427,13 +192,13 @@ def alone(folds: Folds) -> Iterator[Moves]:
     """Every field of every contract, one at a time, where there is no other event."""
     for contract in CONTRACTS.values():
         event = whole(contract)
-        before = folds.state([(contract, event)], prefix="", case_ref=CASE)
+        trials = []
         for path, spec in contract.by_path.items():
             changed = copy.deepcopy(event)
             place(changed, path, sample(spec, contract, 1))
-            asked = changed["meta"]["case_ref"]
-            after = folds.state([(contract, changed)], prefix="", case_ref=asked)
-            yield Moves(contract, path, True, moved(before, after))
+            trials.append((path, Look([(contract, changed)], "", changed["meta"]["case_ref"])))
+        before = Look([(contract, event)], "", CASE)
+        yield from _moves(folds, contract, before, trials, alone=True)
 
 
 def amended(folds: Folds) -> Iterator[Moves]:
@@ -465,28 +230,43 @@ def _each_changed(folds: Folds, events: Sequence[Told], number: int) -> Iterator
     """
     contract, event = events[number]
     paths = {path for made in declared(contract).values() for path in made.of | made.by | made.rows}
-    before = folds.state(events, prefix=HERE[:9], case_ref=CASE)
+    trials: list[tuple[str, Look]] = []
 
-    def after(changes: Mapping[str, Any]) -> set[str]:
+    def look(changes: Mapping[str, Any]) -> Look:
         changed = copy.deepcopy(event)
         for path, value in changes.items():
             place(changed, path, value)
         told = [*events[:number], (contract, changed), *events[number + 1 :]]
-        return moved(before, folds.state(told, prefix=HERE[:9], case_ref=CASE))
+        return Look(told, HERE[:9], CASE)
 
     for path in sorted(paths):
         own = at(event, path)
         told = {repr(value): value for kind, each in events if kind is contract
                 if (value := at(each, path)) not in (own, None)}  # fmt: skip
         others = [told[name] for name in sorted(told)]
-        for value in [*others, sample(contract.by_path[path], contract, 1)]:
-            yield Moves(contract, path, False, after({path: value}))
+        values = [*others, sample(contract.by_path[path], contract, 1)]
+        trials += [(path, look({path: value})) for value in values]
     rest = {
         path: sample(spec, contract, 1)
         for path, spec in contract.by_path.items()
         if path not in paths
     }
-    yield Moves(contract, "", False, after(rest))
+    trials.append(("", look(rest)))
+    yield from _moves(folds, contract, Look(events, HERE[:9], CASE), trials, alone=False)
+
+
+def _moves(
+    folds: Folds,
+    contract: Contract,
+    before: Look,
+    trials: Sequence[tuple[str, Look]],
+    *,
+    alone: bool,
+) -> Iterator[Moves]:
+    states = folds.states([before, *(look for _, look in trials)])
+    first = next(states)
+    for (path, _), state in zip(trials, states, strict=True):
+        yield Moves(contract, path, alone, moved(first, state))
 
 
 def test_nothing_moves_that_is_not_declared(observed: list[Moves]) -> None:
