@@ -73,14 +73,21 @@ class AclSync:
         self._write = tell
         self._told: dict[tuple[str, Transition, int], tuple[int, float]] = {}
         self._warned: set[tuple[str, str]] = set()
-        self._telling: threading.Thread | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Go on until `stop` is set. Raises Unavailable; the next run goes on from there.
 
         What is told waits for servers that the rules do not need: it has a thread of its own,
-        which nothing waits for.
+        which nothing waits for, and which ends with what it is telling.
         """
+        over = threading.Event()
+        try:
+            self._run(stop, over)
+        finally:
+            over.set()
+
+    def _run(self, stop: threading.Event, over: threading.Event) -> None:
+        telling: threading.Thread | None = None
         held: dict[str, tuple[Terms, ...]] | None = None
         synced_at = float("-inf")
         while not stop.is_set():
@@ -93,14 +100,14 @@ class AclSync:
                     log.info("acl-sync is ready")
                 held, synced_at = active, time.monotonic()
             self._warn(self._grants.book.overdue(clock), self._grants.book.now(clock))
-            if self._telling is None or not self._telling.is_alive():
-                self._telling = threading.Thread(
+            if telling is None or not telling.is_alive():
+                telling = threading.Thread(
                     target=self._tell_all,
-                    args=[self._grants.book.untold(clock)],
+                    args=[self._grants.book.untold(clock), over],
                     name="acl-sync-tells",
                     daemon=True,
                 )
-                self._telling.start()
+                telling.start()
             stop.wait(INTERVAL_S)
 
     def _warn(self, overdue: Collection[Grant], now: int) -> None:
@@ -111,10 +118,13 @@ class AclSync:
                 self._warned.add(which)
                 log.warning("the review of %s is overdue: %s", *which)
 
-    def _tell_all(self, untold: Collection[tuple[Grant, Transition]]) -> None:
+    def _tell_all(
+        self, untold: Collection[tuple[Grant, Transition]], over: threading.Event
+    ) -> None:
         try:
             for grant, transition in untold:
-                self._tell(grant, transition)
+                if not over.is_set():
+                    self._tell(grant, transition)
         except Exception:
             log.exception("what time does to grants cannot be told")
 

@@ -29,6 +29,7 @@ from maplebridge.errors import InputError
 ROWS_MAX = 500
 SALT_BYTES = 16
 TEXT_MAX = 200
+_LARGE = 2**53
 _JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _TEXTS = (
     "action", "decision", "decision_id", "grant", "legal_basis", "on_behalf_of",
@@ -99,12 +100,21 @@ class Leaf:
     def encode(self) -> str:
         """Return the canonical JSON of the leaf.
 
-        Raises InputError if it covers over 500 rows, or a text is over 200
-        characters or holds a control character.
+        Raises InputError if it covers over 500 rows, a number is none that it can be, or a text
+        is over 200 characters or holds a control character.
         """
         if not 0 <= self.rows <= ROWS_MAX:
             raise InputError(
                 f"an audit leaf covers at most {ROWS_MAX} rows.", todo="Append a leaf per part."
+            )
+        if not (
+            0 < self.at < _LARGE
+            and 0 <= self.communities < _LARGE
+            and all(1 <= seen.grade <= 4 for seen in self.fields)
+        ):
+            raise InputError(
+                "the audit leaf's at, communities or a field's grade cannot be.",
+                todo="Give microseconds since 1970, a count, and grades from 1 to 4.",
             )
         self._check_texts()
         # in the order of the keys: sorting them would cost as much as writing them
@@ -225,7 +235,7 @@ def _is_leaf(body: str) -> bool:
 
 
 _Text = Annotated[str, StringConstraints(max_length=TEXT_MAX)]
-_Count = Annotated[int, Field(ge=0, lt=2**53)]
+_Count = Annotated[int, Field(ge=0, lt=_LARGE)]
 
 
 class _Field(TypedDict):
@@ -244,7 +254,7 @@ class _Cover(TypedDict):
 class _Content(TypedDict):
     __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
     v: Literal[1]
-    at: Annotated[int, Field(ge=1, lt=2**53)]
+    at: Annotated[int, Field(ge=1, lt=_LARGE)]
     action: Action
     who: _Text
     on_behalf_of: _Text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,6 +103,21 @@ def test_a_leaf_holds_no_identifier_only_the_root_of_salted_commitments() -> Non
 def test_a_leaf_over_500_rows_is_refused() -> None:
     with pytest.raises(InputError, match="500 rows"):
         replace(LEAF, rows=501).encode()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"at": 0},
+        {"at": 2**53},
+        {"communities": -1},
+        {"fields": (AuditedField("kind", 5, "clear"),)},
+        {"fields": (AuditedField("kind", 1, "x" * 201),)},
+    ],
+)
+def test_what_would_be_no_leaf_is_not_written(changes: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        replace(LEAF, **changes).encode()
 
 
 @pytest.mark.parametrize("text", ["a" * 201, "a\nb", "a\x00", "\ud800"])

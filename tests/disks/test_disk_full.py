@@ -301,7 +301,7 @@ def fill_leaves(log: AuditLog) -> None:
 
 def small_leaf(number: int) -> Leaf:
     return Leaf(
-        at=number,
+        at=number + 1,
         action="access.delivered",
         who="deliver",
         on_behalf_of="nobody",
