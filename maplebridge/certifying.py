@@ -39,7 +39,8 @@ class Certifier:
     def certify(self, erasure: Erasure, executed_at: datetime, *, patience_s: float) -> list[str]:
         """Sign and store the certificate, or return what it waits for.
 
-        patience_s: how long to wait for departments to answer, and for the epoch to turn.
+        patience_s: how long to wait for departments to answer, and as long again where the
+        epoch turns at once.
         """
         deadline = time.monotonic() + patience_s
         orders = store.orders_of(self._connection, erasure.erasure_id)
@@ -55,7 +56,9 @@ class Certifier:
                 self._connection, self._files, erasure.erasure_id, through=through
             )
             if erasure.at_once and self._live(epochs):
-                answers, waiting = self._turn(erasure, orders, epochs, deadline)
+                answers, waiting = self._turn(
+                    erasure, orders, epochs, time.monotonic() + patience_s
+                )
             waiting += [f"epoch {each}" for each in self._live(epochs)]
         if not waiting:
             content = content_of(

@@ -25,7 +25,8 @@ Officers = Annotated[
 Officer = Annotated[str, typer.Option("--by", help="The officer, of officers.yaml.")]
 As = Annotated[str, typer.Option("--as", help="The office whose officers ask.")]
 Out = Annotated[Path | None, typer.Option("--out", help="A folder for certificates.")]
-_ANSWERS_S = 5.0
+_ANSWERS_S = 10.0
+"""A department that Kafka was away from asks again after five seconds."""
 APPLY_S = 30.0
 
 
