@@ -113,6 +113,20 @@ class VillageLight(_Declared):
         return "red" if share >= self.red else "green" if share < self.green else "amber"
 
 
+class RisingTopics(_Declared):
+    """What is compared with its own history; see projections/topics.py.
+
+    of: by which transitions a matter of a type begins. weeks: of history at most, least_weeks: at
+    least. least: matters in the week.
+    """
+
+    of: Mapping[str, frozenset[str]]
+    weeks: PositiveInt
+    least_weeks: PositiveInt
+    least: PositiveInt
+    false_rate: PositiveFloat
+
+
 class Indicators(_Declared):
     """least: the smallest denominator that gives a value."""
 
@@ -120,14 +134,16 @@ class Indicators(_Declared):
     indicators: Mapping[str, Indicator]
     dimensions: Mapping[str, Dimension]
     village_light: VillageLight
+    rising_topics: RisingTopics
 
     def dimension_of(self, indicator: str) -> str | None:
         return next((n for n, d in self.dimensions.items() if indicator in d.indicators), None)
 
     @property
     def event_types(self) -> frozenset[str]:
-        """Those of which any indicator or the light is made."""
-        return frozenset(each.of for each in self.indicators.values()) | set(self.village_light.of)
+        """Those of which any statistic is made."""
+        of_indicators = frozenset(each.of for each in self.indicators.values())
+        return of_indicators | set(self.village_light.of) | set(self.rising_topics.of)
 
 
 @cache
@@ -170,6 +186,9 @@ def _faults(declared: Indicators, catalogue: Catalogue) -> Iterator[str]:
     for event_type, rule in declared.village_light.of.items():
         if (rule.begins | rule.done) - set(catalogue.get(event_type).transitions):
             yield f"the light names no transitions of {event_type}."
+    for event_type, begins in declared.rising_topics.of.items():
+        if begins - set(catalogue.get(event_type).transitions):
+            yield f"rising_topics names no transitions of {event_type}."
     for name, dimension in declared.dimensions.items():
         if set(dimension.indicators) - set(declared.indicators):
             yield f"{name} names no indicators of the file."

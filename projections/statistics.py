@@ -1,4 +1,4 @@
-"""Statistics of places: indicators, the monthly index and the village light, live.
+"""Statistics of places: indicators, the monthly index, the village light, rising topics; live.
 
 Each is a count of matters over another, computed of the events when it is read; nothing of it is
 kept. Rows name units and territories, and no person.
@@ -19,11 +19,12 @@ from maplebridge.errors import InputError
 from maplebridge.projections.entries import month_span
 from maplebridge.projections.indicators import Indicator, Indicators, VillageLight, codes_of
 from maplebridge.projections.matters import Matter, Span, Step, matters_of
+from maplebridge.projections.topics import topic_rows, weeks_before
 from maplebridge.schemas import Regions
 from maplebridge.sql import load_queries
 
 SQL = load_queries("maplebridge.projections", "statistics.sql")
-STATISTICS = ("indicators", "maple_bridge_index", "village_light")
+STATISTICS = ("indicators", "maple_bridge_index", "village_light", "rising_topics")
 """The read models that are statistics."""
 WHOLE = "index"
 
@@ -225,7 +226,7 @@ def light_rows(
 
 
 def period_of(declared: Indicators, name: str, *, month: str | None, as_of: datetime) -> Span:
-    """Return the period that a statistic is of: a month, or the window of the light.
+    """Return the period that a statistic is of: a month, the window of the light, or weeks.
 
     month: such as `2026-03`; that of `as_of` if not given. Raises InputError if it is none.
     """
@@ -233,6 +234,8 @@ def period_of(declared: Indicators, name: str, *, month: str | None, as_of: date
     if name == "village_light":
         until = light.as_of(as_of)
         return until - light.window, until
+    if name == "rising_topics":
+        return weeks_before(declared.rising_topics, as_of)
     return month_span(month or f"{as_of:%Y-%m}")
 
 
@@ -242,6 +245,10 @@ def statistic_rows(
     """Return the rows of one of STATISTICS."""
     if name == "village_light":
         return light_rows(declared.village_light, declared.least, matters, places, span)
+    if name == "rising_topics":
+        by_community, rule = _by_community(matters), declared.rising_topics
+        told = (topic_rows(rule, each.code, each.matters(by_community), span) for each in places)
+        return [row for rows in told for row in rows]
     rows = indicator_rows(declared, matters, places, span)
     return rows if name == "indicators" else index_rows(declared, rows)
 

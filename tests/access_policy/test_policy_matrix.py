@@ -225,6 +225,7 @@ def test_the_read_models_are_each_for_those_they_were_agreed_with() -> None:
             "indicators",
             "maple_bridge_index",
             "village_light",
+            "rising_topics",
         },
         ("data-officer", "audit"): {"audit"},
         ("hotline-clerk", "case_handling"): {"cases"},

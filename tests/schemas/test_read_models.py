@@ -10,6 +10,7 @@ import pytest
 from maplebridge.access_policy.policy import Policies
 from maplebridge.cli import main
 from maplebridge.errors import InputError
+from maplebridge.projections.statistics import STATISTICS
 from maplebridge.schemas import Catalogue, load_catalogue, load_regions
 from maplebridge.schemas.contracts import SERVICES
 from maplebridge.schemas.lint.read_model_rules import lint_read_models
@@ -193,6 +194,8 @@ def test_a_field_without_a_read_model_is_told_of_each(capsys: pytest.CaptureFixt
         "cases",
         "community_hour_tallies",
         "warnings",
+        *STATISTICS,
+        "released_tables",
     ]
 
 
