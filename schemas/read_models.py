@@ -9,9 +9,9 @@ departments publish; only a statistical release could lower it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -147,22 +147,35 @@ class ReadModels(_Declared):
         event that a rule makes was made of follows the same way.
         Raises InputError if there is no such field.
         """
+        return self._inputs(catalogue, model, path, partial(self.causes, catalogue))
+
+    def _inputs(
+        self,
+        catalogue: Catalogue,
+        model: str,
+        path: str,
+        causes: Callable[[str, str], tuple[Input, ...]],
+    ) -> tuple[Input, ...]:
         self.field(model, path)
-        found = [
-            Input(role, through, contract.event_type, name, contract.by_path[name].grade)
-            for contract in catalogue
-            for role, through, named in self._reached(contract, model, path)
-            if (name := _resolved(contract, named)) is not None
-        ]
-        reached = {(each.event_type, each.path, each.role) for each in found}
+        found: dict[tuple[str, str, Role], Input] = {}
+        for contract in catalogue:
+            for role, through, named in self._reached(contract, model, path):
+                name = _resolved(contract, named)
+                if name is not None and (contract.event_type, name, role) not in found:
+                    grade = contract.by_path[name].grade
+                    new = Input(role, through, contract.event_type, name, grade)
+                    found[new.event_type, name, role] = new
+        made = {each.makes for each in self.reactions.values()}
+        follow = [each for each in found.values() if each.event_type in made]
         # what is found is followed, too: a push to the warning, the warning to its causes
-        for each in found:
-            for cause in self.causes(catalogue, each.event_type, each.path):
+        for each in follow:
+            for cause in causes(each.event_type, each.path):
                 new = replace(cause, role=max(each.role, cause.role, key=ROLES.index))
-                if (new.event_type, new.path, new.role) not in reached:
-                    reached.add((new.event_type, new.path, new.role))
-                    found.append(new)
-        return _each_once(found)
+                if (new.event_type, new.path, new.role) not in found:
+                    found[new.event_type, new.path, new.role] = new
+                    if new.event_type in made:
+                        follow.append(new)
+        return _each_once(list(found.values()))
 
     def causes(self, catalogue: Catalogue, event_type: str, path: str) -> tuple[Input, ...]:
         """Return every field that a field of an event which a rule makes depends on, each once.
@@ -202,13 +215,16 @@ class ReadModels(_Declared):
 
     def computed(self, catalogue: Catalogue, model: str, path: str) -> int:
         """Return the highest grade of all that the field depends on."""
-        return max((each.grade for each in self.inputs(catalogue, model, path)), default=1)
+        return _highest(self.inputs(catalogue, model, path))
 
     def grades(self, catalogue: Catalogue) -> Mapping[str, Mapping[str, int]]:
         """Return the grade of every field: the declared one, or the computed one if higher."""
+        causes = cache(partial(self.causes, catalogue))
         return {
             model: {
-                path: max(GRADES[field.grade], self.computed(catalogue, model, path))
+                path: max(
+                    GRADES[field.grade], _highest(self._inputs(catalogue, model, path, causes))
+                )
                 for path, field in declared.fields.items()
             }
             for model, declared in self.read_models.items()
@@ -264,6 +280,10 @@ class ReadModels(_Declared):
 
 
 _NO_FOLD = Fold(rows=())
+
+
+def _highest(inputs: Iterable[Input]) -> int:
+    return max((each.grade for each in inputs), default=1)
 
 
 def _each_once(inputs: Sequence[Input]) -> tuple[Input, ...]:
