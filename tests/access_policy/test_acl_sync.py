@@ -114,13 +114,7 @@ def test_a_revocation_does_not_wait_for_what_cannot_be_told(
     provisioned: Profile, topic: Topic
 ) -> None:
     """T6: any app can ask for what expires at once, and the registry may be down."""
-    await_true(lambda: is_refused(provisioned))
-    made, other = (made_terms(KIND, consumer=APP) for _ in range(2))
-    open_topic(provisioned, made)
-    topic.fault = RegistryUnavailable("registry")
-    short = replace(other, valid_to=other.valid_from + 3_000_000)
-    granting.request(provisioned.settings(PRINCIPAL), short)
-    await_true(lambda: (short, "expired") in topic.told)
+    made = open_while_telling_hangs(provisioned, topic, RegistryUnavailable("registry"))
     revoke(provisioned, made)
     await_true(lambda: is_refused(provisioned), PROMISED_S)
 
@@ -129,17 +123,23 @@ def test_a_revocation_waits_for_nothing_that_is_told_when_kafka_was_away_for_a_m
     provisioned: Profile, topic: Topic
 ) -> None:
     """T6: the service begins again, and what hangs does not hold it up."""
-    await_true(lambda: is_refused(provisioned))
-    made, other = (made_terms(KIND, consumer=APP) for _ in range(2))
-    open_topic(provisioned, made)
-    topic.fault = TypeError("a defect")
-    short = replace(other, valid_to=other.valid_from + 3_000_000)
-    granting.request(provisioned.settings(PRINCIPAL), short)
-    await_true(lambda: (short, "expired") in topic.told)
+    made = open_while_telling_hangs(provisioned, topic, TypeError("a defect"))
     topic.is_away.set()
     await_true(lambda: not topic.is_away.is_set())
     revoke(provisioned, made)
     await_true(lambda: is_refused(provisioned), PROMISED_S)
+
+
+def open_while_telling_hangs(profile: Profile, topic: Topic, fault: Exception) -> Terms:
+    """Grant something and let the app read, with another grant's end that cannot be told."""
+    await_true(lambda: is_refused(profile))
+    made, other = (made_terms(KIND, consumer=APP) for _ in range(2))
+    open_topic(profile, made)
+    topic.fault = fault
+    short = replace(other, valid_to=other.valid_from + 3_000_000)
+    granting.request(profile.settings(PRINCIPAL), short)
+    await_true(lambda: (short, "expired") in topic.told)
+    return made
 
 
 def open_topic(profile: Profile, made: Terms) -> None:

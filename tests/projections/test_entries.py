@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -19,12 +18,10 @@ from maplebridge.projections.entries import (
     month_span,
     repeated_entries,
 )
-from maplebridge.projections.migrate import drop, migrate
 from maplebridge.projections.queries import read_model
 from maplebridge.projections.standing import Entry, misplaced
-from maplebridge.projections.store import ProjectionStore, connect
+from maplebridge.projections.store import ProjectionStore
 from maplebridge.settings import Profile
-from maplebridge.wiring import open_stores
 from tests.processors.made_events import (
     AT,
     MINUTE,
@@ -40,22 +37,15 @@ from tests.processors.made_events import (
     order,
     retraction,
 )
-from tests.projections.whole_reference import clear, write
+from tests.projections.whole_reference import clear, opened_stores, write
 
 FEBRUARY = AT - 20 * 24 * 60 * MINUTE
 
 
 @pytest.fixture(scope="module")
 def stores(provisioned: Profile) -> Iterator[tuple[ProjectionStore, psycopg.Connection[Any]]]:
-    schema = f"t_{secrets.token_hex(4)}"
-    with connect(provisioned.settings("admin"), schema="public") as owner:
-        migrate(owner, schema=schema)
-        made = open_stores(provisioned.settings("combine"), schema=schema)
-        with connect(provisioned.settings("admin"), schema=schema) as admin:
-            yield made[0], admin
-        for each in made:
-            each.connection.close()
-        drop(owner, schema=schema)
+    with opened_stores(provisioned) as made:
+        yield made
 
 
 def test_entries_saved_are_counted_by_department_and_month(
